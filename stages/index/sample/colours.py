@@ -1,0 +1,44 @@
+"""Colours of the sample's objects, drawn without regard to their category."""
+
+from __future__ import annotations
+
+from .draws import Draws, Integers
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+
+def hsv_colour(hue: int, saturation: int, value: int) -> Colour:
+    """Convert a hue (0 to 1535, six sextants of 256), a saturation and a value (0 to 255) to RGB."""
+    sextant, part = divmod(hue % 1536, 256)
+    low = value * (255 - saturation) // 255
+    falling, rising = low + (value - low) * (255 - part) // 255, low + (value - low) * part // 255
+    by_sextant = (
+        (value, rising, low),
+        (falling, value, low),
+        (low, value, rising),
+        (low, falling, value),
+        (rising, low, value),
+        (value, low, falling),
+    )
+    return by_sextant[sextant]
+
+
+def luma(colour: Colour) -> int:
+    """Return a colour's brightness, 0 to 255 (weights of ITU-R BT.601)."""
+    return (77 * colour[0] + 150 * colour[1] + 29 * colour[2]) >> 8
+
+
+def draw_colours(draws: Draws, canvas: Integers) -> tuple[Colour, Colour]:
+    """Draw a surface's two colours: far apart in brightness, the first one also unlike the canvas' mean colour."""
+    around = [int(channel) for channel in canvas.sum(axis=(0, 1)) // (canvas.shape[0] * canvas.shape[1])]
+    while True:
+        base = _any_colour(draws)
+        accent = _any_colour(draws)
+        unlike = sum(abs(mine - theirs) for mine, theirs in zip(base, around, strict=True))
+        if abs(luma(base) - luma(accent)) >= 70 and unlike >= 150:
+            return base, accent
+
+
+def _any_colour(draws: Draws) -> Colour:
+    return hsv_colour(draws.integer(0, 1535), draws.integer(40, 225), draws.integer(50, 250))
