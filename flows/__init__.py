@@ -1,0 +1,1 @@
+"""When things run: recipes, DVC, Prefect and the `luss` command. Nothing is computed here."""

@@ -1,0 +1,1 @@
+"""The pipeline: one folder per stage. Stages meet only through the artifacts in `stages.core.artifacts`."""

@@ -1,0 +1,90 @@
+"""Contract `clusters`: centroids, and the cluster of every region."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.core.artifacts.shards import ARTIFACTS, contract_name, partial_out, read_table, read_table_metadata, write_table
+
+OUT = ARTIFACTS / "cluster"
+_CENTROIDS, _ASSIGNMENTS = "centroids.parquet", "assignments.parquet"
+
+
+class Centroids(NamedTuple):
+    """Cluster centres as k-means left them (means of unit vectors are not unit vectors)."""
+
+    embeddings: npt.NDArray[np.float32]
+    """(K, D), raw; row = cluster id."""
+    sizes: npt.NDArray[np.int64]
+    """(K,) members of each cluster."""
+    normalise_at_use: bool
+    """Whether vectors and centroids are L2-normalised before they are compared."""
+
+
+class Assignments(NamedTuple):
+    """The cluster of every region, sorted by image and region."""
+
+    image_ids: list[str]
+    region_ids: npt.NDArray[np.int32]
+    cluster_ids: npt.NDArray[np.int32]
+    distances: npt.NDArray[np.float32]
+    """Squared Euclidean distance to the centroid."""
+
+
+def write_clusters(centroids: Centroids, assignments: Assignments, method: str) -> None:
+    """Write `artifacts/cluster`."""
+    head = {"contract": contract_name("clusters"), "stage": "cluster", "method": method}
+    with partial_out(OUT, "clusters", "cluster", method) as out:
+        metadata = {**head, "normalise_at_use": centroids.normalise_at_use}
+        write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
+        write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)
+
+
+def read_centroids(out: Path = OUT) -> Centroids:
+    """Read the centroids of `artifacts/cluster`.
+
+    Raises:
+        UserError: Missing, broken or of another version.
+    """
+    table = read_table(out / _CENTROIDS, "clusters").combine_chunks()
+    metadata = read_table_metadata(out / _CENTROIDS, "clusters")
+    flat = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Centroids(flat.reshape(len(table), -1), table.column("size").to_numpy(), bool(metadata["normalise_at_use"]))
+
+
+def read_assignments(out: Path = OUT) -> Assignments:
+    """Read the assignments of `artifacts/cluster`.
+
+    Raises:
+        UserError: Missing, broken or of another version.
+    """
+    table = read_table(out / _ASSIGNMENTS, "clusters")
+    columns: Sequence[Any] = [table.column(name).to_numpy() for name in ("region_id", "cluster_id", "distance")]
+    return Assignments(table.column("image_id").to_pylist(), *columns)
+
+
+def _centroid_table(centroids: Centroids) -> pa.Table:
+    count, size = centroids.embeddings.shape
+    flat = pa.array(centroids.embeddings.astype(np.float32).reshape(-1))
+    return pa.table(
+        {
+            "cluster_id": pa.array(range(count), pa.int32()),
+            "size": pa.array(centroids.sizes, pa.int64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, size),
+        }
+    )
+
+
+def _assignment_table(assignments: Assignments) -> pa.Table:
+    return pa.table(
+        {
+            "image_id": pa.array(assignments.image_ids, pa.string()),
+            "region_id": pa.array(assignments.region_ids, pa.int32()),
+            "cluster_id": pa.array(assignments.cluster_ids, pa.int32()),
+            "distance": pa.array(assignments.distances, pa.float32()),
+        }
+    )

@@ -1,0 +1,176 @@
+"""Contract `image_index`: the photographs that can be used, and apart from them their labels."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.core.artifacts.shards import ARTIFACTS, partial_out, read_json, read_table, write_atomically, write_table
+from stages.core.artifacts.shards import contract_name, encode_json
+from stages.core.errors import UserError
+from stages.core.images.decode import UInt8, read_image
+
+DATA = Path("data")
+SPLITS = ("train", "validation", "test")
+IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
+
+_IMAGE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("split", pa.string()),
+        ("path", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("bytes", pa.int64()),
+        ("content_hash", pa.string()),
+    ]
+)
+_LABEL_SCHEMA = pa.schema(
+    [("image_id", pa.string()), ("mask_path", pa.string()), ("mask_hash", pa.string()), ("class_name", pa.string())]
+)
+
+
+class Photo(NamedTuple):
+    """One usable photograph."""
+
+    image_id: str
+    """Path without suffix, unique and opaque."""
+    split: str
+    path: str
+    """Relative to `data/`."""
+    height: int
+    """Pixels, after EXIF rotation."""
+    width: int
+    bytes: int
+    content_hash: str
+
+
+class Rejected(NamedTuple):
+    """A file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+class Label(NamedTuple):
+    """What a person said about a photograph. Only `evaluate` and explicitly supervised methods may see it."""
+
+    image_id: str
+    mask_path: str | None
+    mask_hash: str | None
+    class_name: str | None
+
+
+class ImageIndex:
+    """The photographs in the order of their ids."""
+
+    def __init__(self, table: pa.Table, content_hash: str = "") -> None:
+        self._table = table
+        self.content_hash = content_hash
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, position: int) -> Photo:
+        row = self._table.slice(range(len(self))[position], 1).to_pylist()[0]
+        return Photo(**row)
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids in order."""
+        return list(self._table.column("image_id").to_pylist())
+
+    def of(self, *splits: str) -> "ImageIndex":
+        """The photographs of some splits; an empty result is an error.
+
+        Raises:
+            UserError: No photograph belongs to the splits.
+        """
+        chosen = self._table.filter(pc.is_in(self._table.column("split"), value_set=pa.array(splits, pa.string())))
+        if not chosen.num_rows:
+            there = sorted(set(self._table.column("split").to_pylist()))
+            raise UserError(f"{IMAGES}: no photograph in split {' or '.join(splits)}; there are: {', '.join(there)}")
+        return ImageIndex(chosen, self.content_hash)
+
+    def has(self, split: str) -> bool:
+        """Whether any photograph belongs to the split."""
+        return split in self._table.column("split").to_pylist()
+
+    def read(self, position: int) -> UInt8:
+        """Decode a photograph to (H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: The file has another size than when it was indexed, or cannot be read any more.
+        """
+        photo = self[position]
+        path = DATA / photo.path
+        if not path.exists() or path.stat().st_size != photo.bytes:
+            raise UserError(f"{path}: changed or gone since it was indexed; run `dvc repro` from the index on")
+        return read_image(path)
+
+
+class Labels:
+    """Masks and class names by image; both may be missing for any image."""
+
+    def __init__(self, table: pa.Table, classes: dict[int, str]) -> None:
+        rows = (Label(**row) for row in table.to_pylist())
+        self._by_id = {row.image_id: row for row in rows}
+        self.classes = classes
+        """Class names by id, from 1; empty where the data set has no classes."""
+
+    def mask_path(self, image_id: str) -> str | None:
+        """Path of the mask relative to `data/`."""
+        label = self._by_id.get(image_id)
+        return label.mask_path if label else None
+
+    def class_name(self, image_id: str) -> str | None:
+        """Name of the category that the photograph is filed under."""
+        label = self._by_id.get(image_id)
+        return label.class_name if label else None
+
+
+def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: str) -> None:
+    """Write `artifacts/index/images`."""
+    rows = sorted(photos, key=lambda photo: photo.image_id)
+    table = pa.table({name: [getattr(row, name) for row in rows] for name in Photo._fields}, _IMAGE_SCHEMA)
+    with partial_out(IMAGES, "image_index", "index", method) as out:
+        write_table(out / "images.parquet", table, {"contract": contract_name("image_index"), "stage": "index", "method": method})
+        _write_rejected(out, rejected)
+
+
+def write_labels(labels: Iterable[Label], classes: dict[int, str], rejected: Iterable[Rejected], method: str) -> None:
+    """Write `artifacts/index/labels`."""
+    rows = sorted(labels)
+    table = pa.table({name: [getattr(row, name) for row in rows] for name in Label._fields}, _LABEL_SCHEMA)
+    with partial_out(LABELS, "labels", "index", method) as out:
+        write_table(out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method})
+        write_atomically(out / "classes.json", encode_json({str(key): name for key, name in sorted(classes.items())}))
+        _write_rejected(out, rejected)
+
+
+def read_images(out: Path = IMAGES) -> ImageIndex:
+    """Read `artifacts/index/images`.
+
+    Raises:
+        UserError: Missing, broken or of another version.
+    """
+    table = read_table(out / "images.parquet", "image_index")
+    return ImageIndex(table, read_json(out / "manifest.json")["content_hash"])
+
+
+def read_labels(out: Path = LABELS) -> Labels:
+    """Read `artifacts/index/labels`. Only for `evaluate` and stages with `supervision: labels`."""
+    classes = read_json(out / "classes.json")
+    return Labels(read_table(out / "labels.parquet", "labels"), {int(key): name for key, name in classes.items()})
+
+
+def _write_rejected(out: Path, rejected: Iterable[Rejected]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Rejected._fields)
+    writer.writerows(sorted(rejected))
+    write_atomically(out / "rejected.csv", text.getvalue().encode())

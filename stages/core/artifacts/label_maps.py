@@ -1,0 +1,137 @@
+"""Contract `label_maps`: one map per photograph (superpixels, saliency, pseudo-labels, predictions)."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    contract_name,
+    open_table,
+    partial_out,
+    read_manifest,
+    reading,
+    shard_paths,
+    write_table,
+)
+from stages.core.errors import UserError
+from stages.core.images.decode import decode_png, encode_png
+
+IGNORE = 65535
+"""Id of pixels that count neither as background nor as a cluster, in 16-bit maps."""
+
+_SHARD_ROWS = 256
+_CACHED_ROW_GROUPS = 8
+_FIELDS = [("image_id", pa.string()), ("height", pa.int32()), ("width", pa.int32()), ("map_png", pa.binary())]
+
+
+class LabelMap(NamedTuple):
+    """A map of one photograph."""
+
+    image_id: str
+    height: int
+    """Of the photograph, after EXIF rotation; the map itself may be smaller."""
+    width: int
+    map: npt.NDArray[np.generic]
+    """(h, w) bool, uint8 or uint16. 0 background or other; id = cluster_id + 1; saliency 0..255."""
+    score: npt.NDArray[np.uint8] | None = None
+    """(h, w) floor(100 score), computed in float32, so that `stored < 100 t` equals `score < t` in hundredths."""
+
+
+class LabelMaps:
+    """Reader of an artifact of label maps: in order, or by image id."""
+
+    def __init__(self, out: Path) -> None:
+        self.content_hash = str(read_manifest(out, "label_maps")["content_hash"])
+        self._paths = shard_paths(out)
+        self._where: dict[str, tuple[int, int, int]] = {}
+        for shard, path in enumerate(self._paths):
+            with reading(path), open_table(path, "label_maps") as file:
+                for group in range(file.num_row_groups):
+                    ids = file.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
+                    self._where.update({image_id: (shard, group, row) for row, image_id in enumerate(ids)})
+        self._groups: OrderedDict[tuple[int, int], list[dict[str, Any]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, image_id: str) -> bool:
+        return image_id in self._where
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids in order."""
+        return list(self._where)
+
+    def __getitem__(self, image_id: str) -> LabelMap:
+        if image_id not in self._where:
+            raise UserError(f"{self._paths[0].parent if self._paths else 'label maps'}: no map of {image_id}")
+        shard, group, row = self._where[image_id]
+        return _decode_row(self._rows(shard, group)[row])
+
+    def __iter__(self) -> Iterator[LabelMap]:
+        for path in self._paths:
+            with reading(path), open_table(path, "label_maps") as file:
+                for batch in file.iter_batches(batch_size=32):
+                    yield from map(_decode_row, batch.to_pylist())
+
+    def _rows(self, shard: int, group: int) -> list[dict[str, Any]]:
+        rows = self._groups.pop((shard, group), None)
+        if rows is None:
+            with reading(self._paths[shard]), open_table(self._paths[shard], "label_maps") as file:
+                rows = file.read_row_group(group).to_pylist()
+        self._groups[shard, group] = rows
+        if len(self._groups) > _CACHED_ROW_GROUPS:
+            self._groups.popitem(last=False)
+        return rows
+
+
+def open_label_maps(stage: str) -> LabelMaps:
+    """Open `artifacts/<stage>`.
+
+    Raises:
+        UserError: Missing, broken or of another version.
+    """
+    return LabelMaps(ARTIFACTS / stage)
+
+
+def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap]) -> None:
+    """Write `artifacts/<stage>` from maps that come in the order of their image ids; streams."""
+    rows = iter(maps)
+    with partial_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
+        first = list(islice(rows, _SHARD_ROWS))
+        shard = 0
+        while first or shard == 0:
+            write_shard(shard_path(out, shard), first, stage, method)
+            first = list(islice(rows, _SHARD_ROWS))
+            shard += 1
+
+
+def shard_path(out: Path, shard: int) -> Path:
+    """Where a shard of an artifact lies."""
+    return out / f"part-{shard:05d}.parquet"
+
+
+def write_shard(path: Path, maps: Iterable[LabelMap], stage: str, method: str) -> None:
+    """Write one shard atomically."""
+    rows = list(maps)
+    has_score = any(row.score is not None for row in rows)
+    columns = {name: [getattr(row, name) for row in rows] for name, _ in _FIELDS[:3]}
+    columns["map_png"] = [encode_png(row.map) for row in rows]
+    fields = list(_FIELDS)
+    if has_score:
+        fields.append(("score_png", pa.binary()))
+        columns["score_png"] = [encode_png(row.score) for row in rows if row.score is not None]
+    table = pa.table(columns, pa.schema(fields))
+    write_table(path, table, {"contract": contract_name("label_maps"), "stage": stage, "method": method})
+
+
+def _decode_row(row: dict[str, Any]) -> LabelMap:
+    score = decode_png(row["score_png"]).astype(np.uint8) if row.get("score_png") else None
+    return LabelMap(row["image_id"], row["height"], row["width"], decode_png(row["map_png"]), score)

@@ -1,0 +1,79 @@
+"""The shared shape of a stage's command line: `python -m stages.<stage>`."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stages.core.errors import UserError
+from stages.core.params import PARAMS_FILE, load_section
+
+_INTERRUPTED = 130
+
+
+def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
+    """Validate the stage's section of params.yaml and run it; ends the process with the fitting exit code.
+
+    Exit codes: 0 done, 1 something the user can mend (one message, no traceback), 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=f"Run the stage '{stage}' in the current directory.")
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="params file (default: %(default)s)")
+    path = parser.parse_args().params
+    sys.exit(guard(stage, lambda: main(load_section(stage, config_type, path))))
+
+
+def guard(name: str, work: Callable[[], None]) -> int:
+    """Run `work` and turn what a user can cause into a message on stderr and an exit code."""
+    # DVC and schedulers stop a stage with SIGTERM: it ends like Ctrl-C, with its checkpoint kept.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        work()
+    except UserError as error:
+        return _fail(name, str(error), 1)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted; finished work is kept, the same command goes on from there", _INTERRUPTED)
+    except MemoryError as error:
+        return _fail(name, f"out of memory ({error}); lower the batch size or LUSS_WORKERS", 1)
+    except OSError as error:
+        if (message := _describe_os_error(error)) is None:
+            raise
+        return _fail(name, message, 1)
+    return 0
+
+
+def _describe_os_error(error: OSError) -> str | None:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}the disk is full ({Path.cwd()}); free some space, the same command goes on from there"
+    if error.errno == errno.EFBIG:
+        return f"{where}a file may not grow this large here (see `ulimit -f`); raise the limit and run again"
+    if error.errno in (errno.EACCES, errno.EROFS):
+        return f"{where}not allowed to write or read here; check the permissions"
+    return None
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A second signal ends at once: whoever presses Ctrl-C twice means it.
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def worker_count() -> int:
+    """Processes for CPU work: LUSS_WORKERS, by default the processors this process may use."""
+    given = os.environ.get("LUSS_WORKERS", "")
+    if not given:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdigit() or int(given) < 1:
+        raise UserError(f"LUSS_WORKERS={given!r}: must be a whole number from 1")
+    return int(given)

@@ -1,0 +1,127 @@
+"""A section of params.yaml becomes a validated, frozen config."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from stages.core.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Params(BaseModel):
+    """Base of every config: unknown fields are refused, values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def load_section(section: str, config_type: Any, path: Path = PARAMS_FILE) -> Any:
+    """Read one section of a params file.
+
+    Args:
+        section: Name of the section, which is the stage's name.
+        config_type: A `Params` class, or a union of them that differ in their field `method`.
+        path: The params file.
+
+    Raises:
+        UserError: The file or section is missing, or a field is unknown, missing or out of range.
+    """
+    raw = read_params(path)
+    if section not in raw:
+        raise UserError(f"{path}: section '{section}' is missing; write it with `luss use METHOD DATASET`")
+    config = validate_section(section, raw[section], config_type, str(path))
+    if unwritten := list(_unwritten_fields(config, section)):
+        raise UserError(
+            f"{path}: section '{section}' is not written out in full; missing: {', '.join(unwritten)}. "
+            "Every value stands in the file: write it with `luss use METHOD DATASET`"
+        )
+    return config
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Read a whole params file as plain dictionaries.
+
+    Raises:
+        UserError: The file is missing, is not YAML or is not a mapping.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`, e.g. `luss use swav sample`") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: must hold one section per stage, found {type(raw).__name__}")
+    return raw
+
+
+def validate_section(section: str, values: object, config_type: Any, source: str) -> Any:
+    """Validate the values of one section; `source` names their origin in the error message.
+
+    Raises:
+        UserError: One line per wrong field: path, value, what is wrong.
+    """
+    heading = f"{source}: section '{section}' is not valid"
+    if not isinstance(values, dict):
+        raise UserError(f"{heading}\n  {section}: must be a mapping of fields, found {values!r}")
+    model = _select_model(section, values, config_type, heading)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {_describe(section, problem, model)}" for problem in error.errors()]
+        raise UserError("\n".join([heading, *lines])) from None
+
+
+def models_by_method(config_type: Any) -> dict[str, type[Params]]:
+    """Members of a union of configs by their method; a class without methods stands under ''."""
+    union = get_args(config_type)[0] if hasattr(config_type, "__metadata__") else config_type
+    members: Iterable[type[Params]] = get_args(union) or (union,)
+    return {model.model_fields["method"].default if "method" in model.model_fields else "": model for model in members}
+
+
+def _select_model(section: str, values: dict[str, Any], config_type: Any, heading: str) -> type[Params]:
+    models = models_by_method(config_type)
+    if "" in models:
+        return models[""]
+    given = values.get("method")
+    if given in models:
+        return models[given]
+    raise UserError(
+        f"{heading}\n  {section}.method = {given!r}: no such method{_did_you_mean(str(given), models)}; "
+        f"there are: {', '.join(models)}. A method's other fields belong to it: change it with `luss use METHOD DATASET`"
+    )
+
+
+def _describe(section: str, problem: ErrorDetails, model: type[Params]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    field = ".".join([section, *location])
+    if problem["type"] == "missing":
+        return f"{field}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{field} = {problem['input']!r}: no such field{_did_you_mean(location[-1], _all_field_names(model))}"
+    return f"{field} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _did_you_mean(given: str, valid: Iterable[str]) -> str:
+    close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _all_field_names(model: type[BaseModel]) -> set[str]:
+    nested = [field.annotation for field in model.model_fields.values()]
+    inner = [_all_field_names(kind) for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return set(model.model_fields).union(*inner)
+
+
+def _unwritten_fields(config: BaseModel, path: str) -> Iterable[str]:
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if name not in config.model_fields_set:
+            yield f"{path}.{name}"
+        elif isinstance(value, BaseModel):
+            yield from _unwritten_fields(value, f"{path}.{name}")

@@ -1,0 +1,77 @@
+"""Progress of anything over a few seconds: a bar on a terminal, `[progress]` lines otherwise."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+_LINE_INTERVAL = 1.0
+
+T = TypeVar("T")
+
+
+class Progress:
+    """Reports how much of `total` is done; not a terminal gets at most one line a second.
+
+    The line is `[progress] done/total label note`, which the Prefect flow turns into a ring.
+    """
+
+    def __init__(self, total: int, label: str, unit: str = "images", done: int = 0) -> None:
+        self.total, self.label, self.unit = total, label, unit
+        self._start_done, self._start_time = done, time.monotonic()
+        self._last_line = -_LINE_INTERVAL
+        self._bar = _terminal_bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task(label, total=total, completed=done, note="") if self._bar else None
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` of `total` units are finished."""
+        now = time.monotonic()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, note=f"{self._rate(done, now)} {note}".strip())
+        elif now - self._last_line >= _LINE_INTERVAL or done >= self.total:
+            self._last_line = now
+            print(f"[progress] {done}/{self.total} {self._line(done, now, note)}", file=sys.stderr, flush=True)
+
+    def _line(self, done: int, now: float, note: str) -> str:
+        elapsed, fresh = now - self._start_time, done - self._start_done
+        left = _duration((self.total - done) * elapsed / fresh) if fresh and done < self.total else ""
+        parts = [self.label, note, self._rate(done, now), f"{left} left" if left else ""]
+        return " ".join(part for part in parts if part)
+
+    def _rate(self, done: int, now: float) -> str:
+        elapsed = now - self._start_time
+        return f"{(done - self._start_done) / elapsed:.1f} {self.unit}/s" if elapsed > 0.5 else ""
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def track(items: Iterable[T], total: int | None = None, label: str = "", unit: str = "images") -> Iterator[T]:
+    """Yield the items while reporting how many are done; `total` is needed where `len(items)` is not known."""
+    size = total if total is not None else len(items) if isinstance(items, Sized) else 0
+    with Progress(size, label, unit) as progress:
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(done)
+
+
+def _terminal_bar() -> RichProgress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    return RichProgress(*columns, console=Console(stderr=True))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

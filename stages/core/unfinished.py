@@ -1,0 +1,55 @@
+"""Where unfinished work lies between a killed run and the next: finished shards, training checkpoints."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from stages.core.artifacts.shards import CONTRACTS
+from stages.core.errors import UserError
+from stages.core.params import Params
+
+
+def work_key(config: Params, inputs: Mapping[str, str]) -> str:
+    """Name of a run's unfinished work: equal only if parameters, contracts and every input are equal.
+
+    Args:
+        config: The stage's resolved parameters.
+        inputs: Content hash of each input artifact, by name.
+    """
+    told = {"params": config.model_dump(mode="json"), "contracts": CONTRACTS, "inputs": dict(inputs)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@contextmanager
+def unfinished_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Iterator[Path]:
+    """A directory that survives a killed run and is removed when the block succeeds.
+
+    Lies in `$LUSS_CHECKPOINTS` (default `.checkpoints/`), outside DVC, which deletes a stage's outs before it runs.
+
+    Raises:
+        UserError: Another process works on the same.
+    """
+    work = Path(os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")) / stage / work_key(config, inputs)
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("a+b") as lock:
+        _acquire(lock, stage, work)
+        yield work
+        shutil.rmtree(work)
+
+
+def _acquire(lock: BinaryIO, stage: str, work: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().decode() or "unknown"
+        raise UserError(f"{work}: process {holder} is running '{stage}' with the same parameters; wait for it or stop it") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()).encode())
+    lock.flush()
