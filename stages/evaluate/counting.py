@@ -1,0 +1,127 @@
+"""Counting a set of images: chunk by chunk, in several processes, with every unusable pair listed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from stages.core.cli import worker_count
+from stages.core.errors import UserError
+from stages.core.progress import Progress
+from stages.evaluate.counts import Counts
+from stages.evaluate.kernels import Histogram, Int64, UInt8, UInt16, histogram
+
+_CHUNK = 32
+_FEW = 8 * _CHUNK
+_LISTED = 100
+
+Item = TypeVar("Item")
+Counted = tuple[Counts, list[str]]
+
+
+class Maps(NamedTuple):
+    """The two maps of one image."""
+
+    true: UInt16
+    pred: UInt16
+    ranks: UInt8 | None
+    """Thresholds that each pixel's score reaches; None without scores."""
+    true_name: str
+    """File, for messages."""
+    pred_name: str
+
+
+class Scale(NamedTuple):
+    """What is counted."""
+
+    classes: int
+    clusters: int
+    ignore: int
+    """True id whose pixels do not count; -1 for none."""
+    levels: int = 1
+
+
+def count_images(items: Sequence[Item], load: Callable[[Item], Maps], scale: Scale, label: str) -> Counts:
+    """Count a set of images; the result does not depend on the number of processes.
+
+    Args:
+        items: What stands for an image.
+        load: Picklable; reads the maps of an item and names its files in the errors it raises.
+        scale: Ids and thresholds.
+        label: Name of the set in progress lines.
+
+    Raises:
+        UserError: All images that could not be used, with their number.
+    """
+    counts, problems, done = Counts(scale.classes, scale.clusters, scale.levels), [], 0
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    with Progress(len(items), label) as progress:
+        for part, unusable in _in_processes(partial(_count_chunk, load, scale), chunks, len(items)):
+            counts.merge(part)
+            problems += unusable
+            done += part.images + len(unusable)
+            progress.update(done)
+    if problems:
+        raise UserError(list_problems(problems, f"{len(problems)} of {len(items)} images cannot be scored"))
+    return counts
+
+
+def list_problems(problems: Sequence[str], heading: str) -> str:
+    """One line per problem under a heading."""
+    rest = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+    return "\n  ".join([f"{heading}:", *problems[:_LISTED], *rest])
+
+
+def _count_chunk(load: Callable[[Item], Maps], scale: Scale, chunk: Sequence[Item]) -> Counted:
+    counts, problems = Counts(scale.classes, scale.clusters, scale.levels), []
+    for item in chunk:
+        try:
+            counts.add_image(count_image(load(item), scale))
+        except UserError as error:
+            problems.append(str(error))
+    return counts, problems
+
+
+def count_image(maps: Maps, scale: Scale) -> Histogram:
+    """Count one image.
+
+    Raises:
+        UserError: The maps differ in size, or hold an id that does not exist; names the file.
+    """
+    if maps.true.shape != maps.pred.shape:
+        size, wanted = (f"{shape[1]}x{shape[0]}" for shape in (maps.pred.shape, maps.true.shape))
+        raise UserError(f"{maps.pred_name}: {size} pixels, but the mask {maps.true_name} has {wanted}")
+    counted = histogram(maps.true, maps.pred, scale.ignore, maps.ranks, scale.levels)
+    _check_ids(counted.true_ids[counted.true_ids != scale.ignore], scale.classes, maps.true_name, "classes")
+    _check_ids(counted.pred_ids, scale.clusters, maps.pred_name, "predicted ids")
+    return counted
+
+
+def _check_ids(ids: Int64, highest: int, name: str, kind: str) -> None:
+    if ids.size and ids.max() > highest:
+        raise UserError(f"{name}: holds id {ids.max()}, but the {kind} are 0..{highest}")
+
+
+def _in_processes(count: Callable[[Sequence[Item]], Counted], chunks: Sequence[Sequence[Item]], images: int) -> Iterator[Counted]:
+    workers = min(worker_count(), len(chunks))
+    if workers < 2 or images < _FEW:
+        yield from map(count, chunks)
+        return
+    spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts) as pool:
+        waiting: deque[Future[Counted]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(count, chunk))
+            if len(waiting) > 4 * workers:  # Memory must not grow with the number of images.
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _leave_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,189 @@
+"""What a set of images adds up to: whole numbers per id, size group and threshold, from which every protocol takes its scores.
+
+Pairs of ids are kept apart until the matching is known, so each PNG is read once. Only pairs that occur together are stored:
+the memory depends on the number of classes and thresholds, not on the number of images.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.evaluate.kernels import Histogram, Int64
+
+GROUPS = ("S", "MS", "ML", "L")
+"""Size groups of a class in an image: up to 5, 25, 50 and over 50 % of its pixels."""
+ALL = len(GROUPS)
+"""Slot of the counts over all pixels, behind the size groups."""
+
+_PENDING_ROWS = 1 << 14
+
+Float64 = npt.NDArray[np.float64]
+
+
+class Tie(NamedTuple):
+    """Predicted ids that share the largest area of one image: which comes first is known only after the matching."""
+
+    level: int
+    pred_ids: tuple[int, ...]
+    true_ids: tuple[int, ...]
+
+
+class SparseRows:
+    """Integer rows added up by key; rows wait in a list and are merged now and then."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._keys, self._rows = [np.empty(0, np.int64)], [np.empty((0, *shape), np.int64)]
+        self._pending = 0
+
+    def add(self, keys: Int64, rows: Int64) -> None:
+        """Add (n, *shape) rows under n keys, which may repeat."""
+        self._keys.append(keys)
+        self._rows.append(rows)
+        self._pending += keys.size
+        if self._pending > max(_PENDING_ROWS, self._keys[0].size):
+            self.merged()
+
+    def merged(self) -> tuple[Int64, Int64]:
+        """The keys in order, and the sum of their rows."""
+        if len(self._keys) > 1:
+            keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
+            rows = np.zeros((keys.size, *self._rows[0].shape[1:]), np.int64)
+            np.add.at(rows, place, np.concatenate(self._rows))
+            self._keys, self._rows, self._pending = [keys], [rows], 0
+        return self._keys[0], self._rows[0]
+
+
+class Counts:
+    """Counts over a set of images, for `levels` thresholds at once.
+
+    Args:
+        classes: True ids are 0..classes.
+        clusters: Predicted ids are 0..clusters.
+        levels: Number of thresholds T.
+    """
+
+    def __init__(self, classes: int, clusters: int, levels: int = 1) -> None:
+        self.classes, self.clusters, self.levels = classes, clusters, levels
+        self.images = 0
+        self.true_area, self.true_edge = np.zeros((2, ALL + 1, classes + 1), np.int64)
+        self.pred_area, self.pred_edge = np.zeros((2, ALL + 1, clusters + 1, levels), np.int64)
+        self.f_sum = np.zeros(levels)
+        """Sum of the images' F scores, (T,)."""
+        self.ties: list[Tie] = []
+        self._overlap = SparseRows((2, levels))
+        self._together = SparseRows((2, levels))
+
+    def add_image(self, histogram: Histogram) -> None:
+        """Add one image; its ids must lie in range (see `kernels.histogram`)."""
+        area = histogram.pixels.sum((1, 2))
+        seen = np.flatnonzero(area)
+        self.images += 1
+        if not seen.size:
+            return
+        joint, hit_edge, pred_edge = _along_thresholds(histogram, seen)
+        true_ids, pred_ids, area = histogram.true_ids[seen], histogram.pred_ids, area[seen]
+        slots = size_slots(true_ids, area)
+        for slot in (*np.unique(slots[slots < ALL]), ALL):
+            chosen = (slots == slot) | (true_ids == 0) if slot < ALL else np.ones(slots.size, bool)
+            self.true_area[slot, true_ids[chosen]] += area[chosen]
+            self.true_edge[slot, true_ids[chosen]] += histogram.true_edge[seen][chosen]
+            self.pred_area[slot, pred_ids] += joint[chosen].sum(0)
+            self.pred_edge[slot, pred_ids] += pred_edge[chosen].sum(0)
+            own = chosen & ((true_ids == 0) | (slot < ALL))
+            self._add_overlap(int(slot), true_ids[own], pred_ids, np.stack([joint[own], hit_edge[own]], 2))
+        self._add_image_level(true_ids, pred_ids, joint)
+
+    def _add_overlap(self, slot: int, true_ids: Int64, pred_ids: Int64, rows: Int64) -> None:
+        keys = self._key(slot, true_ids[:, None], pred_ids[None])
+        some = rows[:, :, 0].any(2)
+        self._overlap.add(keys[some], rows[some])
+
+    def _add_image_level(self, true_ids: Int64, pred_ids: Int64, joint: Int64) -> None:
+        objects = np.flatnonzero(true_ids)
+        pred_area = joint[:, 1:].sum(0)  # (P - 1, T)
+        found, true_objects = pred_ids[1:], true_ids[objects]
+        self.f_sum += f_score(joint[objects, 1:].sum((0, 1)), pred_area.sum(0), joint[objects].sum((0, 1)))
+        if not objects.size or not found.size:
+            return
+        largest = (pred_area == pred_area.max(0)) & (pred_area > 0)
+        for level in np.flatnonzero(largest.sum(0) > 1):
+            self.ties.append(Tie(int(level), tuple(found[largest[:, level]].tolist()), tuple(true_objects.tolist())))
+            largest[:, level] = False
+        rows = np.stack([pred_area > 0, largest], 1).astype(np.int64)  # (P - 1, 2, T)
+        some = rows[:, 0].any(1)
+        keys = self._key(0, true_objects[:, None], found[None, some])
+        self._together.add(keys.ravel(), np.broadcast_to(rows[some], (true_objects.size, *rows[some].shape)).reshape(-1, *rows.shape[1:]))
+
+    def _key(self, slot: int, true_ids: Int64, pred_ids: Int64) -> Int64:
+        return (slot * (self.classes + 1) + true_ids) * (self.clusters + 1) + pred_ids
+
+    def merge(self, other: Self) -> None:
+        """Add the counts of further images."""
+        self.images += other.images
+        for name in ("true_area", "true_edge", "pred_area", "pred_edge", "f_sum"):
+            getattr(self, name)[...] += getattr(other, name)
+        self.ties += other.ties
+        self._overlap.add(*other._overlap.merged())
+        self._together.add(*other._together.merged())
+
+    def overlap(self) -> tuple[Int64, Int64, Int64, Int64]:
+        """Slots, true ids and predicted ids of the pairs that share pixels, and (n, 2, T) shared pixels: all, on both boundaries.
+
+        An object's pairs stand under its size group alone, those of the true background under every slot.
+        """
+        keys, rows = self._overlap.merged()
+        rest, pred_ids = np.divmod(keys, self.clusters + 1)
+        slots, true_ids = np.divmod(rest, self.classes + 1)
+        return slots, true_ids, pred_ids, rows
+
+    def together(self) -> tuple[Int64, Int64, Int64]:
+        """True ids and predicted ids that occur in one image, and (n, 2, T) images: with both, with the latter the largest."""
+        keys, rows = self._together.merged()
+        return *np.divmod(keys, self.clusters + 1), rows
+
+    def confusion(self, level: int = 0) -> Int64:
+        """(clusters + 1, classes + 1) pixels by predicted and true id at one threshold."""
+        slots, true_ids, pred_ids, rows = self.overlap()
+        once = (true_ids > 0) | (slots == ALL)
+        matrix = np.zeros((self.clusters + 1, self.classes + 1), np.int64)
+        np.add.at(matrix, (pred_ids[once], true_ids[once]), rows[once, 0, level])
+        return matrix
+
+    def cooccurrence(self, level: int = 0) -> Int64:
+        """(clusters, classes) images that hold both a predicted id and a true one, background left out.
+
+        Source: the image-level matching of the ImageNet-S benchmark.
+        """
+        true_ids, pred_ids, rows = self.together()
+        matrix = np.zeros((self.clusters, self.classes), np.int64)
+        np.add.at(matrix, (pred_ids - 1, true_ids - 1), rows[:, 0, level])
+        return matrix
+
+
+def size_slots(true_ids: Int64, area: Int64) -> Int64:
+    """Size group of each id of an image, `ALL` for the background.
+
+    The share is rounded in float32 as the benchmark does, so that shares next to a limit fall on the same side.
+    """
+    share = np.float32(100) * area.astype(np.float32) / np.float32(area.sum())
+    slots = np.searchsorted(np.array([5, 25, 50]), np.ceil(share))
+    return np.where(true_ids == 0, ALL, slots)
+
+
+def f_score(shared: Int64, pred: Int64, true: Int64) -> Float64:
+    """F measure with beta^2 = 0.3 of foreground areas (any shape); 0 where it is undefined."""
+    precision, recall = shared / np.maximum(pred, 1), shared / np.maximum(true, 1)
+    return np.asarray(1.3 * precision * recall / np.maximum(0.3 * precision + recall, np.finfo(float).tiny))
+
+
+def _along_thresholds(histogram: Histogram, seen: Int64) -> tuple[Int64, Int64, Int64]:
+    """Turn counts by rank into counts by threshold, each (G, P, T): pixels, pixels on both boundaries, on the predicted one."""
+    pixels = histogram.pixels[seen]
+    joint = pixels[:, :, ::-1].cumsum(2)[:, :, -2::-1]
+    joint[:, 0] = pixels.sum((1, 2))[:, None] - joint[:, 1:].sum(1)
+    edge = histogram.foreground_edge[seen].cumsum(3)[..., :-1]
+    edge[:, 0] = histogram.background_edge[seen].cumsum(2)[..., :-1]
+    return joint, edge[:, :, 1], edge.sum(2)

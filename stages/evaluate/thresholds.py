@@ -1,0 +1,77 @@
+"""Where the background begins: thresholds on the stored scores, and rules that choose one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.errors import UserError
+from stages.evaluate.kernels import Int64, UInt8, rank_scores
+
+CURVE = tuple(range(61))
+"""Thresholds of the benchmark's curve, in hundredths."""
+
+
+class Thresholds:
+    """Increasing thresholds, and how many of them each pixel's score reaches.
+
+    Args:
+        values: Scores below which a pixel is background; up to 255 of them.
+
+    Raises:
+        UserError: None at all, too many, not increasing or outside 0..1.
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = tuple(values)
+        if not 1 <= len(self.values) <= 255:
+            raise UserError(f"thresholds: from 1 to 255 of them can be counted at once, found {len(self.values)}")
+        if not all(0 <= value <= 1 for value in self.values) or list(self.values) != sorted(set(self.values)):
+            raise UserError(f"thresholds: must increase and lie in 0..1, found {', '.join(map(str, self.values))}")
+        grid = np.arange(256)
+        self._of_stored = np.searchsorted(np.round(100 * np.array(self.values), 9), grid, side="right").astype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rank_stored(self, scores: UInt8) -> UInt8:
+        """Count the thresholds that scores stored as whole hundredths reach: `score < t` is `stored < 100 t`."""
+        import cv2
+
+        return np.asarray(cv2.LUT(scores, self._of_stored))
+
+    def rank(self, scores: npt.NDArray[np.floating]) -> UInt8:
+        """Count the thresholds that floating-point scores reach, compared in the type of the scores."""
+        exact = scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float32)
+        return np.asarray(rank_scores(exact, np.array(self.values).astype(exact.dtype), self._of_stored[:102]))
+
+
+def score_histogram(scores: UInt8, foreground: npt.NDArray[np.bool_]) -> Int64:
+    """(256,) pixels by stored score."""
+    return np.bincount(scores[foreground], minlength=256)
+
+
+def otsu(histogram: Int64) -> int:
+    """Choose a threshold without any label: the cut of the scores' histogram into two classes of largest variance between.
+
+    Args:
+        histogram: (256,) pixels by stored score in hundredths.
+
+    Returns:
+        The threshold in hundredths: the first score of the upper class; 0 if all scores are equal.
+
+    Source: Otsu 1979, "A threshold selection method from gray-level histograms".
+    """
+    levels = np.arange(histogram.size)
+    below, total = histogram.cumsum()[:-1], int(histogram.sum())
+    mass, whole = (histogram * levels).cumsum()[:-1], int((histogram * levels).sum())
+    above = total - below
+    valid = (below > 0) & (above > 0)
+    if not valid.any():
+        return 0
+    between = np.zeros(below.size)
+    difference = mass[valid] / below[valid] - (whole - mass[valid]) / above[valid]
+    between[valid] = below[valid] * (above[valid] / total) * difference**2
+    return int(between.argmax()) + 1
