@@ -1,0 +1,94 @@
+"""What all saliency methods share: the working size, what is stored, and the optional binary masks."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.mapping import map_photos
+from stages.core.params import Params
+from stages.saliency.binary import cut_mask, refine_mask
+
+Image = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+
+class SaliencyMethod(Params):
+    """A way to find what stands out; its fields are the stage's section of params.yaml."""
+
+    supervision: Literal["images"] = "images"
+    """What the maps were made from; this method sees photographs only."""
+
+    def write_maps(self, index: ImageIndex) -> None:
+        """Write the stage's artifact for every photograph of the index."""
+        raise TypeError(f"{type(self).__name__} does not say what it writes")
+
+
+class MaskOptions(Params):
+    """How a grey map becomes what is stored."""
+
+    max_side: int = Field(400, ge=16, le=4096)
+    """Longer photographs are shrunk to this longer side first; maps are stored at this size. Unit: pixels."""
+
+    threshold: float | None = Field(None, ge=0, le=1)
+    """Above it a pixel is salient and binary masks (0, 255) are stored; null stores grey maps. MaskContrast: 0.5."""
+
+    min_area: float = Field(0.01, ge=0, le=1)
+    """Salient spots of a binary mask below this are removed. Unit: share of the image. Source: MaskContrast's code."""
+
+    grabcut: bool = False
+    """Refine binary masks by GrabCut at half of the working size: sharper edges for about 100 ms an image."""
+
+    def finish(self, image: Image, saliency: Map) -> NDArray[np.uint8]:
+        """The stored map (h, w) of an image (h, w, 3) and its saliency (h, w) in 0..1."""
+        if self.threshold is None:
+            return np.rint(saliency * 255).astype(np.uint8)
+        mask = cut_mask(saliency > self.threshold, self.min_area)
+        if self.grabcut:
+            mask = cut_mask(refine_mask(image, mask), self.min_area)
+        return mask.astype(np.uint8) * np.uint8(255)
+
+
+class PhotoSaliency(SaliencyMethod, MaskOptions):
+    """A method that maps one photograph at a time."""
+
+    def write_maps(self, index: ImageIndex) -> None:
+        """Map all photographs in parallel."""
+        map_photos("saliency", self, index, self.compute)
+
+    def compute(self, image: Image) -> NDArray[np.uint8]:
+        """Map one photograph.
+
+        Args:
+            image: (H, W, 3) RGB.
+
+        Returns:
+            (h, w) 0 (background) to 255 (salient); longer side at most `max_side`.
+        """
+        small = shrink(image, self.max_side)
+        return self.finish(small, self.score(small))
+
+    def score(self, image: Image) -> Map:
+        """Saliency (H, W) in 0..1 of an RGB image (H, W, 3) of working size; all zero where nothing stands out."""
+        raise TypeError(f"{type(self).__name__} does not say how it scores")
+
+
+def shrink(image: Image, max_side: int) -> Image:
+    """Scale an image down by area averaging so that its longer side is at most `max_side`; smaller ones stay."""
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def stretch(values: Map) -> Map:
+    """Min-max to 0..1; all zero if the values do not differ."""
+    low, high = values.min(), values.max()
+    if not high > low:
+        return np.zeros_like(values)
+    return np.asarray((values - low) / (high - low), np.float32)

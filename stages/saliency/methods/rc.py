@@ -1,0 +1,88 @@
+"""RC: region-based contrast."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
+from stages.saliency.palette import Palette, find_palette, smooth_colours
+from stages.saliency.region_statistics import RegionStatistics, measure_regions, paint_regions
+from stages.saliency.segmentation import segment_graph
+
+_CENTRE_WEIGHT = 9.0
+_BORDER_SHARE = 0.4
+_SMOOTHING = 0.1
+
+
+class RegionContrast(PhotoSaliency):
+    """A region stands out if its colours differ from those of large, near regions; border regions are background.
+
+    Source: Cheng et al., "Global Contrast Based Salient Region Detection", TPAMI 2015, section 4, with the border prior
+    and colour smoothing of its authors' code.
+    """
+
+    method: Literal["rc"] = "rc"
+
+    k: float = Field(50.0, gt=0)
+    """Scale of the graph-based segmentation, in Lab units (L 0..100). Source: the authors' code."""
+
+    min_size: int = Field(200, ge=1)
+    """Smallest region. Unit: pixels at working size. Source: the authors' code."""
+
+    sigma: float = Field(0.5, gt=0)
+    """Gaussian before the segmentation. Unit: pixels. Source: the authors' code."""
+
+    sigma_space: float = Field(0.4, gt=0)
+    """Squared width of the influence of other regions, image sides = 1. Source: section 4.2, sigma_s^2."""
+
+    def score(self, image: Image) -> Map:
+        """See `PhotoSaliency.score`."""
+        palette = find_palette(image)
+        if len(palette.sizes) <= 2:
+            # One colour has no contrast; of two, the rarer stands out.
+            return _blur((palette.colour_index == 1).astype(np.float32))
+        regions = self._segment(image)
+        statistics = measure_regions(regions, palette.colour_index, len(palette.sizes))
+        saliency = _contrast(statistics, palette, self.sigma_space)
+        inside = ~_find_border(statistics)
+        smooth = _smooth_over_colours(saliency * inside, statistics, palette) * inside
+        return _blur(paint_regions(regions, smooth.astype(np.float32), statistics.margin))
+
+    def _segment(self, image: Image) -> NDArray[np.int32]:
+        lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+        radius = int(np.ceil(4 * self.sigma))
+        return segment_graph(cv2.GaussianBlur(lab, (2 * radius + 1,) * 2, self.sigma), self.k, self.min_size)
+
+
+def _contrast(regions: RegionStatistics, palette: Palette, sigma_space: float) -> Map:
+    """Saliency (R,) of the regions, stretched to 0..1. Source: equations 5 to 7."""
+    shares = regions.colours / regions.sizes[:, None]
+    colour = shares @ palette.distances @ shares.T
+    near = np.exp(-np.square(regions.centroids[:, None] - regions.centroids[None]).sum(axis=2) / sigma_space)
+    np.fill_diagonal(near, 0)
+    centred = np.exp(-_CENTRE_WEIGHT * np.square(regions.offsets).sum(axis=1))
+    return stretch((centred * ((near * colour) @ regions.sizes)).astype(np.float32))
+
+
+def _find_border(regions: RegionStatistics) -> NDArray[np.bool_]:
+    """Regions (R,) that fill much of the image's margin for their spread."""
+    gap_x, gap_y = regions.margin
+    at_sides, at_ends = regions.margin_pixels[:, 0], regions.margin_pixels[:, 1]
+    spread_x, spread_y = np.maximum(regions.spreads, 1e-6).T
+    share = at_sides / (4 * gap_y * spread_y) + at_ends / (4 * gap_x * spread_x)
+    return np.asarray(share > _BORDER_SHARE)
+
+
+def _smooth_over_colours(saliency: Map, regions: RegionStatistics, palette: Palette) -> Map:
+    """Saliency (R,) after every colour took the mean over its pixels and was smoothed with its nearest colours."""
+    counts = palette.sizes.astype(np.float32)
+    of_colour = stretch(saliency @ (regions.colours - regions.margin_colours) / counts)
+    smooth = smooth_colours(of_colour, palette, counts, _SMOOTHING)
+    return stretch(regions.colours @ smooth / regions.sizes)
+
+
+def _blur(values: Map) -> Map:
+    return np.asarray(cv2.GaussianBlur(values, (3, 3), 0), np.float32)
