@@ -71,7 +71,7 @@ def read_features(out: Path = OUT) -> Features:
         image_ids=table.column("image_id").to_pylist(),
         region_ids=table.column("region_id").to_numpy(),
         areas=table.column("area").to_numpy(),
-        embeddings=flat.reshape(len(table), -1).astype(np.float32, copy=False),
+        embeddings=flat.reshape(len(table), embeddings.type.list_size).astype(np.float32, copy=False),
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,8 @@ from stages.core.errors import UserError
 from stages.core.images.decode import UInt8, read_image
 
 DATA = Path("data")
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
 
 _IMAGE_SCHEMA = pa.schema(
@@ -95,6 +96,15 @@ class ImageIndex:
             there = sorted(set(self._table.column("split").to_pylist()))
             raise UserError(f"{IMAGES}: no photograph in split {' or '.join(splits)}; there are: {', '.join(there)}")
         return ImageIndex(chosen, self.content_hash)
+
+    def among(self, image_ids: Iterable[str]) -> "ImageIndex":
+        """The photographs with these ids, in the index's order."""
+        wanted = pa.array(list(image_ids), pa.string())
+        return ImageIndex(self._table.filter(pc.is_in(self._table.column("image_id"), value_set=wanted)), self.content_hash)
+
+    def part(self, rows: range) -> "ImageIndex":
+        """Some rows, copied, so that what goes to another process holds no more than them."""
+        return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
     def has(self, split: str) -> bool:
         """Whether any photograph belongs to the split."""

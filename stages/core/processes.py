@@ -1,0 +1,113 @@
+"""A function over many items, in several processes of this machine or on a Dask cluster."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from stages.core.cli import worker_count
+from stages.core.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item]
+) -> Generator[tuple[int, Result], None, None]:
+    """Apply a function to every item; yields the item's position and the result as they get ready, in any order.
+
+    Runs in LUSS_WORKERS processes, or on the Dask cluster that DASK_SCHEDULER_ADDRESS names. Close the iterator
+    (`contextlib.closing`) so that the processes end with it. They also end when this process is killed.
+
+    Args:
+        function: Picklable, as are the items and results.
+        items: Few and large; each is one message to a process.
+
+    Raises:
+        UserError: A process was ended from outside, or there is no such cluster.
+    """
+    if (len(items) < 2 or worker_count() == 1) and "DASK_SCHEDULER_ADDRESS" not in os.environ:
+        yield from enumerate(map(function, items))
+        return
+    with _executor(min(worker_count(), len(items))) as submit:
+        futures = {submit(function, item): position for position, item in enumerate(items)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+@contextmanager
+def _executor(workers: int) -> Iterator[Callable[..., Any]]:
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if address is None:
+        with _local_pool(workers) as pool:
+            yield pool.submit
+        return
+    with _dask_client(address) as client, client.get_executor(pure=False) as executor:
+        try:
+            yield executor.submit
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _local_pool(workers: int) -> Iterator[Executor]:
+    before = set(multiprocessing.active_children())
+    spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent) as pool:
+        try:
+            with _interrupts_ignored():
+                pool.submit(int)  # starts all processes: what they inherit leaves Ctrl-C to this one
+            yield pool
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {workers} worker processes was ended from outside, most often because memory ran out; "
+                "set LUSS_WORKERS lower"
+            ) from None
+        except BaseException:
+            # Not to wait for work that nobody wants any more.
+            for worker in set(multiprocessing.active_children()) - before:
+                worker.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _follow_parent() -> None:
+    """End this process when its parent ends, even by a kill."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _dask_client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("DASK_SCHEDULER_ADDRESS is set but Dask is not installed: pip install 'luss[dask]'") from None
+    try:
+        return Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UserError(f"DASK_SCHEDULER_ADDRESS={address}: no Dask scheduler answers there ({error})") from None

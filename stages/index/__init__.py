@@ -1,0 +1,22 @@
+"""Stage `index`: what photographs there are, and apart from them what is known about them.
+
+Reads `data/`, every file once. Writes `artifacts/index/images` (path, size and content hash of each photograph that can
+be used) and `artifacts/index/labels` (masks and categories), two artifacts, so that no stage depends on labels by
+accident. Files that cannot be used are listed with the reason in `rejected.csv` of the artifact that misses them.
+
+No other stage makes DVC walk through `data/`: a changed photograph changes the index, and so all that follows.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.index.methods.folder import Folder
+from stages.index.methods.imagenet_s import ImageNetS
+
+# fmt: off
+Config = Annotated[
+    Folder
+    | ImageNetS,
+    Field(discriminator="method"),
+]

@@ -1,0 +1,1 @@
+"""How photographs may lie in `data/`, one layout per file."""

@@ -1,0 +1,27 @@
+"""Method `folder`: any folder of photographs, nested or flat."""
+
+from typing import Literal
+
+from stages.core.artifacts.image_index import DATA, Rejected
+from stages.core.params import Params
+from stages.index.layout import SUFFIXES, Candidate, Layout, list_files, readable_name, wrong_name
+
+
+class Folder(Params):
+    """Every photograph below `data/` belongs to the split train; there are no categories and no masks."""
+
+    method: Literal["folder"] = "folder"
+
+    def find(self) -> Layout:
+        """List the photographs."""
+        photographs, rejected = [], []
+        for path in list_files(DATA):
+            if problem := wrong_name(path, SUFFIXES):
+                rejected.append(Rejected(readable_name(path), problem))
+            else:
+                photographs.append(Candidate(path, "train", None))
+        return Layout(photographs, {}, [], rejected, [])
+
+    def explain(self) -> str:
+        """Say where photographs are looked for."""
+        return f"anywhere below {DATA}/"

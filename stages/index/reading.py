@@ -1,0 +1,128 @@
+"""One look at every file: size, content hash, and whether it can be used."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stages.core.artifacts.image_index import DATA
+from stages.core.artifacts.shards import write_atomically
+from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
+from stages.core.params import Params
+from stages.core.processes import in_processes
+from stages.core.progress import Progress
+from stages.core.unfinished import unfinished_work
+from stages.index.layout import IGNORE_ID
+
+_CHUNK_BYTES, _CHUNK_FILES = 64_000_000, 4096
+"""Work for about a second, so that a small set needs no further process and a large one keeps all of them busy."""
+
+
+class Reading(NamedTuple):
+    """What one look at a file tells."""
+
+    bytes: int = 0
+    content_hash: str = ""
+    """sha256."""
+    height: int = 0
+    """Pixels; of a photograph after EXIF rotation."""
+    width: int = 0
+    largest_id: int = 0
+    """Of a mask, ignored pixels apart."""
+    problem: str = ""
+    """Why the file cannot be used; empty if it can."""
+
+
+class _File(NamedTuple):
+    path: str
+    is_mask: bool
+    bytes: int
+    changed_ns: int
+
+
+def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str]) -> dict[str, Reading]:
+    """Read all files in several processes; what is read survives a kill as long as no file changes.
+
+    Args:
+        config: The stage's parameters.
+        photographs: Paths relative to `data/`.
+        masks: The same.
+
+    Returns:
+        The reading of each path.
+    """
+    files = [*map(partial(_describe, is_mask=False), photographs), *map(partial(_describe, is_mask=True), masks)]
+    state = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    with unfinished_work("index", config, {"files": state}) as work:
+        chunks = list(_cut(files))
+        results = [work / f"{number:06d}.json" for number in range(len(chunks))]
+        _read_missing(chunks, results)
+        readings = [Reading(*fields) for result in results for fields in _load(result)]
+    return dict(zip((file.path for file in files), readings, strict=True))
+
+
+def _describe(path: str, is_mask: bool) -> _File:
+    try:
+        status = (DATA / path).stat()
+    except OSError:  # a broken link: opening it will tell
+        return _File(path, is_mask, 0, 0)
+    return _File(path, is_mask, status.st_size, status.st_mtime_ns)
+
+
+def _cut(files: Sequence[_File]) -> Iterator[list[_File]]:
+    chunk, size = [], 0
+    for file in files:
+        chunk.append(file)
+        size += file.bytes
+        if size >= _CHUNK_BYTES or len(chunk) == _CHUNK_FILES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _read_missing(chunks: Sequence[list[_File]], results: Sequence[Path]) -> None:
+    missing = [number for number, result in enumerate(results) if not result.exists()]
+    total = sum(map(len, chunks))
+    done = total - sum(len(chunks[number]) for number in missing)
+    tasks = [chunks[number] for number in missing]
+    with (
+        Progress(total, "files", unit="files", done=done) as progress,
+        closing(in_processes(_read_all, tasks)) as ready,
+    ):
+        for position, readings in ready:
+            write_atomically(results[missing[position]], json.dumps(readings).encode())
+            done += len(readings)
+            progress.update(done)
+
+
+def _load(result: Path) -> list[list[Any]]:
+    readings: list[list[Any]] = json.loads(result.read_bytes())
+    return readings
+
+
+def _read_all(files: Sequence[_File]) -> list[Reading]:
+    return list(map(_read, files))
+
+
+def _read(file: _File) -> Reading:
+    path = DATA / file.path
+    try:
+        data = read_bytes(path)
+        height, width, largest_id = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))
+    except UnreadableImage as error:
+        return Reading(problem=str(error).removeprefix(f"{path}: "))
+    return Reading(len(data), hashlib.sha256(data).hexdigest(), height, width, largest_id)
+
+
+def _look_at_photograph(data: bytes, name: str) -> tuple[int, int, int]:
+    return (*measure_image(data, name), 0)
+
+
+def _look_at_mask(data: bytes, name: str) -> tuple[int, int, int]:
+    ids = decode_mask(data, name)
+    height, width = ids.shape
+    return height, width, int(ids.max(initial=0, where=ids != IGNORE_ID))
