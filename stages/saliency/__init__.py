@@ -8,12 +8,20 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.saliency.methods.external import External
+from stages.saliency.methods.hc import HistogramContrast
 from stages.saliency.methods.none import NoSaliency
+from stages.saliency.methods.rbd import RobustBackground
 from stages.saliency.methods.rc import RegionContrast
+from stages.saliency.methods.spectral_residual import SpectralResidual
 
 # fmt: off
 Config = Annotated[
     NoSaliency
-    | RegionContrast,
+    | RegionContrast
+    | HistogramContrast
+    | RobustBackground
+    | SpectralResidual
+    | External,
     Field(discriminator="method"),
 ]

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex
+from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
 from stages.core.params import Params
 from stages.saliency.binary import cut_mask, refine_mask
@@ -74,16 +74,6 @@ class PhotoSaliency(SaliencyMethod, MaskOptions):
     def score(self, image: Image) -> Map:
         """Saliency (H, W) in 0..1 of an RGB image (H, W, 3) of working size; all zero where nothing stands out."""
         raise TypeError(f"{type(self).__name__} does not say how it scores")
-
-
-def shrink(image: Image, max_side: int) -> Image:
-    """Scale an image down by area averaging so that its longer side is at most `max_side`; smaller ones stay."""
-    height, width = image.shape[:2]
-    scale = max_side / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def stretch(values: Map) -> Map:

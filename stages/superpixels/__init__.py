@@ -8,12 +8,20 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.superpixels.methods.felzenszwalb import Felzenszwalb
+from stages.superpixels.methods.grid import Grid
+from stages.superpixels.methods.mslic import MSLIC
 from stages.superpixels.methods.none import NoSuperpixels
 from stages.superpixels.methods.slic import SLIC
+from stages.superpixels.methods.slico import SLICO
 
 # fmt: off
 Config = Annotated[
     NoSuperpixels
-    | SLIC,
+    | SLIC
+    | SLICO
+    | MSLIC
+    | Felzenszwalb
+    | Grid,
     Field(discriminator="method"),
 ]

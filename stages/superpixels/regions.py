@@ -7,6 +7,8 @@ from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.errors import UserError
+from stages.core.images.connectivity import connect_regions
+from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
 from stages.core.params import Params
 
@@ -53,11 +55,29 @@ class RegionMethod(SuperpixelMethod):
         raise TypeError(f"{type(self).__name__} does not say how it cuts")
 
 
-def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
-    """Scale an image down by area averaging so that its longer side is at most `max_side`; smaller ones stay."""
-    height, width = image.shape[:2]
-    scale = max_side / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+class OpenCVMethod(RegionMethod):
+    """A member of OpenCV's SLIC family, on Lab after a 3x3 blur as its documentation advises."""
+
+    region_size: int = Field(20, ge=4, le=1024)
+    """Distance of the initial centres. Unit: pixels at working size."""
+
+    iterations: int = Field(10, ge=1)
+    """Assignments of pixels to centres."""
+
+    min_size: float = Field(0.25, ge=0, le=1)
+    """Smaller components join a neighbour. Unit: share of region_size squared. Source: OpenCV's default of 25 %."""
+
+    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """See `RegionMethod.cut`."""
+        # OpenCV fails on images that hold less than one region.
+        if min(image.shape[:2]) < self.region_size:
+            return np.ones(image.shape[:2], np.int32)
+        lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB), np.uint8)
+        algorithm, ruler = self.algorithm()
+        superpixels = cv2.ximgproc.createSuperpixelSLIC(lab, algorithm, self.region_size, ruler)
+        superpixels.iterate(self.iterations)
+        return connect_regions(superpixels.getLabels(), lab, int(self.min_size * self.region_size**2))
+
+    def algorithm(self) -> tuple[int, float]:
+        """OpenCV's number of the algorithm, and its ruler."""
+        raise TypeError(f"{type(self).__name__} does not say which algorithm it is")

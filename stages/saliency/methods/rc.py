@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from stages.core.images.segmentation import segment_graph
 from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
 from stages.saliency.palette import Palette, find_palette, smooth_colours
 from stages.saliency.region_statistics import RegionStatistics, measure_regions, paint_regions
-from stages.saliency.segmentation import segment_graph
 
 _CENTRE_WEIGHT = 9.0
 _BORDER_SHARE = 0.4
@@ -79,9 +79,10 @@ def _find_border(regions: RegionStatistics) -> NDArray[np.bool_]:
 def _smooth_over_colours(saliency: Map, regions: RegionStatistics, palette: Palette) -> Map:
     """Saliency (R,) after every colour took the mean over its pixels and was smoothed with its nearest colours."""
     counts = palette.sizes.astype(np.float32)
-    of_colour = stretch(saliency @ (regions.colours - regions.margin_colours) / counts)
+    total = saliency @ (regions.colours - regions.margin_colours)
+    of_colour = stretch(np.asarray(total / counts, np.float32))
     smooth = smooth_colours(of_colour, palette, counts, _SMOOTHING)
-    return stretch(regions.colours @ smooth / regions.sizes)
+    return stretch(np.asarray(regions.colours @ smooth / regions.sizes, np.float32))
 
 
 def _blur(values: Map) -> Map:

@@ -1,4 +1,4 @@
-"""Graph-based segmentation (Felzenszwalb and Huttenlocher) for region contrast."""
+"""Graph-based segmentation (Felzenszwalb and Huttenlocher): regions of `superpixels` and of region contrast."""
 
 from __future__ import annotations
 

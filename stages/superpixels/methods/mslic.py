@@ -1,0 +1,27 @@
+"""MSLIC: content-sensitive superpixels, small where an image is rich, by OpenCV."""
+
+from typing import Literal
+
+import cv2
+from pydantic import Field
+
+from stages.superpixels.regions import OpenCVMethod
+
+
+class MSLIC(OpenCVMethod):
+    """Regions of equal area on the image's surface in colour and position.
+
+    Source: Liu et al., "Manifold SLIC: A Fast Method to Compute Content-Sensitive Superpixels", CVPR 2016.
+    """
+
+    method: Literal["mslic"] = "mslic"
+
+    compactness: float = Field(10.0, gt=0)
+    """Weight of position against colour (8-bit Lab). Source: OpenCV's default ruler."""
+
+    iterations: int = Field(10, ge=1)
+    """Assignments of pixels to centres. Source: OpenCV's default."""
+
+    def algorithm(self) -> tuple[int, float]:
+        """See `OpenCVMethod.algorithm`."""
+        return cv2.ximgproc.MSLIC, self.compactness

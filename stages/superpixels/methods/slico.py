@@ -1,0 +1,24 @@
+"""SLICO: SLIC whose compactness adapts to each region, by OpenCV."""
+
+from typing import Literal
+
+import cv2
+from pydantic import Field
+
+from stages.superpixels.regions import OpenCVMethod
+
+
+class SLICO(OpenCVMethod):
+    """Regions of similar Lab colour; textured ones become as compact as smooth ones.
+
+    Source: Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", TPAMI 2012, section 4.4.
+    """
+
+    method: Literal["slico"] = "slico"
+
+    iterations: int = Field(10, ge=1)
+    """Assignments of pixels to centres. Source: OpenCV's default."""
+
+    def algorithm(self) -> tuple[int, float]:
+        """See `OpenCVMethod.algorithm`; the ruler is only where the compactness starts."""
+        return cv2.ximgproc.SLICO, 10.0
