@@ -1,0 +1,38 @@
+"""Scores predictions by masks and writes the report.
+
+Reads the index with its labels, the predictions, the clusters, and the cards and histories of the models; writes
+`metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters instead.
+"""
+
+from pydantic import Field
+
+from stages.core.params import Params
+from stages.evaluate.protocols import ProtocolName
+from stages.evaluate.rules import ThresholdRule
+
+
+class Config(Params):
+    """What is scored how, and how much the report shows."""
+
+    protocol: ProtocolName = "imagenet_s"
+    """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE. iou_hungarian:
+    MaskContrast. greedy, optimal: ViCE. given: predicted ids are class ids."""
+    threshold: ThresholdRule = "segmenter"
+    """Score below which a pixel is background. segmenter: the segmenter's own. fixed: `fixed_threshold`. validation: best mIoU
+    on the validation masks (uses labels). otsu: Otsu's cut of the scores, without labels."""
+    fixed_threshold: float = Field(default=0.5, ge=0, le=1, multiple_of=0.01)
+    """Used by threshold: fixed; in hundredths."""
+    curve_max: int = Field(default=60, ge=1, le=100)
+    """The threshold curve runs from 0.00 to this many hundredths. Source: ImageNet-S benchmark, 0..60."""
+    ignore_id: int = Field(default=1000, ge=-1, le=65535)
+    """True id whose pixels do not count; -1 for none. Source: ImageNet-S benchmark."""
+    boundary: bool = True
+    """Report scores of the boundary band beside those of the whole objects."""
+    overlays: int = Field(default=24, ge=0)
+    """Photographs shown with truth, prediction and errors."""
+    gallery_clusters: int = Field(default=60, ge=0)
+    """Clusters shown with photographs; the largest ones if there are more."""
+    gallery_photos: int = Field(default=10, ge=1)
+    """Photographs per cluster, nearest to its centre first."""
+    confusion_classes: int = Field(default=20, ge=1)
+    """Classes of the confusion table, largest first."""

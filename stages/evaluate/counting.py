@@ -107,7 +107,9 @@ def _check_ids(ids: Int64, highest: int, name: str, kind: str) -> None:
         raise UserError(f"{name}: holds id {ids.max()}, but the {kind} are 0..{highest}")
 
 
-def _in_processes(count: Callable[[Sequence[Item]], Counted], chunks: Sequence[Sequence[Item]], images: int) -> Iterator[Counted]:
+def _in_processes(
+    count: Callable[[Sequence[Item]], Counted], chunks: Sequence[Sequence[Item]], images: int
+) -> Iterator[Counted]:
     workers = min(worker_count(), len(chunks))
     if workers < 2 or images < _FEW:
         yield from map(count, chunks)

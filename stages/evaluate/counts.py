@@ -115,7 +115,10 @@ class Counts:
         rows = np.stack([pred_area > 0, largest], 1).astype(np.int64)  # (P - 1, 2, T)
         some = rows[:, 0].any(1)
         keys = self._key(0, true_objects[:, None], found[None, some])
-        self._together.add(keys.ravel(), np.broadcast_to(rows[some], (true_objects.size, *rows[some].shape)).reshape(-1, *rows.shape[1:]))
+        self._together.add(
+            keys.ravel(),
+            np.broadcast_to(rows[some], (true_objects.size, *rows[some].shape)).reshape(-1, *rows.shape[1:]),
+        )
 
     def _key(self, slot: int, true_ids: Int64, pred_ids: Int64) -> Int64:
         return (slot * (self.classes + 1) + true_ids) * (self.clusters + 1) + pred_ids

@@ -128,29 +128,38 @@ def list_ids(ids: UInt16, first: int) -> tuple[Int64, npt.NDArray[np.int32]]:
     last = -1
     for value in ids.ravel():
         if value != last:
-            last = value
+            last = int(value)
             if numbers[value] == _FREE:
                 numbers[value], found[count] = count, value
                 count += 1
     return found[:count].copy(), numbers
 
 
+class Steps(NamedTuple):
+    """How each pixel of a prediction changes along the T thresholds; all (H, W) uint8."""
+
+    ranks: UInt8
+    """Thresholds at which the predicted id stands; 0 where it is 0."""
+    low: UInt8
+    """First threshold at which the pixel, while it stands, lies on a boundary."""
+    high: UInt8
+    """Threshold from which the pixel, once it is background, lies on no boundary."""
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def count_pairs(
-    true: UInt16, pred: UInt16, ignore: int, ranks: UInt8, low: UInt8, high: UInt8, true_edge: UInt8, levels: int
+    true: UInt16, pred: UInt16, true_edge: UInt8, steps: Steps, limits: tuple[int, int]
 ) -> tuple[Int64, Int64, Int64, Int64, Int64, Int64]:
-    """Count one image for all pairs of ids and all thresholds; the fields of `Histogram` in their order.
+    """Count one image for all pairs of ids and all thresholds; returns the fields of `Histogram` in their order.
 
     Args:
         true: (H, W) true ids.
         pred: (H, W) predicted ids.
-        ignore: True id whose pixels do not count.
-        ranks: (H, W) thresholds at which the predicted id stands; 0 where it is 0.
-        low: (H, W) first threshold at which the pixel, while it stands, lies on a boundary.
-        high: (H, W) threshold from which the pixel, once it is background, lies on no boundary.
         true_edge: (H, W) boundary of the true map.
-        levels: Number of thresholds T.
+        steps: The prediction along the thresholds.
+        limits: True id whose pixels do not count, and the number of thresholds T.
     """
+    ignore, levels = limits
     true_ids, true_number = list_ids(true, -1)
     pred_ids, pred_number = list_ids(pred, 0)
     pixels = np.zeros((true_ids.size, pred_ids.size, levels + 1), np.int64)
@@ -161,15 +170,16 @@ def count_pairs(
         for x in range(true.shape[1]):
             if true[y, x] == ignore:
                 continue
-            i, j, rank, edge = true_number[true[y, x]], pred_number[pred[y, x]], ranks[y, x], true_edge[y, x]
+            i, j = true_number[true[y, x]], pred_number[pred[y, x]]
+            rank, low, high, edge = steps.ranks[y, x], steps.low[y, x], steps.high[y, x], true_edge[y, x]
             pixels[i, j, rank] += 1
             on_edge[i] += edge
-            if low[y, x] < rank:
-                foreground[i, j, edge, low[y, x]] += 1
+            if low < rank:
+                foreground[i, j, edge, low] += 1
                 foreground[i, j, edge, rank] -= 1
-            if rank < high[y, x]:
+            if rank < high:
                 background[i, edge, rank] += 1
-                background[i, edge, high[y, x]] -= 1
+                background[i, edge, high] -= 1
     return true_ids, pred_ids, pixels, foreground, background, on_edge
 
 
@@ -186,15 +196,13 @@ def histogram(true: UInt16, pred: UInt16, ignore: int, ranks: UInt8 | None = Non
     radius = boundary_radius(*true.shape)
     edge = find_boundary(pred, radius)
     if ranks is None:
-        ranks = np.where(pred > 0, np.uint8(levels), np.uint8(0))
-        low, high = levels * (1 - edge), levels * edge
+        steps = Steps(np.where(pred > 0, np.uint8(levels), np.uint8(0)), levels * (1 - edge), levels * edge)
     else:
-        ranks = np.where(pred > 0, ranks, np.uint8(0))
-        low, high = _boundary_range(ranks, edge, radius, levels)
-    return Histogram(*count_pairs(true, pred, ignore, ranks, low, high, find_boundary(true, radius), levels))
+        steps = _follow_thresholds(np.where(pred > 0, ranks, np.uint8(0)), edge, radius, levels)
+    return Histogram(*count_pairs(true, pred, find_boundary(true, radius), steps, (ignore, levels)))
 
 
-def _boundary_range(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> tuple[UInt8, UInt8]:
+def _follow_thresholds(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> Steps:
     """An object is cut where a pixel of the window falls below the threshold; background ends where one stays above it."""
     import cv2
 
@@ -204,4 +212,4 @@ def _boundary_range(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> tupl
     frame = np.ones(ranks.shape, bool)
     frame[radius:-radius, radius:-radius] = False
     high[frame] = levels
-    return low, high
+    return Steps(ranks, low, high)

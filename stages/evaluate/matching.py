@@ -134,6 +134,8 @@ def read_match(path: Path, clusters: int, classes: int) -> Match:
         if pred == true == 1000:  # The benchmark's own files carry the ignored id along.
             continue
         if not (0 <= pred <= clusters and 0 <= true <= classes):
-            raise UserError(f"{path}: pair {pred}: {true} is out of range (predicted ids 0..{clusters}, true ids 0..{classes})")
+            raise UserError(
+                f"{path}: pair {pred}: {true} is out of range (predicted ids 0..{clusters}, true ids 0..{classes})"
+            )
         match[pred] = true
     return match

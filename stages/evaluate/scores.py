@@ -112,7 +112,7 @@ def _by_size(name: str, areas: Areas) -> dict[str, float | None]:
 
 
 def pixel_summary(scores: Scores, skip_absent: bool) -> dict[str, float | None]:
-    """mIoU and pixel accuracy in percent, as the pixel-count protocols report them.
+    """MIoU and pixel accuracy in percent, as the pixel-count protocols report them.
 
     Args:
         scores: The scores.

@@ -102,8 +102,13 @@ def test_confusion_equals_torchmetrics():
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     rng = np.random.default_rng(3)
-    images = [(draw_blocks(rng, 30, 40, [0, 1, 2, 3, 4, 1000], 5), draw_blocks(rng, 30, 40, range(5), 7), None) for _ in range(6)]
-    true, pred = (torch.from_numpy(np.concatenate([image[part].ravel().astype(np.int64) for image in images])) for part in (0, 1))
+    images = [
+        (draw_blocks(rng, 30, 40, [0, 1, 2, 3, 4, 1000], 5), draw_blocks(rng, 30, 40, range(5), 7), None)
+        for _ in range(6)
+    ]
+    true, pred = (
+        torch.from_numpy(np.concatenate([image[part].ravel().astype(np.int64) for image in images])) for part in (0, 1)
+    )
     expected = multiclass_confusion_matrix(pred, true, num_classes=5, ignore_index=1000)
     np.testing.assert_array_equal(count(images, 4).confusion().T, expected.numpy())
 
@@ -133,7 +138,9 @@ def test_an_image_without_any_counted_pixel_is_an_image_without_hits():
 
 def test_merging_equals_counting_together():
     rng = np.random.default_rng(5)
-    images = [(draw_blocks(rng, 20, 30, [0, 1, 2, 1000], 4), draw_blocks(rng, 20, 30, range(3), 6), None) for _ in range(4)]
+    images = [
+        (draw_blocks(rng, 20, 30, [0, 1, 2, 1000], 4), draw_blocks(rng, 20, 30, range(3), 6), None) for _ in range(4)
+    ]
     whole, first, second = count(images, 2), count(images[:2], 2), count(images[2:], 2)
     first.merge(second)
     match = np.array([0, 2, 1])

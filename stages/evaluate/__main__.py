@@ -1,0 +1,49 @@
+"""`python -m stages.evaluate`."""
+
+import json
+import shutil
+
+from stages.core.artifacts.shards import ARTIFACTS, encode_json, write_atomically
+from stages.core.cli import run_stage
+from stages.evaluate import Config
+from stages.evaluate.clustering import score_assignments
+from stages.evaluate.evaluation import evaluate
+from stages.evaluate.inputs import read_inputs
+from stages.evaluate.overlays import Overlay, draw_overlays
+from stages.evaluate.pictures import encode_jpeg, join_panels
+from stages.evaluate.provenance import read_provenance
+from stages.evaluate.records import write_matching, write_metrics, write_per_class
+from stages.evaluate.report.page import render_report
+
+OUT = ARTIFACTS / "evaluate"
+
+
+def main(config: Config) -> None:
+    """Score what was predicted and write the records and the report; metrics.json comes last."""
+    inputs, provenance = read_inputs(), read_provenance()
+    evaluation = evaluate(config, inputs)
+    agreement = score_assignments(inputs.assignments, inputs.labels, inputs.clusters)
+    overlays = draw_overlays(config, inputs, evaluation)
+    _write_overlays(overlays)
+    report = render_report(config, inputs, evaluation, agreement, (provenance, overlays))
+    write_atomically(OUT / "report.html", report.encode())
+    write_atomically(OUT / "per_class.csv", write_per_class(inputs, evaluation).encode())
+    write_atomically(OUT / "matching.json", encode_json(write_matching(inputs, evaluation, agreement)))
+    metrics = write_metrics(config, inputs, evaluation, agreement, provenance)
+    write_atomically(OUT / "metrics.json", encode_json(metrics))
+    print(json.dumps({split: scores for split, scores in metrics.items() if split != "protocol"}))
+
+
+def _write_overlays(overlays: list[Overlay]) -> None:
+    out = OUT / "overlays"
+    partial = out.with_name("overlays.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for overlay in overlays:
+        write_atomically(partial / overlay.file_name, encode_jpeg(join_panels(overlay.panels)))
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", Config, main)

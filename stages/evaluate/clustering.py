@@ -1,0 +1,72 @@
+"""How well clusters of whole images agree with the images' categories: mutual information and matched accuracy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.core.artifacts.clusters import Assignments
+from stages.core.artifacts.image_index import Labels
+from stages.evaluate.counts import Float64
+from stages.evaluate.kernels import Int64
+from stages.evaluate.matching import NONE, assign, count_together
+
+
+class Agreement(NamedTuple):
+    """Clusters against categories, in percent."""
+
+    nmi: float
+    accuracy: float
+    match: Int64
+    """(clusters,) category of each cluster, counted from 0; -1 for none."""
+
+
+def compare_clusters(contingency: Int64) -> Agreement:
+    """Score clusters of images by the categories that the images are filed under.
+
+    Args:
+        contingency: (clusters, categories) images.
+
+    Source: NMI and accuracy on the train split as in PASS, step 2.2: arithmetic normalisation, Hungarian matching.
+    """
+    match = assign(contingency)
+    rows = np.flatnonzero(match != NONE)
+    hits = contingency[rows, match[rows]].sum()
+    return Agreement(
+        100 * normalised_mutual_information(contingency), 100 * float(hits / max(contingency.sum(), 1)), match
+    )
+
+
+def score_assignments(assignments: Assignments, labels: Labels, clusters: int) -> Agreement | None:
+    """Score the clusters of whole images; None where images have no category or only parts of them were clustered."""
+    rows = [
+        (cluster, name)
+        for image_id, region, cluster in zip(
+            assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True
+        )
+        if region == 0 and (name := labels.class_name(image_id)) is not None
+    ]
+    if not rows:
+        return None
+    names, categories = np.unique([name for _, name in rows], return_inverse=True)
+    found = np.array([cluster for cluster, _ in rows], np.int64)
+    return compare_clusters(count_together(found, categories, (clusters, len(names))))
+
+
+def normalised_mutual_information(contingency: Int64) -> float:
+    """Mutual information over the mean of the two entropies; 1 if both sides have a single class.
+
+    Args:
+        contingency: (rows, columns) counts.
+    """
+    rows, columns = _entropy(contingency.sum(1)), _entropy(contingency.sum(0))
+    if rows + columns == 0:
+        return 1.0
+    mutual = rows + columns - _entropy(contingency.ravel())
+    return float(np.clip(2 * mutual / (rows + columns), 0, 1))
+
+
+def _entropy(counts: Int64) -> float:
+    shares: Float64 = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(shares * np.log(shares)).sum())

@@ -1,0 +1,109 @@
+"""What the stage reads, gathered from the artifacts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
+from stages.core.artifacts.image_index import DATA, SPLITS, ImageIndex, Labels, read_images, read_labels
+from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.shards import ARTIFACTS
+from stages.core.errors import UserError
+from stages.core.images.decode import read_mask
+from stages.evaluate.counting import Maps, list_problems
+from stages.evaluate.thresholds import Thresholds
+
+PREDICTIONS = ARTIFACTS / "predict"
+
+
+class Inputs(NamedTuple):
+    """The artifacts, opened."""
+
+    images: ImageIndex
+    labels: Labels
+    predictions: LabelMaps
+    assignments: Assignments
+    segmenter: dict[str, Any]
+    """The segmenter's part of finetune's model card."""
+    clusters: int
+    """Predicted ids are 0..clusters."""
+
+    @property
+    def classes(self) -> int:
+        """True ids are 0..classes."""
+        return max(self.labels.classes, default=0)
+
+    def predicted(self, split: str) -> list[str]:
+        """Ids of the photographs of a split that were segmented, in order."""
+        if not self.images.has(split):
+            return []
+        return [image_id for image_id in self.images.of(split).image_ids if image_id in self.predictions]
+
+    def masked(self, split: str) -> list[tuple[str, str]]:
+        """Photographs of a segmented split that have a mask, with the mask's path.
+
+        Raises:
+            UserError: Some have no prediction; names them.
+        """
+        if not self.predicted(split):
+            return []
+        ids = self.images.of(split).image_ids
+        pairs = [(image_id, str(DATA / mask)) for image_id in ids if (mask := self.labels.mask_path(image_id))]
+        if missing := [
+            f"{image_id}: no prediction in artifacts/predict"
+            for image_id, _ in pairs
+            if image_id not in self.predictions
+        ]:
+            raise UserError(
+                list_problems(missing, f"{len(missing)} photographs of split {split} have a mask but no prediction")
+            )
+        return pairs
+
+
+def read_inputs() -> Inputs:
+    """Open everything that the stage depends on.
+
+    Raises:
+        UserError: Something is missing, broken or of another version.
+    """
+    segmenter = dict(read_model_card("finetune").get("segmenter") or {})
+    clusters = int(segmenter.get("clusters") or len(read_centroids().sizes))
+    return Inputs(read_images(), read_labels(), LabelMaps(PREDICTIONS), read_assignments(), segmenter, clusters)
+
+
+def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:
+    """The segmented splits that can be scored."""
+    return {split: pairs for split in SPLITS if (pairs := inputs.masked(split))}
+
+
+class StoredMaps:
+    """Loads a photograph's mask and prediction; each process opens the predictions for itself."""
+
+    def __init__(self, predictions: Path, thresholds: Thresholds | None) -> None:
+        self._predictions, self._thresholds = predictions, thresholds
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_predictions": self._predictions, "_thresholds": self._thresholds}
+
+    @cached_property
+    def _maps(self) -> LabelMaps:
+        return LabelMaps(self._predictions)
+
+    def __call__(self, item: tuple[str, str]) -> Maps:
+        """Load the maps of one image id and mask path."""
+        image_id, mask_path = item
+        predicted = self._maps[image_id]
+        ranks = None
+        if self._thresholds is not None:
+            if predicted.score is None:
+                raise UserError(
+                    f"{self._predictions}: {image_id} has no scores, but others have; run `dvc repro predict`"
+                )
+            ranks = self._thresholds.rank_stored(predicted.score)
+        true, pred = read_mask(mask_path).astype(np.uint16), np.ascontiguousarray(predicted.map).astype(np.uint16)
+        return Maps(true, pred, ranks, mask_path, f"{self._predictions}: prediction of {image_id}")

@@ -1,0 +1,121 @@
+"""The protocols by name. They differ in what is matched to what and in what is averaged, and their numbers are never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from stages.core.errors import UserError
+from stages.evaluate.counts import Counts
+from stages.evaluate.matching import (
+    NONE,
+    Match,
+    match_greedily,
+    match_identity,
+    match_images,
+    match_iou,
+    match_pixels,
+)
+from stages.evaluate.scores import Scores, benchmark_summary, pixel_summary
+
+ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "given"]
+
+
+class Protocol(NamedTuple):
+    """How a match is found and what is reported."""
+
+    find_match: Callable[[Counts, int], Match]
+    """From the counts of the split that the match is fitted on, at one threshold."""
+    summarise: Callable[[Scores, bool], dict[str, float | None]]
+    """In percent; the flag asks for boundary scores where the protocol has them."""
+    fitted_on: Literal["validation", "train"]
+    """The split whose masks the match is found on, if it has any."""
+    denominator: str
+    """What the mean IoU is a mean over."""
+    source: str
+
+
+def _skipping(scores: Scores, with_edges: bool) -> dict[str, float | None]:
+    return pixel_summary(scores, skip_absent=True)
+
+
+def _counting_zero(scores: Scores, with_edges: bool) -> dict[str, float | None]:
+    return pixel_summary(scores, skip_absent=False)
+
+
+_ALL_IDS = "all true ids with background, absent ones count 0"
+_PRESENT_IDS = "true ids with background that occur in truth or prediction"
+
+PROTOCOLS: dict[str, Protocol] = {
+    "imagenet_s": Protocol(
+        lambda counts, level: match_images(counts.cooccurrence(level)),
+        benchmark_summary,
+        "validation",
+        _ALL_IDS,
+        "ImageNet-S benchmark: matching by images that hold both ids",
+    ),
+    "pixel_hungarian": Protocol(
+        lambda counts, level: match_pixels(counts.confusion(level)),
+        _skipping,
+        "validation",
+        _PRESENT_IDS,
+        "TransFGU, PiCIE: one-to-one matching by shared pixels, background included; at the photographs' own size",
+    ),
+    "iou_hungarian": Protocol(
+        lambda counts, level: match_iou(counts.confusion(level)),
+        _counting_zero,
+        "validation",
+        _ALL_IDS,
+        "MaskContrast: one-to-one matching by IoU, background included; over-clustering takes the class of largest IoU",
+    ),
+    "greedy": Protocol(
+        lambda counts, level: match_greedily(counts.confusion(level)),
+        _skipping,
+        "train",
+        _PRESENT_IDS,
+        "ViCE: every predicted id takes the true id it shares most pixels with",
+    ),
+    "optimal": Protocol(
+        lambda counts, level: match_pixels(counts.confusion(level)),
+        _skipping,
+        "train",
+        _PRESENT_IDS,
+        "ViCE: one-to-one matching by shared pixels",
+    ),
+    "given": Protocol(
+        lambda counts, level: match_identity(counts.clusters, counts.classes),
+        benchmark_summary,
+        "validation",
+        _ALL_IDS,
+        "predicted ids are class ids: supervised and semi-supervised predictions",
+    ),
+}
+
+
+def check_sizes(protocol: str, clusters: int, classes: int) -> None:
+    """Refuse a number of clusters that a protocol does not define.
+
+    Raises:
+        UserError: Says which protocols would do.
+    """
+    if protocol in ("imagenet_s", "given") and clusters > classes:
+        raise UserError(
+            f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. Take as many clusters "
+            "as classes, or protocol 'greedy' or 'iou_hungarian', which are made for more clusters"
+        )
+
+
+def check_match(protocol: str, match: Match, counts: Counts) -> None:
+    """Refuse a given match that the protocol cannot be scored with.
+
+    Raises:
+        UserError: A predicted id has no class, or two share one where the protocol needs pairs.
+    """
+    predicted = np.flatnonzero(counts.pred_area.any((0, 2)))
+    if (unmatched := [int(pred) for pred in predicted if match[pred] == NONE]) and protocol in ("imagenet_s", "given"):
+        raise UserError(f"match: predicted id {', '.join(map(str, unmatched[:10]))} has no class in it")
+    known = match[match != NONE]
+    if protocol in ("imagenet_s", "given") and (match[0] != 0 or len(set(known.tolist())) < len(known)):
+        raise UserError(f"match: protocol {protocol} needs pairs, one class for one cluster, and background 0 for 0")

@@ -1,0 +1,90 @@
+"""Where a result comes from: parameters, content hashes, initial weights, and every use of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
+from stages.core.params import PARAMS_FILE, read_params
+
+_ARTIFACTS = (
+    "index/images",
+    "index/labels",
+    "superpixels",
+    "saliency",
+    "pretrain",
+    "attend",
+    "cluster",
+    "finetune",
+    "predict",
+)
+_MODELS = ("pretrain", "attend", "finetune")
+
+
+class Source(NamedTuple):
+    """One artifact that the result rests on."""
+
+    name: str
+    method: str
+    contract: str
+    content_hash: str
+
+
+class Provenance(NamedTuple):
+    """What would have to be equal for the result to be equal."""
+
+    recipe: str
+    """The command that wrote params.yaml; empty if it was written by hand."""
+    params: dict[str, Any]
+    sources: list[Source]
+    weights: dict[str, str]
+    """Where the initial weights of each model came from."""
+    label_uses: list[str]
+    """Every step before the scoring that looked at labels."""
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Seed of each stage that draws at random."""
+        return {
+            stage: section["seed"]
+            for stage, section in self.params.items()
+            if isinstance(section, dict) and "seed" in section
+        }
+
+
+def read_provenance(root: Path = ARTIFACTS) -> Provenance:
+    """Gather the provenance from params.yaml and the artifacts; those that do not exist are left out."""
+    params = read_params() if PARAMS_FILE.exists() else {}
+    sources = [_read_source(root, name) for name in _ARTIFACTS if (root / name / MANIFEST).exists()]
+    cards = {stage: read_model_card(stage, root) for stage in _MODELS if (root / stage / MANIFEST).exists()}
+    supervised = [f"{stage}: supervision by labels" for stage, section in params.items() if _is_supervised(section)]
+    used = [
+        f"{stage}: {_origin(card)} weights or training with labels"
+        for stage, card in cards.items()
+        if card.get("labels_used")
+    ]
+    weights = {stage: _origin(card) for stage, card in cards.items()}
+    return Provenance(_recipe(), params, sources, weights, supervised + used)
+
+
+def _read_source(root: Path, name: str) -> Source:
+    manifest = read_json(root / name / MANIFEST)
+    return Source(
+        name, str(manifest.get("method", "")), str(manifest.get("contract", "")), str(manifest.get("content_hash", ""))
+    )
+
+
+def _is_supervised(section: Any) -> bool:
+    return isinstance(section, dict) and section.get("supervision") == "labels"
+
+
+def _origin(card: dict[str, Any]) -> str:
+    start = card.get("start")
+    return str(start.get("origin", "unknown") if isinstance(start, dict) else start or "unknown")
+
+
+def _recipe() -> str:
+    first = PARAMS_FILE.read_text().partition("\n")[0] if PARAMS_FILE.exists() else ""
+    return first.lstrip("# ").strip() if first.startswith("#") else ""

@@ -1,0 +1,102 @@
+"""The files for machines: metrics.json, matching.json, per_class.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+
+from stages.evaluate import Config
+from stages.evaluate.clustering import Agreement
+from stages.evaluate.counts import ALL, Float64
+from stages.evaluate.evaluation import Evaluation, SplitScores
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.kernels import Int64
+from stages.evaluate.matching import write_match
+from stages.evaluate.protocols import PROTOCOLS
+from stages.evaluate.provenance import Provenance
+
+_DIGITS = 6
+
+
+def write_metrics(
+    config: Config, inputs: Inputs, evaluation: Evaluation, agreement: Agreement | None, provenance: Provenance
+) -> dict[str, Any]:
+    """Scores in percent by split, and under `protocol` everything that could change them."""
+    metrics: dict[str, Any] = {}
+    if agreement is not None:
+        metrics["train"] = {"NMI": round(agreement.nmi, _DIGITS), "accuracy": round(agreement.accuracy, _DIGITS)}
+    for split, scored in evaluation.splits.items():
+        found = {name: round(value, _DIGITS) for name, value in scored.summary.items() if value is not None}
+        metrics[split] = metrics.get(split, {}) | found
+    metrics["protocol"] = _describe(config, inputs, evaluation, provenance)
+    return metrics
+
+
+def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance: Provenance) -> dict[str, Any]:
+    size = {"classes": inputs.classes, "clusters": inputs.clusters}
+    labels = {"weights": provenance.weights.get("pretrain", "unknown"), "seeds": provenance.seeds}
+    if not evaluation.has_scores:
+        return {"name": "clusters only: no masks", **size, **labels, "strict": not provenance.label_uses}
+    protocol = PROTOCOLS[config.protocol]
+    return {
+        "name": config.protocol,
+        **size,
+        "images": {split: scored.counts.images for split, scored in evaluation.splits.items()},
+        "pixels": {split: int(scored.counts.true_area[ALL].sum()) for split, scored in evaluation.splits.items()},
+        "ignore_id": config.ignore_id,
+        "mean_over": protocol.denominator,
+        "match": evaluation.match_source,
+        "threshold": None if evaluation.threshold.hundredths is None else evaluation.threshold.hundredths / 100,
+        "threshold_source": evaluation.threshold.source,
+        **labels,
+        "strict": not provenance.label_uses and not evaluation.threshold.uses_labels,
+    }
+
+
+def write_matching(inputs: Inputs, evaluation: Evaluation, agreement: Agreement | None) -> dict[str, Any]:
+    """The match as pairs and by name, and the clusters' categories on train."""
+    matching: dict[str, Any] = {}
+    if evaluation.has_scores:
+        pairs = write_match(evaluation.match)
+        names = {
+            pred: inputs.labels.classes.get(true, "background" if true == 0 else str(true))
+            for pred, true in pairs.items()
+        }
+        matching |= {"source": evaluation.match_source, "match": pairs, "names": names}
+    if agreement is not None:
+        matching["train_categories"] = {
+            str(cluster + 1): int(category) for cluster, category in enumerate(agreement.match)
+        }
+    return matching
+
+
+def write_per_class(inputs: Inputs, evaluation: Evaluation) -> str:
+    """One row per class: its predicted ids and, for every scored split, scores in percent and pixels."""
+    text = io.StringIO(newline="")
+    splits = evaluation.splits
+    names = ("iou", "b_iou", "precision", "recall", "true_pixels", "predicted_pixels")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["class_id", "class_name", "predicted_ids", *(f"{split}_{name}" for split in splits for name in names)]
+    )
+    if splits:
+        columns = [column for scored in splits.values() for column in _class_columns(scored)]
+        for class_id in range(inputs.classes + 1):
+            name = inputs.labels.classes.get(class_id, "background" if class_id == 0 else "")
+            found = " ".join(map(str, np.flatnonzero(evaluation.match == class_id)))
+            writer.writerow([class_id, name, found, *(_format(column[class_id]) for column in columns)])
+    return text.getvalue()
+
+
+def _class_columns(scored: SplitScores) -> list[Float64 | Int64]:
+    areas, edges = scored.scores.areas, scored.scores.edges
+    shared, pred, true = areas.shared[ALL], areas.pred[ALL], areas.true[ALL]
+    precision, recall = shared / np.maximum(pred, 1), shared / np.maximum(true, 1)
+    return [100 * areas.iou[ALL], 100 * edges.iou[ALL], 100 * precision, 100 * recall, true, pred]
+
+
+def _format(value: float | int) -> str:
+    return str(int(value)) if isinstance(value, np.integer) else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""report.html: one file that opens anywhere, without network and without scripts."""

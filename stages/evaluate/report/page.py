@@ -1,0 +1,151 @@
+"""Everything the report shows, put into its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from stages.evaluate import Config
+from stages.evaluate.clustering import Agreement
+from stages.evaluate.counts import GROUPS
+from stages.evaluate.evaluation import Evaluation
+from stages.evaluate.galleries import Gallery, cluster_sizes, draw_galleries
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.overlays import Overlay, choose_split
+from stages.evaluate.pictures import ERRORS, css_colour, data_uri
+from stages.evaluate.protocols import PROTOCOLS
+from stages.evaluate.provenance import Provenance
+from stages.evaluate.published import NOTE, published_numbers
+from stages.evaluate.report import tables
+from stages.evaluate.report.charts import Line, grouped_bars, line_chart
+from stages.evaluate.report.histories import draw_training_curves
+
+_HERE = Path(__file__).parent
+_GROUP_NAMES = {"S": "≤ 5 %", "MS": "5–25 %", "ML": "25–50 %", "L": "> 50 %"}
+
+
+def render_report(
+    config: Config,
+    inputs: Inputs,
+    evaluation: Evaluation,
+    agreement: Agreement | None,
+    findings: tuple[Provenance, Sequence[Overlay]],
+) -> str:
+    """Render the report.
+
+    Args:
+        config: The stage's parameters.
+        inputs: What was read.
+        evaluation: Scores, match and threshold.
+        agreement: Clusters against categories on train, if there are categories.
+        findings: Provenance, and the photographs to show with their masks.
+    """
+    provenance, overlays = findings
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "uri": data_uri}
+    context: dict[str, Any] = {
+        "css": Markup((_HERE / "report.css").read_text()),
+        "config": config,
+        "provenance": provenance,
+        "strict": not provenance.label_uses and not evaluation.threshold.uses_labels,
+        "facts": tables.provenance_rows(config, evaluation, provenance),
+        "params_text": tables.params_text(provenance),
+        "overlays": [_describe_overlay(inputs, evaluation, overlay) for overlay in overlays],
+        "errors": {name: "rgb({}, {}, {})".format(*rgb) for name, rgb in ERRORS.items()},
+        "galleries": [_describe_gallery(inputs, evaluation, gallery) for gallery in draw_galleries(config, inputs)],
+        "sizes": _size_chart(inputs),
+        "clusters": inputs.clusters,
+        "photographs": len(inputs.images),
+        "training": draw_training_curves(),
+        "agreement": agreement,
+        **_describe_scores(config, inputs, evaluation, agreement),
+    }
+    return environment.get_template("report.html").render(context)
+
+
+def _describe_scores(
+    config: Config, inputs: Inputs, evaluation: Evaluation, agreement: Agreement | None
+) -> dict[str, Any]:
+    splits, rows = tables.score_rows(evaluation, agreement)
+    shown = choose_split(inputs, list(evaluation.splits)) if evaluation.has_scores else None
+    scored = evaluation.splits[shown] if shown else None
+    return {
+        "splits": splits,
+        "score_rows": rows,
+        "shown": shown,
+        "headline": [(label, scored.summary[key]) for key, label in tables.LABELS.items() if key in scored.summary]
+        if scored
+        else [],
+        "images": {split: each.counts.images for split, each in evaluation.splits.items()},
+        "protocol": PROTOCOLS[config.protocol],
+        "classes": inputs.classes,
+        "published": published_numbers(inputs.labels.classes) if evaluation.has_scores else (),
+        "published_note": NOTE,
+        "class_rows": tables.class_rows(inputs, evaluation, scored) if scored else [],
+        "confusion": tables.confusion_table(config, inputs, evaluation, scored) if scored else None,
+        "curve": _curve_chart(evaluation),
+        "groups": _group_chart(evaluation, "mIoU"),
+        "edge_groups": _group_chart(evaluation, "b_mIoU"),
+        "series": list(evaluation.splits),
+    }
+
+
+def _curve_chart(evaluation: Evaluation) -> Markup:
+    if evaluation.curve is None:
+        return Markup("")
+    used = evaluation.threshold.hundredths
+    mark = (used / 100, f"used: {used / 100:.2f}") if used is not None else None
+    return line_chart(
+        [Line("validation mIoU", [value / 100 for value in evaluation.curve.hundredths], evaluation.curve.miou)],
+        "threshold",
+        mark,
+    )
+
+
+def _group_chart(evaluation: Evaluation, name: str) -> Markup:
+    keys = [f"{name}_{group}" for group in GROUPS]
+    if not any(key in scored.summary for scored in evaluation.splits.values() for key in keys):
+        return Markup("")
+    bars = [
+        Line(split, [], [_or_nan(scored.summary.get(key)) for key in keys])
+        for split, scored in evaluation.splits.items()
+    ]
+    return grouped_bars([_GROUP_NAMES[group] for group in GROUPS], bars, name)
+
+
+def _size_chart(inputs: Inputs) -> Markup:
+    sizes = sorted(cluster_sizes(inputs).tolist(), reverse=True)
+    if len(sizes) < 2:
+        return Markup("")
+    return line_chart([Line("members", range(1, len(sizes) + 1), sizes)], "clusters, largest first")
+
+
+def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) -> dict[str, Any]:
+    def chips(ids: list[int]) -> list[tuple[str, str]]:
+        names = [
+            tables.class_name(inputs, value) if evaluation.has_scores else f"cluster {value - 1}" for value in ids[:4]
+        ]
+        return [(name, css_colour(value)) for name, value in zip(names, ids, strict=False)]
+
+    return {"overlay": overlay, "true": chips(overlay.true_ids), "pred": chips(overlay.pred_ids)}
+
+
+def _describe_gallery(inputs: Inputs, evaluation: Evaluation, gallery: Gallery) -> dict[str, Any]:
+    class_id = int(evaluation.match[gallery.cluster + 1]) if evaluation.has_scores else -1
+    name = tables.class_name(inputs, class_id) if class_id >= 0 else "no class" if evaluation.has_scores else ""
+    shown = class_id if evaluation.has_scores else gallery.cluster + 1
+    return {"gallery": gallery, "name": name, "colour": css_colour(shown) if shown > 0 else "#8a8a8a"}
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,28 @@
+"""Which threshold is used, and what it owes to labels."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+ThresholdRule = Literal["segmenter", "fixed", "validation", "otsu"]
+
+
+class Threshold(NamedTuple):
+    """The score below which a pixel is background, and where it comes from."""
+
+    hundredths: int | None
+    """None: predictions stand as they are."""
+    source: str
+    uses_labels: bool
+
+
+def own_threshold(segmenter: dict[str, Any]) -> Threshold | None:
+    """The threshold that a segmenter carries on its card; None if it carries none."""
+    value = segmenter.get("threshold")
+    if value is None:
+        return None
+    how = str(segmenter.get("threshold_source", "fixed")).replace("_", " ")
+    return Threshold(round(100 * float(value)), f"the segmenter's own: {how}", "validation" in how)
+
+
+UNSCORED = Threshold(None, "none: the segmenter decides on background by itself", False)
