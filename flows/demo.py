@@ -1,0 +1,89 @@
+"""`luss demo`: from nothing to a scored report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
+from flows.recipe import Recipe, write_params
+from stages.core.errors import UserError
+from stages.core.params import PARAMS_FILE
+
+DATA = Path("data")
+RESULTS = Path("artifacts/evaluate")
+SPLITS = ("train", "validation", "test")
+
+_RECIPE = Recipe("swav", "sample")
+
+
+def run_demo() -> int:
+    """Run the pipeline and print its scores; returns the exit status."""
+    check_workspace()
+    _provide_params()
+    _provide_data()
+    if status := run_dvc(["repro"]):
+        _explain(status)
+        return status if status == INTERRUPTED else 1
+    _report(json.loads((RESULTS / "metrics.json").read_text()))
+    return 0
+
+
+def _provide_params() -> None:
+    if not PARAMS_FILE.exists():
+        write_params(_RECIPE)
+        print(f"Wrote {PARAMS_FILE}: {_RECIPE.command}", flush=True)
+
+
+def _provide_data() -> None:
+    if DATA.exists():
+        return
+    if not _is_for_sample():
+        raise UserError(
+            f"{DATA}/ is missing, and {PARAMS_FILE} is not for the built-in sample: put photographs into {DATA}/, "
+            f"or run `{_RECIPE.command}` and this command again"
+        )
+    from stages.index.sample import write_sample
+
+    print(f"Drawing the built-in sample into {DATA}/ …", flush=True)
+    write_sample(DATA)
+
+
+def _is_for_sample() -> bool:
+    first = PARAMS_FILE.read_text().partition("\n")[0].split()
+    return not first or first[0] != "#" or _RECIPE.dataset in first
+
+
+def _explain(status: int) -> None:
+    if status == INTERRUPTED:
+        print("\nStopped. `luss demo` or `dvc repro` goes on from where it was.", file=sys.stderr)
+    else:
+        print(
+            "\nThe pipeline stopped: the message above says at which stage and why. `dvc repro` goes on from there.",
+            file=sys.stderr,
+        )
+
+
+def _report(metrics: dict[str, Any]) -> None:
+    splits = [split for split in SPLITS if metrics.get(split)]
+    Console().print(score_table({split: metrics[split] for split in splits}))
+    if "mIoU" in metrics.get("test", {}):
+        print("For comparison, without any learning:", flush=True)
+        subprocess.run([sys.executable, "-m", "stages.evaluate.floors"], check=False)
+    print(f"Report with pictures: {RESULTS / 'report.html'}")
+
+
+def score_table(scores: dict[str, dict[str, Any]]) -> Table:
+    """One row per score, one column per split; a score that a split does not have stays empty."""
+    table = Table("in percent", *scores, title="Scores")
+    for name in dict.fromkeys(name for values in scores.values() for name in values):
+        row = [values.get(name) for values in scores.values()]
+        if any(isinstance(value, int | float) for value in row):
+            table.add_row(name, *(f"{value:.1f}" if isinstance(value, int | float) else "" for value in row))
+    return table

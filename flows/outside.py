@@ -1,0 +1,44 @@
+"""Files from outside that a parameter names: pinned by their content, so that a changed file is a changed parameter."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import UserError
+
+
+def pin_outside_files(field: str, value: Any) -> Any:
+    """Fill in the hash of every `{path, sha256}` in a section.
+
+    Args:
+        field: Name of what `value` is, for messages.
+        value: A section of params.yaml, or a part of one.
+
+    Returns:
+        The same, with each `path` relative to the project if it lies inside and absolute otherwise (experiments run in
+        a folder of their own), and `sha256` filled in.
+
+    Raises:
+        UserError: A file is missing, or is another one than the written hash says.
+    """
+    if not isinstance(value, dict):
+        return value
+    if "path" in value and "." in field:
+        return value | _pin(field, str(value["path"]), value.get("sha256"))
+    return {name: pin_outside_files(f"{field}.{name}", part) for name, part in value.items()}
+
+
+def _pin(field: str, path: str, written: str | None) -> dict[str, str]:
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise UserError(f"{field}.path = {path!r}: no such file")
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if written and written != found:
+        raise UserError(
+            f"{field}: {path} is another file than its sha256 says; set {field}.sha256=null to take the file as it is"
+        )
+    project = Path.cwd().resolve()
+    return {"path": str(file.relative_to(project) if file.is_relative_to(project) else file), "sha256": found}

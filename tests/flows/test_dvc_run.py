@@ -1,0 +1,137 @@
+"""Ending dvc ends its stage, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
+from stages.core.errors import UserError
+from tests.project.rooms import ROOT
+
+STAGE = """
+import multiprocessing, os, signal, sys, time
+{stubbornness}
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon={daemon})
+    worker.start()
+    open("started", "w").write(f"{{os.getpid()}} {{worker.pid}}")
+    time.sleep(600)
+"""
+STUBBORN = "for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    return tmp_path
+
+
+def write_pipeline(project: Path, command: str) -> None:
+    (project / "dvc.yaml").write_text(f"stages:\n  work:\n    cmd: {command}\n    outs: [done]\n")
+
+
+def start(project: Path, before: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
+    code = "import sys; from flows.dvc_run import run_dvc; sys.exit(run_dvc(['repro']))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (project / "log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", code], cwd=project, env=environment, stdout=log, stderr=log, preexec_fn=before
+        )
+
+
+def wait_for_stage(project: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of the running stage, and dvc."""
+    deadline = time.monotonic() + 60
+    while not (project / "started").exists() or not (project / "started").read_text():
+        assert process.poll() is None, (project / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_it_runs_with_the_interpreter_that_runs_now(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    write_pipeline(project, 'python -c \'import sys; open("done", "w").write(sys.prefix)\'')
+    assert run_dvc(["repro", "-q"]) == 0
+    assert (project / "done").read_text() == sys.prefix
+
+
+def test_a_failing_stage_is_a_failure(project: Path) -> None:
+    write_pipeline(project, "exit 3")
+    assert run_dvc(["repro", "-q"]) not in (0, INTERRUPTED)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_stage_and_its_workers(project: Path, number: signal.Signals) -> None:
+    write_pipeline(project, "python stage.py")
+    (project / "stage.py").write_text(STAGE.format(stubbornness="", daemon=True))
+    process = start(project)
+    family = wait_for_stage(project, process)
+    process.send_signal(number)
+    assert process.wait(20) == INTERRUPTED
+    assert len(family) >= 3
+    assert_gone(family)
+
+
+def test_ctrl_c_also_ends_a_run_that_began_with_it_ignored(project: Path) -> None:
+    write_pipeline(project, "python stage.py")
+    (project / "stage.py").write_text(STAGE.format(stubbornness="", daemon=True))
+    process = start(project, before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    family = wait_for_stage(project, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == INTERRUPTED
+    assert_gone(family)
+
+
+def test_a_stubborn_stage_ends_when_asked_again(project: Path) -> None:
+    write_pipeline(project, "python stage.py")
+    (project / "stage.py").write_text(STAGE.format(stubbornness=STUBBORN, daemon=False))
+    process = start(project)
+    family = wait_for_stage(project, process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    assert process.wait(20) == INTERRUPTED
+    assert_gone(family)
+
+
+def test_the_next_run_goes_on(project: Path) -> None:
+    write_pipeline(project, "python stage.py")
+    (project / "stage.py").write_text(STAGE.format(stubbornness="", daemon=True))
+    process = start(project)
+    wait_for_stage(project, process)
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    (project / "stage.py").write_text("open('done', 'w')")
+    assert run_dvc(["repro", "-q"]) == 0
+    assert (project / "done").exists()
+
+
+def test_a_folder_that_is_no_project_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the root folder of the project"):
+        check_workspace(tmp_path)
+
+
+def test_a_project_without_git_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / ".dvc").mkdir()
+    with pytest.raises(UserError, match="not a git repository"):
+        check_workspace(tmp_path)
+    (tmp_path / ".git").mkdir()
+    check_workspace(tmp_path)

@@ -1,0 +1,158 @@
+"""`luss use`: recipes and values become a params.yaml that every stage accepts, or a message that names the mistake."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
+from stages.core.errors import UserError
+from stages.core.params import load_section
+from tests.project.rooms import ROOT
+
+ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("method", "dataset"), ALL)
+def test_every_stage_accepts_every_recipe_on_every_data_set(method: str, dataset: str) -> None:
+    write_params(Recipe(method, dataset))
+    for stage in stage_names():
+        load_section(stage, importlib.import_module(f"stages.{stage}").Config)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_a_recipe_says_first_what_it_is_and_how_to_run_it(path: Path) -> None:
+    head = "\n".join(itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()))
+    assert "Command: luss use " in head
+    assert "Paper:" in head or "What to expect:" in head
+
+
+def test_committed_params_are_those_of_the_sample() -> None:
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert written == compose(Recipe("swav", "sample"))
+    assert list(written) == stage_names()
+
+
+def test_values_override_recipes_also_inside_lists() -> None:
+    values = (
+        "pretrain.training.epochs=3",
+        "pretrain.views.crops.1.size=32",
+        "pretrain.training.optimiser.base_lr=1e-3",
+        "extract.splits=[train, test]",
+    )
+    sections = compose(Recipe("swav", "sample", values))
+    assert sections["pretrain"]["training"]["epochs"] == 3
+    assert sections["pretrain"]["views"]["crops"][1]["size"] == 32
+    assert sections["pretrain"]["training"]["optimiser"]["base_lr"] == 0.001
+    assert sections["extract"]["splits"] == ["train", "test"]
+
+
+def test_a_shared_value_reaches_every_section_that_uses_it() -> None:
+    sections = compose(Recipe("swav", "sample", ("shared.seed=7", "shared.classes=12")))
+    assert sections["pretrain"]["training"]["seed"] == sections["cluster"]["seed"] == 7
+    assert sections["cluster"]["k"] == 12
+
+
+def test_a_variant_belongs_to_its_data_set() -> None:
+    large, small = compose(Recipe("swav", "imagenet_s300")), compose(Recipe("swav", "imagenet_s50"))
+    assert (large["pretrain"]["prototypes"], small["pretrain"]["prototypes"]) == (3000, 500)
+    assert (large["pretrain"]["training"]["epochs"], small["pretrain"]["training"]["epochs"]) == (100, 200)
+
+
+def test_writing_says_what_changed_and_how_it_was_written(project: Path) -> None:
+    assert write_params(Recipe("swav", "sample")) == stage_names()
+    assert write_params(Recipe("swav", "sample")) == []
+    assert write_params(Recipe("swav", "sample", ("cluster.k=11",))) == ["cluster"]
+    assert (project / "params.yaml").read_text().startswith("# Written by: luss use swav sample cluster.k=11\n")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe("swaw", "sample"), "no such method recipe (nor a path to a .yaml file): 'swaw' (did you mean 'swav'?)"),
+        (
+            Recipe("swav", "simple"),
+            "no such data set recipe (nor a path to a .yaml file): 'simple' (did you mean 'sample'?)",
+        ),
+        (Recipe("mine.yaml", "sample"), "mine.yaml: no such recipe file"),
+        (
+            Recipe("swav", "sample", ("pretrian.training.epochs=3",)),
+            "no such section 'pretrian' (did you mean 'pretrain'?)",
+        ),
+        (
+            Recipe("swav", "sample", ("pretrain.temprature=3",)),
+            "pretrain.temprature = 3: no such field (did you mean 'temperature'?)",
+        ),
+        (Recipe("swav", "sample", ("pretrain.training.epochs=many",)), "pretrain.training.epochs = 'many'"),
+        (Recipe("swav", "sample", ("shared.clases=3",)), "shares no 'clases' (did you mean 'classes'?)"),
+        (Recipe("swav", "sample", ("pretrain",)), "write section.field=value"),
+        (Recipe("swav", "sample", ("pretrain.training.epochs",)), "write section.field=value"),
+        (Recipe("swav", "sample", ("saliency.method=rc",)), "a method is never changed alone"),
+        (Recipe("swav", "sample", ("pretrain.views.crops.9.size=3",)), "out of range"),
+        (Recipe("swav", "sample", ("extract.splits=[train",)), "do not fit together"),
+    ],
+)
+def test_a_mistake_is_named(project: Path, recipe: Recipe, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        write_params(recipe)
+    assert message in str(caught.value)
+    assert not (project / "params.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("pretrain: [", "not a valid recipe"),
+        ("- pretrain", "one section per stage"),
+        ("pretrian: {method: none}", "no such section 'pretrian' (did you mean 'pretrain'?)"),
+        ("pretrain: {method: none, seed: '${shared.sed}'}", "shared.sed"),
+        ("index: {method: folder}", "no such section 'index'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_of_ones_own_is_named(project: Path, content: str, message: str) -> None:
+    (project / "mine.yaml").write_text(content)
+    with pytest.raises(UserError) as caught:
+        compose(Recipe("mine.yaml", "sample"))
+    assert message in str(caught.value)
+
+
+def test_outside_a_project_it_says_so(project: Path) -> None:
+    (project / "dvc.yaml").unlink()
+    with pytest.raises(UserError, match=r"dvc\.yaml: no such file"):
+        compose(Recipe("swav", "sample"))
+
+
+WEIGHTS = "pretrain.weights={{path: '{}', origin: supervised}}"
+
+
+def test_a_file_inside_the_project_is_pinned_by_its_content(project: Path) -> None:
+    (project / "w.pth").write_bytes(b"weights")
+    written = compose(Recipe("swav", "sample", (WEIGHTS.format(project / "w.pth"),)))["pretrain"]["weights"]
+    assert written == {"path": "w.pth", "sha256": hashlib.sha256(b"weights").hexdigest(), "origin": "supervised"}
+
+
+def test_a_file_outside_is_written_absolute(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("elsewhere") / "w.pth"
+    file.write_bytes(b"weights")
+    assert compose(Recipe("swav", "sample", (WEIGHTS.format(file),)))["pretrain"]["weights"]["path"] == str(file)
+
+
+def test_a_missing_or_changed_file_is_refused(project: Path) -> None:
+    with pytest.raises(UserError, match=r"pretrain\.weights\.path = 'w\.pth': no such file"):
+        compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"),)))
+    (project / "w.pth").write_bytes(b"weights")
+    with pytest.raises(UserError, match="another file than its sha256 says"):
+        compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"), "pretrain.weights.sha256=abc")))

@@ -1,0 +1,91 @@
+"""Labels reach `evaluate`, and a stage whose `supervision` says so, and nothing else: in every recipe."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from flows.recipe import Recipe, compose, recipe_names
+from tests.project.rooms import ROOT, imported_modules, stage_folders
+
+LABELS = "artifacts/index/labels"
+RECIPES = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
+
+
+def stages_with_labels(root: Path) -> set[str]:
+    """Stages that depend, as DVC resolves dvc.yaml, on the labels, a folder around them, or the data themselves."""
+    labels, data = root / LABELS, root / "data"
+    repo = Repo(str(root), uninitialized=True)
+    return {
+        stage.name
+        for stage in repo.index.stages
+        for dep in stage.deps
+        if stage.name and exposes(Path(dep.fs_path), labels, data)
+    }
+
+
+def exposes(dep: Path, labels: Path, data: Path) -> bool:
+    return any(secret.is_relative_to(dep) or dep.is_relative_to(secret) for secret in (labels, data))
+
+
+def allowed(sections: dict[str, Any]) -> set[str]:
+    supervised = {stage for stage, section in sections.items() if section.get("supervision") == "labels"}
+    return {"index", "evaluate"} | supervised
+
+
+def write_pipeline(root: Path, sections: dict[str, Any]) -> Path:
+    shutil.copy(ROOT / "dvc.yaml", root)
+    (root / "params.yaml").write_text(yaml.safe_dump(sections))
+    return root
+
+
+@pytest.mark.parametrize(("method", "dataset"), RECIPES)
+def test_labels_occur_only_where_a_recipe_says_so(tmp_path: Path, method: str, dataset: str) -> None:
+    sections = compose(Recipe(method, dataset))
+    assert stages_with_labels(write_pipeline(tmp_path, sections)) == allowed(sections)
+
+
+@pytest.mark.parametrize("stage", ["saliency", "pseudolabel", "finetune"])
+def test_supervision_adds_the_labels_to_that_stage_alone(tmp_path: Path, stage: str) -> None:
+    sections = compose(Recipe(*RECIPES[0]))
+    sections[stage]["supervision"] = "labels"
+    assert stages_with_labels(write_pipeline(tmp_path, sections)) == {"index", "evaluate", stage}
+
+
+@pytest.mark.parametrize("leak", [LABELS, f"{LABELS}/labels.parquet", "artifacts/index", "data", "data/train"])
+def test_a_leak_is_caught(tmp_path: Path, leak: str) -> None:
+    sections = compose(Recipe(*RECIPES[0]))
+    pipeline = yaml.safe_load((write_pipeline(tmp_path, sections) / "dvc.yaml").read_text())
+    pipeline["stages"]["pretrain"]["deps"].append(leak)
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    assert stages_with_labels(tmp_path) - allowed(sections) == {"pretrain"}
+
+
+def stages_that_read_labels(root: Path) -> set[str]:
+    """Stages whose code imports the reader of the labels."""
+    return {
+        stage
+        for stage in stage_folders(root)
+        for path in (root / "stages" / stage).rglob("*.py")
+        if any(module.endswith(".read_labels") for module in imported_modules(path, root))
+    }
+
+
+def test_only_stages_with_a_supervision_field_have_code_that_reads_labels() -> None:
+    supervised = {stage for stage, section in compose(Recipe(*RECIPES[0])).items() if "supervision" in section}
+    assert supervised == {"saliency", "pseudolabel", "finetune"}
+    assert "evaluate" in stages_that_read_labels(ROOT)
+    assert stages_that_read_labels(ROOT) <= {"evaluate"} | supervised
+
+
+def test_code_that_reads_labels_is_caught(tmp_path: Path) -> None:
+    stage = tmp_path / "stages" / "pretrain"
+    stage.mkdir(parents=True)
+    (stage / "__main__.py").write_text("def main():\n    from stages.core.artifacts.image_index import read_labels\n")
+    assert stages_that_read_labels(tmp_path) == {"pretrain"}
