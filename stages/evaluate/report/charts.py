@@ -20,14 +20,14 @@ class Line(NamedTuple):
     y: Sequence[float]
 
 
-def line_chart(lines: Sequence[Line], x_label: str, mark: tuple[float, str] | None = None) -> Markup:
-    """Lines over a common x axis; `mark` draws an upright line with a name at one x."""
+def line_chart(lines: Sequence[Line], x_label: str, mark: tuple[float, str] | None = None, low: float | None = None) -> Markup:
+    """Lines over a common x axis; `mark` draws an upright line with a name at one x, `low` belongs on the y axis."""
     points = [(x, y) for line in lines for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if not points:
         return Markup("")
     marked = [mark[0]] if mark else []
     low_x, high_x = _span([x for x, _ in points] + marked)
-    low_y, high_y = _nice_span([y for _, y in points])
+    low_y, high_y = _nice_span([y for _, y in points] + ([] if low is None else [low]))
     place = _Place(low_x, high_x, low_y, high_y)
     parts = [_axes(place, x_label), *(_path(place, line, number) for number, line in enumerate(lines))]
     if mark:

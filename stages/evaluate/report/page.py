@@ -123,7 +123,7 @@ def _size_chart(inputs: Inputs) -> Markup:
     sizes = sorted(cluster_sizes(inputs).tolist(), reverse=True)
     if len(sizes) < 2:
         return Markup("")
-    return line_chart([Line("members", range(1, len(sizes) + 1), sizes)], "clusters, largest first")
+    return line_chart([Line("members", range(1, len(sizes) + 1), sizes)], "clusters, largest first", low=0)
 
 
 def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) -> dict[str, Any]:
