@@ -21,7 +21,9 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
 
     Exit codes: 0 done, 1 something the user can mend (one message, no traceback), 130 interrupted.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=f"Run the stage '{stage}' in the current directory.")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{stage}", description=f"Run the stage '{stage}' in the current directory."
+    )
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="params file (default: %(default)s)")
     path = parser.parse_args().params
     sys.exit(guard(stage, lambda: main(load_section(stage, config_type, path))))
@@ -67,6 +69,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # A second signal ends at once: whoever presses Ctrl-C twice means it.
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def leave_signals_to_parent(_: object = None) -> None:
+    """In a worker process: whoever started it decides when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def worker_count() -> int:

@@ -52,7 +52,7 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`, e.g. `luss use swav sample`") from None
+        raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(raw, dict):
@@ -92,8 +92,8 @@ def _select_model(section: str, values: dict[str, Any], config_type: Any, headin
     if given in models:
         return models[given]
     raise UserError(
-        f"{heading}\n  {section}.method = {given!r}: no such method{_did_you_mean(str(given), models)}; "
-        f"there are: {', '.join(models)}. A method's other fields belong to it: change it with `luss use METHOD DATASET`"
+        f"{heading}\n  {section}.method = {given!r}: no such method{_did_you_mean(str(given), models)}; there are: "
+        f"{', '.join(models)}. A method's other fields belong to it: change it with `luss use METHOD DATASET`"
     )
 
 

@@ -49,7 +49,9 @@ def _acquire(lock: BinaryIO, stage: str, work: Path) -> None:
     except OSError:
         lock.seek(0)
         holder = lock.read().decode() or "unknown"
-        raise UserError(f"{work}: process {holder} is running '{stage}' with the same parameters; wait for it or stop it") from None
+        raise UserError(
+            f"{work}: process {holder} works on '{stage}' with the same parameters; wait or stop it"
+        ) from None
     lock.truncate(0)
     lock.write(str(os.getpid()).encode())
     lock.flush()

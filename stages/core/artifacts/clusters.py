@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.core.artifacts.shards import ARTIFACTS, contract_name, partial_out, read_table, read_table_metadata, write_table
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    contract_name,
+    partial_out,
+    read_table,
+    read_table_metadata,
+    write_table,
+)
 
 OUT = ARTIFACTS / "cluster"
 _CENTROIDS, _ASSIGNMENTS = "centroids.parquet", "assignments.parquet"
@@ -52,8 +59,9 @@ def read_centroids(out: Path = OUT) -> Centroids:
     """
     table = read_table(out / _CENTROIDS, "clusters").combine_chunks()
     metadata = read_table_metadata(out / _CENTROIDS, "clusters")
-    flat = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Centroids(flat.reshape(len(table), -1), table.column("size").to_numpy(), bool(metadata["normalise_at_use"]))
+    column = table.column("embedding").combine_chunks()
+    embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
+    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalise_at_use"]))
 
 
 def read_assignments(out: Path = OUT) -> Assignments:

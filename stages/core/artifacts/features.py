@@ -9,7 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.core.artifacts.shards import ARTIFACTS, contract_name, open_table, partial_out, read_manifest, reading, shard_paths, write_table
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    contract_name,
+    open_table,
+    partial_out,
+    read_manifest,
+    reading,
+    shard_paths,
+    write_table,
+)
 
 _SHARD_ROWS = 65536
 OUT = ARTIFACTS / "extract"

@@ -9,8 +9,16 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.core.artifacts.shards import ARTIFACTS, partial_out, read_json, read_table, write_atomically, write_table
-from stages.core.artifacts.shards import contract_name, encode_json
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    contract_name,
+    encode_json,
+    partial_out,
+    read_json,
+    read_table,
+    write_atomically,
+    write_table,
+)
 from stages.core.errors import UserError
 from stages.core.images.decode import UInt8, read_image
 
@@ -100,7 +108,9 @@ class ImageIndex:
     def among(self, image_ids: Iterable[str]) -> "ImageIndex":
         """The photographs with these ids, in the index's order."""
         wanted = pa.array(list(image_ids), pa.string())
-        return ImageIndex(self._table.filter(pc.is_in(self._table.column("image_id"), value_set=wanted)), self.content_hash)
+        return ImageIndex(
+            self._table.filter(pc.is_in(self._table.column("image_id"), value_set=wanted)), self.content_hash
+        )
 
     def part(self, rows: range) -> "ImageIndex":
         """Some rows, copied, so that what goes to another process holds no more than them."""
@@ -148,7 +158,11 @@ def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: 
     rows = sorted(photos, key=lambda photo: photo.image_id)
     table = pa.table({name: [getattr(row, name) for row in rows] for name in Photo._fields}, _IMAGE_SCHEMA)
     with partial_out(IMAGES, "image_index", "index", method) as out:
-        write_table(out / "images.parquet", table, {"contract": contract_name("image_index"), "stage": "index", "method": method})
+        write_table(
+            out / "images.parquet",
+            table,
+            {"contract": contract_name("image_index"), "stage": "index", "method": method},
+        )
         _write_rejected(out, rejected)
 
 
@@ -157,7 +171,9 @@ def write_labels(labels: Iterable[Label], classes: dict[int, str], rejected: Ite
     rows = sorted(labels)
     table = pa.table({name: [getattr(row, name) for row in rows] for name in Label._fields}, _LABEL_SCHEMA)
     with partial_out(LABELS, "labels", "index", method) as out:
-        write_table(out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method})
+        write_table(
+            out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method}
+        )
         write_atomically(out / "classes.json", encode_json({str(key): name for key, name in sorted(classes.items())}))
         _write_rejected(out, rejected)
 

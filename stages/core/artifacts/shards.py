@@ -20,7 +20,7 @@ CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 1, "clu
 """Version of each contract; raised when a change in core alters what an artifact holds."""
 
 _METADATA_KEY = b"luss"
-_ROW_GROUP = 32
+_ROW_GROUP, _MAP_ROW_GROUP = 65_536, 32
 _MIN_SHARD, _MAX_SHARD, _SHARDS = 64, 4096, 64
 
 
@@ -76,7 +76,8 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
     """Write a Parquet file whose schema metadata carries `metadata` as JSON under the key `luss`."""
     described = table.replace_schema_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
     buffer = pa.BufferOutputStream()
-    pq.write_table(described, buffer, row_group_size=_ROW_GROUP if "map_png" in table.column_names else 65536, compression="zstd", write_page_checksum=True)
+    rows = _MAP_ROW_GROUP if "map_png" in table.column_names else _ROW_GROUP
+    pq.write_table(described, buffer, row_group_size=rows, compression="zstd", write_page_checksum=True)
     write_atomically(path, buffer.getvalue().to_pybytes())
 
 
@@ -96,7 +97,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it (`dvc repro {path.parent.name}`)") from None
+        raise _missing(path) from None
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: broken Parquet file ({error}); delete {path.parent} and run `dvc repro`") from None
 
@@ -136,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it (`dvc repro {path.parent.name}`)") from None
+        raise _missing(path) from None
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete {path.parent} and run `dvc repro`") from None
     if not isinstance(content, dict):
@@ -161,6 +162,10 @@ def hash_files(paths: Iterable[Path]) -> dict[str, str]:
 def encode_json(content: dict[str, Any]) -> bytes:
     """JSON for people and for byte comparison: indented, fixed order, newline at the end."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _missing(path: Path) -> UserError:
+    return UserError(f"{path}: no such file; run the stage that writes it (`dvc repro {path.parent.name}`)")
 
 
 def _write_manifest(partial: Path, head: dict[str, Any]) -> None:

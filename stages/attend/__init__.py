@@ -1,0 +1,10 @@
+"""Attend: learn which pixels of a photograph carry its content, on top of the representation.
+
+Reads `artifacts/index/images`, `artifacts/saliency` and the model `artifacts/pretrain`. Writes the model
+`artifacts/attend`: the same backbone, with an attention part where the method trains one. Clustering and pseudo-labels
+read this model; fine-tuning starts again from `pretrain`.
+"""
+
+from stages.attend.methods.none import NoAttention
+
+Config = NoAttention

@@ -1,0 +1,9 @@
+"""Cluster: group the embeddings; every cluster becomes a category.
+
+Reads the features `artifacts/extract`. Writes the clusters `artifacts/cluster`: raw centroids and the cluster of every
+region.
+"""
+
+from stages.cluster.methods.kmeans import KMeans
+
+Config = KMeans

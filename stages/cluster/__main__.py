@@ -1,0 +1,17 @@
+"""`python -m stages.cluster`."""
+
+from stages.cluster import Config
+from stages.cluster.methods.kmeans import KMeans
+from stages.core.artifacts.clusters import write_clusters
+from stages.core.artifacts.features import read_features
+from stages.core.cli import run_stage
+
+
+def main(config: KMeans) -> None:
+    """Write centroids and assignments."""
+    centroids, assignments = config.cluster(read_features())
+    write_clusters(centroids, assignments, config.method)
+
+
+if __name__ == "__main__":
+    run_stage("cluster", Config, main)

@@ -1,0 +1,123 @@
+"""Contract `model`: a backbone with whatever parts a method trained, its card, and its training history."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    contract_name,
+    encode_json,
+    partial_out,
+    read_json,
+    read_manifest,
+    write_atomically,
+)
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
+PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "head")
+"""Prefixes of the keys in model.safetensors."""
+
+Card = dict[str, Any]
+"""model.json: `parts` with their configs, `feature_map`, `output_stride`, `embedding_size`, `input` (mean, std, size),
+`method` and `params`, `start` (where the initial weights came from), `labels_used`, and for a segmenter `segmenter`."""
+
+
+class InputCard(TypedDict):
+    """What a network expects to see."""
+
+    mean: list[float]
+    """Channel means that are subtracted, of values in 0..1."""
+    std: list[float]
+    """Channel deviations that are divided by."""
+    size: int
+    """Side in pixels of the views it was trained on."""
+
+
+def write_model(
+    stage: str, parts: Mapping[str, "nn.Module"], card: Card, history: Sequence[Mapping[str, float | int]]
+) -> None:
+    """Write `artifacts/<stage>`.
+
+    Args:
+        stage: Stage that writes.
+        parts: Trained modules by part; see `PARTS`.
+        card: What model.json says, without contract and stage.
+        history: Rows of history.csv; nothing in them may depend on time.
+    """
+    from safetensors.torch import save
+
+    state = {
+        f"{part}.{key}": value.detach().cpu().contiguous()
+        for part in PARTS
+        if part in parts
+        for key, value in parts[part].state_dict().items()
+    }
+    with partial_out(ARTIFACTS / stage, "model", stage, str(card["method"])) as out:
+        write_atomically(out / _WEIGHTS, save(state))
+        write_atomically(out / _CARD, encode_json({"contract": contract_name("model"), "stage": stage, **card}))
+        write_atomically(out / _HISTORY, _format_history(history))
+
+
+def pass_model_on(source: str, stage: str) -> None:
+    """Write another stage's model on, unchanged, as `artifacts/<stage>`."""
+    origin = ARTIFACTS / source
+    read_manifest(origin, "model")
+    with partial_out(ARTIFACTS / stage, "model", stage, "none") as out:
+        for name in (_WEIGHTS, _CARD, _HISTORY):
+            write_atomically(out / name, (origin / name).read_bytes())
+
+
+def read_model_card(stage: str, root: Path = ARTIFACTS) -> Card:
+    """Read model.json of `artifacts/<stage>`; needs no torch.
+
+    Raises:
+        UserError: Missing, broken or of another version.
+    """
+    read_manifest(root / stage, "model")
+    return read_json(root / stage / _CARD)
+
+
+def read_model(stage: str, parts: Iterable[str], root: Path = ARTIFACTS) -> tuple[Card, dict[str, dict[str, "Tensor"]]]:
+    """Read a model's card and the weights of the parts asked for.
+
+    Raises:
+        UserError: Missing, broken, of another version, or without one of the parts.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    card = read_model_card(stage, root)
+    path = root / stage / _WEIGHTS
+    try:
+        state = load(path.read_bytes())
+    except (FileNotFoundError, SafetensorError) as error:
+        raise UserError(f"{path}: missing or broken ({error}); run `dvc repro {stage}`") from None
+    states = {part: _select(state, part) for part in parts}
+    if absent := [part for part, values in states.items() if not values]:
+        there = [part for part in PARTS if _select(state, part)]
+        raise UserError(f"{path}: has no {' and no '.join(absent)}; it holds: {', '.join(there)}")
+    return card, states
+
+
+def model_hash(stage: str) -> str:
+    """Content hash of a model artifact."""
+    return str(read_manifest(ARTIFACTS / stage, "model")["content_hash"])
+
+
+def _select(state: Mapping[str, "Tensor"], part: str) -> dict[str, "Tensor"]:
+    return {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
+
+
+def _format_history(rows: Sequence[Mapping[str, float | int]]) -> bytes:
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["iteration"]
+    lines = [",".join(columns)] + [",".join(_format_value(row.get(name)) for name in columns) for row in rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _format_value(value: float | int | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.7g}"

@@ -1,0 +1,55 @@
+"""Where training runs: device and precision, found out and never a parameter."""
+
+import logging
+import os
+import random
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from stages.core.errors import UserError
+
+_PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+def start_fabric() -> Fabric:
+    """One device of this machine: a GPU if there is one, else the CPU; bf16 where it is native.
+
+    LUSS_DEVICE (`cpu`, `cuda`, `mps`) and LUSS_PRECISION (`bf16`, `fp32`) overrule what is found.
+    """
+    device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
+    precision = _choose("LUSS_PRECISION", tuple(_PRECISIONS), "bf16" if _has_bf16(device) else "fp32")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return Fabric(accelerator=device, devices=1, precision=_PRECISIONS[precision])  # type: ignore[arg-type]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator of this process."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def inference_device() -> torch.device:
+    """Where networks are only run: LUSS_DEVICE, else a GPU if there is one, else the CPU."""
+    device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
+def _choose(variable: str, valid: tuple[str, ...], default: str) -> str:
+    given = os.environ.get(variable) or default
+    if given not in (*valid, default):
+        raise UserError(f"{variable}={given!r}: must be one of {', '.join(valid)}")
+    if given == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{variable}=cuda: torch finds no CUDA device")
+    return given
+
+
+def _has_bf16(device: str) -> bool:
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device != "mps" and bool(torch.cpu._is_avx512_bf16_supported())

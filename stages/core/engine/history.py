@@ -1,0 +1,95 @@
+"""What training says about itself: the history that the seed determines, and the speeds that it does not."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from stages.core.artifacts.shards import encode_json, write_atomically
+from stages.core.errors import UserError
+
+_ROWS = 500
+LOGS = Path("logs")
+
+Row = dict[str, float | int]
+
+
+class History:
+    """Rows of means over equal stretches of iterations, at most about 500; part of every checkpoint."""
+
+    def __init__(self, iterations: int) -> None:
+        self.rows: list[Row] = []
+        self._stretch = max(iterations // _ROWS, 1)
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, iteration: int, values: Mapping[str, Tensor], plain: Mapping[str, float | int]) -> None:
+        """Take in one iteration; values stay on the device until a row is full.
+
+        Raises:
+            UserError: A value of the full row is not finite.
+        """
+        for name, value in values.items():
+            value = value.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        if (iteration + 1) % self._stretch == 0:
+            means = {name: float(total) / self._count for name, total in self._sums.items()}
+            _check_finite(iteration + 1, means)
+            self.rows.append({"iteration": iteration + 1, **plain, **means})
+            self._sums, self._count = {}, 0
+
+    @property
+    def note(self) -> str:
+        """The newest loss, for a progress line."""
+        return f"loss {self.rows[-1]['loss']:.3f}" if self.rows else ""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of it, the unfinished row included, for a checkpoint."""
+        return {"rows": self.rows, "sums": self._sums, "count": self._count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up the history of a checkpoint."""
+        self.rows, self._sums, self._count = list(state["rows"]), dict(state["sums"]), int(state["count"])
+
+
+def _check_finite(iteration: int, means: Mapping[str, float]) -> None:
+    wrong = {name: value for name, value in means.items() if not math.isfinite(value)}
+    if wrong:
+        found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
+        raise UserError(
+            f"training diverged by iteration {iteration}: {found}. Lower training.optimiser.base_lr or lengthen "
+            "training.optimiser.warmup_epochs, then run again"
+        )
+
+
+class SpeedLog:
+    """Speed and waiting time of one run, written to `logs/<stage>/<run key>.json`, which DVC and git ignore."""
+
+    def __init__(self, stage: str, key: str) -> None:
+        self._path = LOGS / stage / f"{key}.json"
+        self._start = time.perf_counter()
+        self._waited = 0.0
+        self._photographs = 0
+
+    def add(self, photographs: int, waited: float) -> None:
+        """Take in one iteration: photographs seen and seconds spent waiting for them."""
+        self._photographs += photographs
+        self._waited += waited
+
+    def write(self, fabric: Fabric) -> None:
+        """Write what was measured, and on what."""
+        seconds = time.perf_counter() - self._start
+        content = {
+            "seconds": round(seconds, 3),
+            "images_per_second": round(self._photographs / seconds, 2),
+            "data_wait_share": round(self._waited / seconds, 4),
+            "device": str(fabric.device),
+            "precision": str(fabric.strategy.precision.precision),
+        }
+        write_atomically(self._path, encode_json(content))

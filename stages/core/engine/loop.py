@@ -1,0 +1,155 @@
+"""The one training loop."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import Field
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.engine.checkpoint import load_newest_checkpoint, save_checkpoint
+from stages.core.engine.devices import start_fabric
+from stages.core.engine.history import History, Row, SpeedLog
+from stages.core.engine.method import TrainingMethod, TrainingProgress
+from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
+from stages.core.params import Params
+from stages.core.progress import Progress
+
+_CHECKPOINT_SECONDS = float(os.environ.get("LUSS_CHECKPOINT_SECONDS", "30"))
+
+
+class TrainingConfig(Params):
+    """How long and in what steps."""
+
+    epochs: int = Field(ge=1)
+    """Passes over the training photographs."""
+    batch_size: int = Field(256, ge=1)
+    """Photographs per step, over all devices."""
+    seed: int = Field(0, ge=0)
+    """Of weights, order and views."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+
+
+class TrainingPlan:
+    """Iterations, epochs and learning rates of a training, known before it starts."""
+
+    def __init__(self, config: TrainingConfig, photographs: int) -> None:
+        self._config = config
+        self._steps = steps_per_epoch(photographs, config.batch_size)
+        self.iterations = config.epochs * self._steps
+        self._warmup = round(config.optimiser.warmup_epochs * self._steps)
+
+    def progress(self, iteration: int) -> TrainingProgress:
+        """Where an iteration stands."""
+        return TrainingProgress(iteration, self.iterations, iteration // self._steps, self._config.epochs)
+
+    def learning_rate(self, iteration: int) -> float:
+        """The learning rate of an iteration."""
+        optimiser, batch_size = self._config.optimiser, self._config.batch_size
+        return learning_rate(optimiser, batch_size, iteration, self.iterations, self._warmup)
+
+
+@dataclass
+class _Run:
+    """Everything that changes while training; what a checkpoint holds."""
+
+    method: TrainingMethod
+    optimiser: torch.optim.Optimizer
+    history: History
+    iteration: int = 0
+    saved: float = field(default_factory=time.monotonic)
+
+    def save(self, work: Path) -> None:
+        content = {
+            "iteration": self.iteration,
+            "method": self.method.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history.state,
+            "random": torch.get_rng_state(),
+        }
+        save_checkpoint(work, self.iteration, content)
+        self.saved = time.monotonic()
+
+    def save_now_and_then(self, work: Path) -> None:
+        if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
+            self.save(work)
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        self.method.load_state_dict(checkpoint["method"])
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.history.restore(checkpoint["history"])
+        torch.set_rng_state(checkpoint["random"])
+        self.iteration = checkpoint["iteration"]
+
+
+def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, stage: str, work: Path) -> list[Row]:
+    """Train a method in place, from its newest checkpoint in `work` if there is one.
+
+    Args:
+        method: What is trained; already seeded and initialised.
+        config: How long and in what steps.
+        index: The training photographs.
+        stage: Stage that trains, for progress and logs.
+        work: Directory of unfinished work; see `stages.core.unfinished`.
+
+    Returns:
+        The rows of history.csv.
+
+    Raises:
+        UserError: The loss is no longer a number.
+    """
+    fabric = start_fabric()
+    fabric.to_device(method)
+    method.to(memory_format=torch.channels_last).train()
+    plan = TrainingPlan(config, len(index))
+    run = _Run(method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations))
+    if checkpoint := load_newest_checkpoint(work):
+        run.load(checkpoint)
+    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, config.seed)
+    batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
+    speed = SpeedLog(stage, work.name)
+    with Progress(plan.iterations, stage, unit="steps", done=run.iteration) as bar:
+        for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
+            progress = plan.progress(run.iteration)
+            _take_step(fabric, run, batch, progress, plan.learning_rate(run.iteration))
+            speed.add(len(batch.positions), waited)
+            run.save_now_and_then(work)
+            bar.update(run.iteration, f"epoch {progress.epoch + 1}/{config.epochs} {run.history.note}")
+    run.save(work)
+    speed.write(fabric)
+    return run.history.rows
+
+
+def _take_step(fabric: Fabric, run: _Run, batch: Batch, progress: TrainingProgress, lr: float) -> None:
+    for group in run.optimiser.param_groups:
+        group["lr"] = lr
+    with fabric.autocast():
+        losses = run.method.step(batch, progress)
+    fabric.backward(losses.total)
+    run.method.after_gradients(progress)
+    gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    run.optimiser.step()
+    run.optimiser.zero_grad(set_to_none=True)
+    run.method.after_step(progress)
+    values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
+    run.history.add(run.iteration, values, {"epoch": progress.epoch + 1, "lr": lr})
+    run.iteration += 1
+
+
+def _finished(
+    loader: Iterable[dict[str, Any]], method: TrainingMethod, device: torch.device
+) -> Iterator[tuple[Batch, float]]:
+    """Batches finished on the device, and how many seconds each was waited for."""
+    start = time.perf_counter()
+    for raw in loader:
+        waited = time.perf_counter() - start
+        yield finish_batch(raw, method.views, device), waited
+        start = time.perf_counter()

@@ -1,0 +1,54 @@
+"""What a training method is, and what the loop tells it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from stages.core.images.dataset import Batch
+from stages.core.images.views import ViewSpec
+
+
+class TrainingProgress(NamedTuple):
+    """Where training stands."""
+
+    iteration: int
+    """From 0."""
+    iterations: int
+    epoch: int
+    """From 0."""
+    epochs: int
+
+
+@dataclass
+class Losses:
+    """What a step returns."""
+
+    total: Tensor
+    """The scalar that is minimised."""
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    """Named scalars for the history: terms of the loss, entropies, accuracies."""
+
+
+class TrainingMethod(nn.Module, ABC):
+    """A method that the loop can train. All its state lives in parameters and buffers."""
+
+    views: ViewSpec
+    """What the loader cuts."""
+    maps: tuple[str, ...] = ()
+    """Stages whose label maps travel with the views."""
+
+    @abstractmethod
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """The losses of a batch."""
+
+    def after_gradients(self, progress: TrainingProgress) -> None:
+        """Called between the backward pass and the optimiser; may drop gradients."""
+
+    def after_step(self, progress: TrainingProgress) -> None:
+        """Called after the optimiser: teacher, queue, prototypes."""
+
+    @abstractmethod
+    def export(self) -> dict[str, nn.Module]:
+        """The modules that the artifact stores, by part."""

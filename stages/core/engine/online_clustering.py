@@ -1,0 +1,95 @@
+"""Online clustering: codes by Sinkhorn, the SwAV loss and its queue."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import all_reduce, get_world_size, is_available, is_initialized
+from torch.nn import functional as F
+
+_SINKHORN_ROUNDS = 3
+
+
+@torch.no_grad()
+def sinkhorn(scores: Tensor, epsilon: float) -> Tensor:
+    """Soft codes that use all prototypes equally over the batch of all processes.
+
+    Args:
+        scores: (B, P) cosines of this process's embeddings and the prototypes.
+        epsilon: Smoothness; small values give hard codes.
+
+    Returns:
+        (B, P) float32, each row sums to 1.
+
+    Source: SwAV, section 3.1 and A.1 (3 rounds). The largest score is subtracted first, which leaves the result and
+    avoids overflow.
+    """
+    scores = scores.float()
+    top = scores.max()
+    _reduce(top, "max")
+    codes = torch.exp((scores - top) / epsilon)  # (B, P)
+    batch = codes.shape[0] * (get_world_size() if _is_distributed() else 1)
+    codes /= _reduce(codes.sum())
+    for _ in range(_SINKHORN_ROUNDS):
+        codes /= _reduce(codes.sum(0)) * codes.shape[1]
+        codes /= codes.sum(1, keepdim=True) * batch
+    return codes * batch
+
+
+def swav_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float) -> Tensor:
+    """Predict the codes of each assigned view from every other view.
+
+    Args:
+        scores: One (B, P) per view; the first `len(codes)` views are those with codes.
+        codes: One (B, P) per assigned view.
+        temperature: T of the softmax.
+
+    Source: SwAV, equation 2 and section 3.2 (multi-crop).
+    """
+    predictions = [F.log_softmax(score.float() / temperature, dim=1) for score in scores]
+    terms = [
+        -(code * prediction).sum(1).mean()
+        for assigned, code in enumerate(codes)
+        for view, prediction in enumerate(predictions)
+        if view != assigned
+    ]
+    return torch.stack(terms).mean()
+
+
+class Queue(nn.Module):
+    """The last embeddings of earlier batches, one first-in first-out list per assigned view.
+
+    Used only once it is full: a queue of zeros or noise is what makes SwAV stall when it starts. Lives in buffers, so
+    a checkpoint holds it.
+
+    Source: the official form of SwAV's queue (zeros at the start, used once its last row is not zero).
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, views: int, length: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", torch.zeros(views, length, size))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every row has been written."""
+        return bool((self.embeddings[:, -1] != 0).any()) if self.embeddings.shape[1] else False
+
+    @torch.no_grad()
+    def push(self, view: int, z: Tensor) -> None:
+        """Put (B, D) unit vectors in front; the oldest leave."""
+        count = min(len(z), self.embeddings.shape[1])
+        self.embeddings[view] = torch.cat(
+            [z[:count].float(), self.embeddings[view, : self.embeddings.shape[1] - count]]
+        )
+
+
+def _is_distributed() -> bool:
+    return is_available() and is_initialized()
+
+
+def _reduce(value: Tensor, how: str = "sum") -> Tensor:
+    if _is_distributed():
+        all_reduce(value, torch.distributed.ReduceOp.MAX if how == "max" else torch.distributed.ReduceOp.SUM)
+    return value

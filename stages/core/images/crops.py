@@ -1,0 +1,110 @@
+"""Where a view is cut from a photograph, and cutting it from the photograph and its maps alike."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from stages.core.images.decode import UInt8
+
+_TRIES = 10
+_RATIO = (3 / 4, 4 / 3)
+
+
+class Window(NamedTuple):
+    """A rectangle of a photograph in its own pixels, and whether the view shows it mirrored."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    flip: bool
+
+
+def sample_window(height: int, width: int, scale: tuple[float, float], flip: float, rng: np.random.Generator) -> Window:
+    """Draw the window of a random resized crop.
+
+    Args:
+        height: Of the photograph, pixels.
+        width: Of the photograph, pixels.
+        scale: Smallest and largest share of the photograph's area.
+        flip: Probability that the view is mirrored.
+        rng: Source of randomness.
+
+    Returns:
+        The window; aspect ratio between 3/4 and 4/3, log-uniform.
+
+    Source: torchvision's RandomResizedCrop (Szegedy et al. 2015, section 6), whose distribution this is.
+    """
+    for _ in range(_TRIES):
+        area = height * width * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
+            return Window(x, y, w, h, bool(rng.random() < flip))
+    return centre_window(height, width, bool(rng.random() < flip))
+
+
+def centre_window(height: int, width: int, flip: bool = False) -> Window:
+    """The largest centred window whose aspect ratio lies between 3/4 and 4/3."""
+    w = min(width, round(height * _RATIO[1]))
+    h = min(height, round(width / _RATIO[0]))
+    return Window((width - w) // 2, (height - h) // 2, w, h, flip)
+
+
+def cut(image: UInt8, window: Window, size: int) -> UInt8:
+    """Cut a window and resize it to a square, with anti-aliased bilinear interpolation; not yet mirrored.
+
+    Args:
+        image: (H, W, 3) uint8.
+        window: Part of it.
+        size: Side of the view in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    box = (window.x, window.y, window.x + window.width, window.y + window.height)
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def cut_map(
+    label_map: npt.NDArray[np.generic], photo: tuple[int, int], window: Window, size: int
+) -> npt.NDArray[np.generic]:
+    """Cut the same window from a map of the photograph, by nearest neighbour; not yet mirrored.
+
+    Args:
+        label_map: (h, w); may be smaller than the photograph. A 1x1 map, which labels the whole photograph, stays 1x1.
+        photo: Height and width of the photograph that the window refers to.
+        window: In the photograph's pixels.
+        size: Side of the result.
+
+    Returns:
+        (size, size), of the map's own type.
+    """
+    if label_map.shape == (1, 1):
+        return label_map
+    rows = _nearest(window.y, window.height, size, photo[0], label_map.shape[0])
+    columns = _nearest(window.x, window.width, size, photo[1], label_map.shape[1])
+    return label_map[rows[:, None], columns[None, :]]
+
+
+def _nearest(start: int, length: int, size: int, photo: int, side: int) -> npt.NDArray[np.int64]:
+    centres = start + (np.arange(size) + 0.5) * (length / size)
+    return np.minimum((centres * (side / photo)).astype(np.int64), side - 1)
+
+
+def resize_short_side(image: UInt8, side: int) -> UInt8:
+    """Resize so that the shorter side is `side` pixels, anti-aliased bilinear."""
+    height, width = image.shape[:2]
+    scale = side / min(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def centre_crop(image: UInt8, size: int) -> UInt8:
+    """Cut the centred square of `size` pixels; the image must be at least that large."""
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return image[top : top + size, left : left + size]

@@ -1,0 +1,122 @@
+"""Photographs as a torch data set of views: every view is decided by seed, epoch and photograph alone."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.cli import leave_signals_to_parent, worker_count
+from stages.core.images.crops import cut_map
+from stages.core.images.photometric import finish_views
+from stages.core.images.views import ViewSpec, draw_views
+
+_MAX_LOADERS = 16
+
+
+class Batch(NamedTuple):
+    """Views of B photographs on the device."""
+
+    views: list[Tensor]
+    """V tensors (B, 3, size, size), normalised."""
+    windows: Tensor
+    """(B, V, 5): x, y, width, height in the photograph's pixels, and 1 where the view is mirrored."""
+    maps: dict[str, list[Tensor]]
+    """V maps (B, size, size) per kind of map, cut and mirrored like the views; int32."""
+    positions: Tensor
+    """(B,) number of each photograph in the index."""
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, position) from an iteration on; whole batches, a seeded permutation per epoch."""
+
+    def __init__(self, count: int, batch_size: int, seed: int, iterations: range) -> None:
+        self._count, self._batch_size, self._seed, self._iterations = count, batch_size, seed, iterations
+
+    def __len__(self) -> int:
+        return len(self._iterations)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        steps = steps_per_epoch(self._count, self._batch_size)
+        last_epoch, order = -1, np.zeros(0, np.int64)
+        for iteration in self._iterations:
+            epoch, step = divmod(iteration, steps)
+            if epoch != last_epoch:
+                last_epoch, order = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._count)
+            chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
+            yield [(epoch, int(position)) for position in chosen]
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in an epoch; at least one, which then holds all photographs."""
+    return max(count // batch_size, 1)
+
+
+class ViewDataset(Dataset[dict[str, Any]]):
+    """Cuts the views of a photograph, and of its maps with the same geometry."""
+
+    def __init__(self, index: ImageIndex, spec: ViewSpec, maps: Mapping[str, LabelMaps], seed: int) -> None:
+        self._index, self._spec, self._maps, self._seed = index, spec, maps, seed
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, position = key
+        image = self._index.read(position)
+        views = draw_views(image, self._spec, np.random.default_rng([self._seed, 1, epoch, position]))
+        size = image.shape[:2]
+        image_id = self._index[position].image_id if self._maps else ""
+        return {
+            "pixels": [np.ascontiguousarray(view.pixels.transpose(2, 0, 1)) for view in views],
+            "photometric": np.stack([view.photometric for view in views]),
+            "windows": np.array([view.window for view in views], np.float32),
+            "maps": {
+                name: [
+                    cut_map(maps[image_id].map, size, view.window, len(view.pixels)).astype(np.int32) for view in views
+                ]
+                for name, maps in self._maps.items()
+            },
+            "position": position,
+        }
+
+
+def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.device) -> DataLoader[dict[str, Any]]:
+    """A loader of raw batches with LUSS_WORKERS - 1 processes beside this one."""
+    workers = min(worker_count() - 1, _MAX_LOADERS, len(batches))
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=leave_signals_to_parent,
+    )
+
+
+def finish_batch(raw: dict[str, Any], spec: ViewSpec, device: torch.device) -> Batch:
+    """Move a raw batch to the device and mirror, recolour and normalise it there."""
+    photometric, windows = (
+        raw["photometric"].to(device, non_blocking=True),
+        raw["windows"].to(device, non_blocking=True),
+    )
+    flips = windows[..., 4] > 0
+    mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
+    views = [
+        finish_views(pixels.to(device, non_blocking=True), photometric[:, number], flips[:, number], mean, std)
+        for number, pixels in enumerate(raw["pixels"])
+    ]
+    views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+    maps = {
+        name: [_mirror(cut.to(device, non_blocking=True), flips[:, number]) for number, cut in enumerate(cuts)]
+        for name, cuts in raw["maps"].items()
+    }
+    return Batch(views, windows, maps, raw["position"].to(device))
+
+
+def _mirror(maps: Tensor, flip: Tensor) -> Tensor:
+    return torch.where(flip[:, None, None], maps.flip(-1), maps)

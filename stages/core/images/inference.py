@@ -1,0 +1,68 @@
+"""Photographs for networks that only look: resized, normalised, in the index's order."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.models import InputCard
+from stages.core.cli import leave_signals_to_parent, worker_count
+from stages.core.images.decode import UInt8
+
+_MAX_LOADERS = 16
+
+
+class Seen(NamedTuple):
+    """A batch of photographs as the network sees them."""
+
+    positions: list[int]
+    """In the index."""
+    images: Tensor
+    """(B, 3, h, w) on the device, normalised, channels last."""
+
+
+class _Prepared(Dataset[tuple[int, Tensor]]):
+    def __init__(self, index: ImageIndex, prepare: Callable[[UInt8], UInt8]) -> None:
+        self._index, self._prepare = index, prepare
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, position: int) -> tuple[int, Tensor]:
+        pixels = self._prepare(self._index.read(position))
+        return position, torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def see(
+    index: ImageIndex, prepare: Callable[[UInt8], UInt8], expects: InputCard, device: torch.device, batch_size: int
+) -> Iterator[Seen]:
+    """Yield the photographs of an index in order, decoded and prepared in LUSS_WORKERS - 1 processes.
+
+    Args:
+        index: The photographs.
+        prepare: Picklable; (H, W, 3) uint8 to (h, w, 3) uint8, of one size where batch_size > 1.
+        expects: Statistics that the network wants.
+        device: Where the network is.
+        batch_size: Photographs at once; never a parameter of a stage.
+    """
+    workers = min(worker_count() - 1, _MAX_LOADERS, len(index))
+    loader = DataLoader(
+        _Prepared(index, prepare),
+        batch_size,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        worker_init_fn=leave_signals_to_parent,
+    )
+    for positions, pixels in loader:
+        yield Seen(positions.tolist(), normalise(pixels.to(device), expects))
+
+
+def normalise(pixels: Tensor, expects: InputCard) -> Tensor:
+    """(B, 3, h, w) uint8 to normalised float32 in channels-last order."""
+    mean = torch.tensor(expects["mean"], device=pixels.device)[:, None, None]
+    std = torch.tensor(expects["std"], device=pixels.device)[:, None, None]
+    return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,114 @@
+"""Colour changes, mirroring and normalisation of whole batches on the device, each view with its own parameters."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.core.images.views import PHOTOMETRIC_FIELDS
+
+_GREY_WEIGHTS = (0.299, 0.587, 0.114)
+_ORDERS = torch.tensor(list(itertools.permutations(range(4))))
+_SOLARISE_FROM = 128 / 255
+
+
+def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Mirror, recolour and normalise a batch of views.
+
+    Args:
+        pixels: (B, 3, H, W) uint8.
+        photometric: (B, 8), columns as `PHOTOMETRIC_FIELDS`.
+        flip: (B,) bool.
+        mean: (3,) of values in 0..1.
+        std: (3,)
+
+    Returns:
+        (B, 3, H, W) float32.
+
+    Source: the operations of torchvision's ColorJitter, Grayscale, GaussianBlur and Solarize, in SwAV's order.
+    """
+    images = pixels.float() / 255
+    images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+    column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))
+    images = _jitter(images, column)
+    images = torch.where((column["grey"] > 0)[:, None, None, None], _grey(images).expand_as(images), images)
+    images = _on(column["blur"] > 0, images, lambda x, sigma: _blur(x, sigma), column["blur"])
+    solarised = torch.where(images >= _SOLARISE_FROM, 1 - images, images)
+    images = torch.where((column["solarise"] > 0)[:, None, None, None], solarised, images)
+    return (images - mean[:, None, None]) / std[:, None, None]
+
+
+def _jitter(images: Tensor, column: dict[str, Tensor]) -> Tensor:
+    steps: list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = [
+        (_brightness, column["brightness"]),
+        (_contrast, column["contrast"]),
+        (_saturation, column["saturation"]),
+        (_hue, column["hue"]),
+    ]
+    order = column["order"].long()
+    places = _ORDERS.to(order.device)[order.clamp(min=0)]  # (B, 4)
+    for place in range(4):
+        for number, (change, factor) in enumerate(steps):
+            images = _on((order >= 0) & (places[:, place] == number), images, change, factor)
+    return images
+
+
+def _on(chosen: Tensor, images: Tensor, change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> Tensor:
+    """Apply a change to the chosen images of the batch only."""
+    rows = chosen.nonzero().squeeze(1)
+    if not len(rows):
+        return images
+    return images.index_copy(0, rows, change(images[rows], factor[rows]))
+
+
+def _brightness(images: Tensor, factor: Tensor) -> Tensor:
+    return (images * factor[:, None, None, None]).clamp(0, 1)
+
+
+def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+    return _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), factor)
+
+
+def _saturation(images: Tensor, factor: Tensor) -> Tensor:
+    return _blend(images, _grey(images), factor)
+
+
+def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    share = factor[:, None, None, None]
+    return (share * images + (1 - share) * other).clamp(0, 1)
+
+
+def _grey(images: Tensor) -> Tensor:
+    weights = images.new_tensor(_GREY_WEIGHTS)
+    return (images * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def _hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue by `shift` turns, through HSV."""
+    top, bottom = images.amax(1), images.amin(1)
+    chroma = top - bottom
+    safe = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
+    red, green, blue = ((top[:, None] - images) / safe[:, None]).unbind(1)
+    sector = torch.where(
+        images[:, 0] == top, blue - green, torch.where(images[:, 1] == top, 2 + red - blue, 4 + green - red)
+    )
+    turned = (sector / 6 + shift[:, None, None]) % 1.0 * 6  # (B, H, W)
+    # Channel n of HSV -> RGB is v - c max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6 (n = 5, 3, 1).
+    k = (images.new_tensor([5.0, 3.0, 1.0])[:, None, None] + turned[:, None]) % 6
+    return top[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Separable Gaussian blur, one sigma per image."""
+    count, channels, height, width = images.shape
+    radius = min(max(1, math.ceil(3 * float(sigma.max()))), min(height, width) - 1)
+    steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (steps[None] / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)  # (B C, 2 r + 1)
+    stacked = images.reshape(1, count * channels, height, width)
+    padded = F.pad(stacked, (radius, radius, radius, radius), mode="reflect")
+    rows = F.conv2d(padded, kernel[:, None, :, None], groups=count * channels)
+    return F.conv2d(rows, kernel[:, None, None, :], groups=count * channels).reshape(images.shape)

@@ -1,0 +1,116 @@
+"""What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from stages.core.artifacts.models import InputCard
+from stages.core.images.crops import Window, cut, sample_window
+from stages.core.images.decode import UInt8
+from stages.core.params import Params
+
+PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "grey", "blur", "solarise")
+"""Columns of the per-view photometric parameters; see `draw_photometric`."""
+
+_JITTER_ORDERS = 24
+
+
+class CropSpec(Params):
+    """A group of random resized crops of one size."""
+
+    count: int = Field(ge=1)
+    """Views of this size per photograph."""
+    size: int = Field(ge=8)
+    """Side in pixels."""
+    scale: tuple[float, float]
+    """Smallest and largest share of the photograph's area."""
+
+
+class Photometric(Params):
+    """Random changes of colour, per view."""
+
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
+    """Strengths of brightness, contrast, saturation and hue (torchvision's ColorJitter). SwAV, section A.1."""
+    jitter_probability: float = Field(0.8, ge=0, le=1)
+    """SwAV, section A.1."""
+    grey_probability: float = Field(0.2, ge=0, le=1)
+    """SwAV, section A.1."""
+    blur_probability: float = Field(0.5, ge=0, le=1)
+    """SwAV, section A.1."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Range of the Gaussian's standard deviation in pixels of the view. SwAV, section A.1."""
+    solarise_probability: float = Field(0.0, ge=0, le=1)
+    """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
+
+
+class ViewSpec(Params):
+    """The views of a training method and the maps that travel with them."""
+
+    crops: tuple[CropSpec, ...] = Field(min_length=1)
+    """Groups of crops; the first group holds the large views."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of mirroring a view."""
+    photometric: Photometric | None = Photometric()
+    """Colour changes; null for none."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Channel means that are subtracted, of values in 0..1. ImageNet's."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Channel deviations that are divided by. ImageNet's."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of each view, in order."""
+        return [crop.size for crop in self.crops for _ in range(crop.count)]
+
+    @property
+    def input_card(self) -> InputCard:
+        """What a network trained on these views expects to see."""
+        return {"mean": list(self.mean), "std": list(self.std), "size": self.sizes[0]}
+
+
+class View(NamedTuple):
+    """One view of one photograph as the loader cuts it."""
+
+    window: Window
+    pixels: UInt8
+    """(size, size, 3), not yet mirrored or recoloured."""
+    photometric: npt.NDArray[np.float32]
+    """One value per field of `PHOTOMETRIC_FIELDS`."""
+
+
+def draw_views(image: UInt8, spec: ViewSpec, rng: np.random.Generator) -> list[View]:
+    """Draw and cut all views of a photograph."""
+    views = []
+    for crop in spec.crops:
+        for _ in range(crop.count):
+            window = sample_window(image.shape[0], image.shape[1], crop.scale, spec.flip, rng)
+            views.append(View(window, cut(image, window, crop.size), draw_photometric(spec.photometric, rng)))
+    return views
+
+
+def draw_photometric(spec: Photometric | None, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Draw the colour changes of one view.
+
+    Returns:
+        Factors for brightness, contrast and saturation (1 = unchanged), shift of hue in turns (0 = unchanged), number
+        of the order in which these four are applied (-1 = not at all), grey 0/1, blur's sigma (0 = none), solarise 0/1.
+    """
+    if spec is None:
+        return np.array([1, 1, 1, 0, -1, 0, 0, 0], np.float32)
+    *strengths, hue = spec.jitter
+    factors = [rng.uniform(max(0.0, 1 - strength), 1 + strength) for strength in strengths]
+    shift, order = rng.uniform(-hue, hue), rng.integers(_JITTER_ORDERS)
+    chances, sigma = rng.random(4), rng.uniform(*spec.blur_sigma)
+    return np.array(
+        [
+            *factors,
+            shift,
+            order if chances[0] < spec.jitter_probability else -1,
+            chances[1] < spec.grey_probability,
+            sigma if chances[2] < spec.blur_probability else 0,
+            chances[3] < spec.solarise_probability,
+        ],
+        np.float32,
+    )

@@ -1,0 +1,88 @@
+"""k-means and nearest neighbours by faiss, on a GPU where there is one. The only module that imports faiss."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.errors import UserError
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Clustering(NamedTuple):
+    """The result of k-means."""
+
+    centroids: Float32
+    """(K, D), as k-means left them."""
+    cluster_ids: npt.NDArray[np.int64]
+    """(N,)"""
+    distances: Float32
+    """(N,) squared Euclidean distance to the own centroid."""
+    objective: float
+    """Sum of the squared distances."""
+
+
+def kmeans(vectors: Float32, k: int, restarts: int, iterations: int, seed: int) -> Clustering:
+    """Lloyd's algorithm from several random starts; the best objective wins.
+
+    The vectors enter in a seeded permutation, so that their order (which may follow folders) has no part in the start.
+
+    Args:
+        vectors: (N, D)
+        k: Clusters.
+        restarts: Random starts.
+        iterations: Lloyd iterations of each start.
+        seed: Of permutation and starts.
+
+    Raises:
+        UserError: Fewer vectors than clusters, or a vector that is not finite.
+    """
+    if len(vectors) < k:
+        raise UserError(f"k-means: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs")
+    if not np.isfinite(vectors).all():
+        raise UserError("k-means: an embedding is not finite; the representation has diverged, train it again")
+    import faiss
+
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    search = faiss.Kmeans(
+        vectors.shape[1],
+        k,
+        niter=iterations,
+        nredo=restarts,
+        seed=seed,
+        gpu=faiss.get_num_gpus() > 0,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(vectors),
+    )
+    search.train(np.ascontiguousarray(vectors[order], np.float32))
+    centroids = np.asarray(search.centroids, np.float32)
+    distances, cluster_ids = nearest(vectors, centroids, 1)
+    return Clustering(centroids, cluster_ids[:, 0], distances[:, 0], float(distances.sum(dtype=np.float64)))
+
+
+def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.NDArray[np.int64]]:
+    """The nearest rows of a bank, exactly.
+
+    Args:
+        queries: (Q, D)
+        bank: (N, D)
+        count: Neighbours per query, k.
+
+    Returns:
+        Squared Euclidean distances (Q, k), ascending, and rows of the bank (Q, k).
+    """
+    import faiss
+
+    index: Any = faiss.IndexFlatL2(bank.shape[1])
+    if faiss.get_num_gpus() > 0:
+        index = faiss.index_cpu_to_all_gpus(index)
+    index.add(np.ascontiguousarray(bank, np.float32))
+    distances, rows = index.search(np.ascontiguousarray(queries, np.float32), count)
+    return distances, rows
+
+
+def normalise_rows(vectors: Float32) -> Float32:
+    """Bring every row to length 1; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-8), np.float32)

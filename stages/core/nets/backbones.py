@@ -1,0 +1,70 @@
+"""Backbones: timm's networks by name, as maps of features."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Literal, cast
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.core.artifacts.models import Card
+from stages.core.errors import UserError
+from stages.core.params import Params
+
+
+class BackboneConfig(Params):
+    """Which network, and how fine its last map is."""
+
+    name: str = "resnet18"
+    """timm's name of the architecture."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Pixels of the image per cell of the last feature map."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth."""
+
+
+def build_backbone(config: BackboneConfig) -> nn.Module:
+    """A timm network with random weights whose `forward` gives the last feature map (B, L, h, w).
+
+    Its `num_features` is L; its parameters carry timm's own names.
+
+    Raises:
+        UserError: timm has no such network, or not at this output stride.
+    """
+    import timm
+
+    if not timm.is_model(config.name):
+        close = difflib.get_close_matches(config.name, timm.list_models(), n=3)
+        hint = f"; close names: {', '.join(close)}" if close else ""
+        raise UserError(f"backbone.name = {config.name!r}: timm has no such network{hint}")
+    try:
+        return cast(
+            nn.Module,
+            timm.create_model(
+                config.name,
+                num_classes=0,
+                global_pool="",
+                output_stride=config.output_stride,
+                drop_path_rate=config.drop_path,
+            ),
+        )
+    except (TypeError, NotImplementedError, AssertionError) as error:
+        stride = config.output_stride
+        raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
+
+
+def embedding_size(backbone: nn.Module) -> int:
+    """L, channels of the backbone's last map."""
+    return cast(int, backbone.num_features)
+
+
+def restore_backbone(card: Card, state: Mapping[str, Tensor]) -> nn.Module:
+    """The backbone of a model artifact, with its weights.
+
+    Args:
+        card: The model's card.
+        state: Its tensors, without the prefix `backbone.`.
+    """
+    backbone = build_backbone(BackboneConfig.model_validate(card["parts"]["backbone"]))
+    backbone.load_state_dict(dict(state))
+    return backbone

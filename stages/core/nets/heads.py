@@ -1,0 +1,55 @@
+"""Heads that several methods put on a backbone."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ProjectionHead(nn.Module):
+    """Linear, batch norm, ReLU, linear: embeddings (B, L) to unit vectors z (B, D).
+
+    Source: SwAV, section A.2.
+    """
+
+    def __init__(self, size: int, hidden: int, projected: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, projected)
+        )
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """(B, L) to (B, D), rows of length 1."""
+        return F.normalize(self.layers(embeddings).float(), dim=1)
+
+
+class Prototypes(nn.Module):
+    """Unit vectors that embeddings are scored against; a linear layer without bias.
+
+    Source: SwAV, section 3.1.
+    """
+
+    def __init__(self, size: int, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(F.normalize(torch.randn(count, size), dim=1))
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Bring every prototype back to length 1; called before each forward pass."""
+        self.weight.copy_(F.normalize(self.weight, dim=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, D) unit vectors to scores (B, P), which are cosines."""
+        return z @ self.weight.T
+
+
+class PixelClassifier(nn.Module):
+    """A 1x1 convolution from features to the logits of K clusters."""
+
+    def __init__(self, size: int, clusters: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(size, clusters, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, L, h, w) to (B, K, h, w)."""
+        logits: Tensor = self.conv(features)
+        return logits

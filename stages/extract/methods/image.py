@@ -1,0 +1,53 @@
+"""One embedding per photograph: the spatial mean of the backbone's last map.
+
+Source: LUSS, section 3.1 (label generation); resize and crop from PASS, step 2.2.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from stages.core.artifacts.features import Feature
+from stages.core.artifacts.image_index import ImageIndex, Split
+from stages.core.artifacts.models import InputCard
+from stages.core.engine.devices import inference_device
+from stages.core.images.crops import centre_crop, resize_short_side
+from stages.core.images.decode import UInt8
+from stages.core.images.inference import see
+from stages.core.params import Params
+from stages.core.progress import Progress
+
+_BATCH = 64
+
+
+class ImageEmbeddings(Params):
+    """The mean of the last feature map over a centre crop."""
+
+    method: Literal["image"] = "image"
+    splits: tuple[Split, ...] = Field(("train",), min_length=1)
+    """Splits whose photographs are described; clusters are made of these."""
+    resize: int = Field(256, ge=8)
+    """Shorter side in pixels. PASS: 256."""
+    crop: int = Field(224, ge=8)
+    """Side of the centre crop in pixels. PASS: 224."""
+    dtype: Literal["float16", "float32"] = "float32"
+    """Of the stored embeddings."""
+
+    def prepare(self, image: UInt8) -> UInt8:
+        """The centre crop that is described."""
+        return centre_crop(resize_short_side(image, max(self.resize, self.crop)), self.crop)
+
+    def embed(self, backbone: nn.Module, expects: InputCard, index: ImageIndex) -> Iterator[Feature]:
+        """Describe every photograph, in the index's order."""
+        device = inference_device()
+        backbone.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        with torch.inference_mode(), Progress(len(index), "embeddings") as progress:
+            for seen in see(index, self.prepare, expects, device, _BATCH):
+                embeddings = backbone(seen.images).mean((2, 3)).float().cpu().numpy()  # (B, L)
+                for position, embedding in zip(seen.positions, embeddings, strict=True):
+                    photo = index[position]
+                    yield Feature(photo.image_id, 0, photo.height * photo.width, embedding)
+                progress.update(seen.positions[-1] + 1)

@@ -1,0 +1,67 @@
+"""Fine-tuning on one label per photograph: 1x1 convolution, global average pooling, cross-entropy.
+
+At inference the pooling is dropped, which leaves class activation maps.
+
+Source: LUSS, section 3.1 (fine-tuning and inference); optimiser and length from PASS, step 3.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+from torch.nn import functional as F
+
+from stages.core.engine.loop import TrainingConfig
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.optim import OptimiserConfig
+from stages.core.images.dataset import Batch
+from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.nets.backbones import embedding_size
+from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.segmenter import Score
+from stages.core.params import Params
+from stages.finetune.threshold import ThresholdConfig
+
+
+class ImageFineTuning(Params):
+    """Classify whole photographs by their cluster."""
+
+    method: Literal["image"] = "image"
+    supervision: Literal["images"] = "images"
+    """What the training labels come from; this method takes clusters of photographs."""
+    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=224, scale=(0.08, 1.0)),), photometric=None)
+    """PASS: 224 pixels, scale 0.08-1, flip, no change of colour."""
+    training: TrainingConfig = TrainingConfig(epochs=20, optimiser=OptimiserConfig())
+    short_side: int = Field(256, ge=8)
+    """Side in pixels that photographs are resized to at inference. PASS: 256."""
+    score: Score = "softmax"
+    """What is compared with the threshold; not specified by LUSS."""
+    threshold: ThresholdConfig = ThresholdConfig()
+    """Below it a pixel is background."""
+
+    def build(self, backbone: nn.Module, clusters: int) -> "ImageClassifier":
+        """The method on a pretrained backbone; the head's weights come from torch's generator."""
+        return ImageClassifier(self, backbone, clusters)
+
+
+class ImageClassifier(TrainingMethod):
+    """Backbone and 1x1 convolution."""
+
+    maps = ("pseudolabel",)
+
+    def __init__(self, config: ImageFineTuning, backbone: nn.Module, clusters: int) -> None:
+        super().__init__()
+        self.views = config.views
+        self.backbone = backbone
+        self.head = PixelClassifier(embedding_size(backbone), clusters)
+
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """Cross-entropy of the pooled logits against the cluster of the photograph."""
+        target = batch.maps["pseudolabel"][0][:, 0, 0].long() - 1  # (B,)
+        logits = self.head(self.backbone(batch.views[0])).mean((2, 3)).float()  # (B, K)
+        accuracy = (logits.argmax(1) == target).float().mean()
+        return Losses(F.cross_entropy(logits, target), {"accuracy": accuracy})
+
+    def export(self) -> dict[str, nn.Module]:
+        """Backbone and head."""
+        return {"backbone": self.backbone, "head": self.head}

@@ -1,0 +1,55 @@
+"""The score below which a pixel is background: fixed, or found on the training photographs without labels."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.nets.segmenter import Segmenter
+from stages.core.params import Params
+from stages.core.progress import track
+
+_LEVELS = 101
+_MAX_PIXELS = 65_536
+
+
+class ThresholdConfig(Params):
+    """Where the score of foreground begins."""
+
+    rule: Literal["fixed", "otsu"] = "otsu"
+    """`fixed` takes `value`; `otsu` splits the histogram of the training photographs' scores in two."""
+    value: float = Field(0.5, ge=0, le=1)
+    """Used by `fixed`."""
+    photographs: int = Field(256, ge=1)
+    """Training photographs, evenly spread over the index, whose scores `otsu` sees."""
+
+
+def find_threshold(config: ThresholdConfig, segmenter: Segmenter, index: ImageIndex) -> float:
+    """The threshold in hundredths, as a fraction.
+
+    Source: Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979.
+    """
+    if config.rule == "fixed":
+        return config.value
+    chosen = np.unique(np.linspace(0, len(index) - 1, config.photographs).astype(int))
+    histogram = np.zeros(_LEVELS, np.int64)
+    for position in track(chosen, label="threshold"):
+        score = segmenter.segment_photograph(index.read(int(position)), _MAX_PIXELS).score
+        histogram += np.bincount(score.reshape(-1), minlength=_LEVELS)
+    return split_histogram(histogram) / 100
+
+
+def split_histogram(histogram: npt.NDArray[np.int64]) -> int:
+    """First level of the upper class at the split that separates the two classes' means most.
+
+    Args:
+        histogram: (L,) counts per level.
+    """
+    levels = np.arange(len(histogram))
+    below = np.cumsum(histogram)[:-1].astype(np.float64)
+    above = histogram.sum() - below
+    sums = np.cumsum(histogram * levels)
+    low, high = sums[:-1] / np.maximum(below, 1), (sums[-1] - sums[:-1]) / np.maximum(above, 1)
+    return int(np.argmax(below * above * (high - low) ** 2)) + 1

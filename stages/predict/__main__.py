@@ -1,0 +1,36 @@
+"""`python -m stages.predict`."""
+
+from collections.abc import Iterator
+
+import torch
+
+from stages.core.artifacts.image_index import ImageIndex, read_images
+from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.models import read_model
+from stages.core.cli import run_stage
+from stages.core.engine.devices import inference_device
+from stages.core.images.inference import see
+from stages.core.nets.segmenter import Segmenter, restore_segmenter
+from stages.core.progress import Progress
+from stages.predict import Config
+
+
+def main(config: Config) -> None:
+    """Write the label maps of the chosen splits."""
+    segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
+    index = read_images().of(*config.splits)
+    write_label_maps("predict", "segmenter", _segment(segmenter, index, config.max_pixels))
+
+
+def _segment(segmenter: Segmenter, index: ImageIndex, max_pixels: int) -> Iterator[LabelMap]:
+    device: torch.device = next(segmenter.parameters()).device
+    with Progress(len(index), "predict") as progress:
+        for seen in see(index, segmenter.prepare, segmenter.expects, device, batch_size=1):
+            photo = index[seen.positions[0]]
+            found = segmenter.segment(seen.images, (photo.height, photo.width), max_pixels)
+            yield LabelMap(photo.image_id, photo.height, photo.width, found.label, found.score)
+            progress.update(seen.positions[0] + 1)
+
+
+if __name__ == "__main__":
+    run_stage("predict", Config, main)

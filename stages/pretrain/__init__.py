@@ -1,0 +1,18 @@
+"""Pretrain: a backbone that represents the photographs, learnt without labels.
+
+Reads `artifacts/index/images` (the train split), and the label maps of `superpixels` and `saliency` where the method
+wants them. Writes the model `artifacts/pretrain`. Everything after it stands on this representation.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.swav import SwAVConfig
+
+Config = Annotated[
+    NoPretraining
+    | SwAVConfig,
+    Field(discriminator="method"),
+]  # fmt: skip

@@ -1,0 +1,58 @@
+"""`python -m stages.pretrain`."""
+
+from torch import nn
+
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.models import Card, write_model
+from stages.core.cli import run_stage
+from stages.core.engine.devices import seed_everything
+from stages.core.engine.loop import train
+from stages.core.nets.backbones import build_backbone, embedding_size
+from stages.core.nets.weights import load_weights
+from stages.core.unfinished import unfinished_work
+from stages.pretrain import Config
+from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.swav import SwAVConfig
+
+
+def main(config: NoPretraining | SwAVConfig) -> None:
+    """Write a backbone that was trained on the train split, or taken as it is."""
+    if isinstance(config, NoPretraining):
+        parts = {"backbone": _take_backbone(config)}
+        return write_model("pretrain", parts, _describe(config, parts["backbone"]), [])
+    index = read_images().of("train")
+    seed_everything(config.training.seed)
+    method = config.build()
+    inputs = {"images": index.content_hash, **{name: open_label_maps(name).content_hash for name in method.maps}}
+    with unfinished_work("pretrain", config, inputs) as work:
+        history = train(method, config.training, index, "pretrain", work)
+        write_model("pretrain", method.export(), _describe(config, method.export()["backbone"]), history)
+    return None
+
+
+def _take_backbone(config: NoPretraining) -> nn.Module:
+    seed_everything(config.seed)
+    backbone = build_backbone(config.backbone)
+    if config.weights:
+        load_weights(backbone, config.weights)
+    return backbone
+
+
+def _describe(config: NoPretraining | SwAVConfig, backbone: nn.Module) -> Card:
+    weights = config.weights
+    return {
+        "method": config.method,
+        "parts": {"backbone": config.backbone.model_dump(mode="json")},
+        "feature_map": "stage4",
+        "output_stride": config.backbone.output_stride,
+        "embedding_size": embedding_size(backbone),
+        "input": config.input_card,
+        "start": {"origin": weights.origin, "sha256": weights.sha256} if weights else {"origin": "random"},
+        "labels_used": weights is not None and weights.origin == "supervised",
+        "params": config.model_dump(mode="json"),
+    }
+
+
+if __name__ == "__main__":
+    run_stage("pretrain", Config, main)
