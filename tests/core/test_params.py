@@ -1,0 +1,97 @@
+"""A section of params.yaml becomes a config, or a message that names the field."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from stages.core.errors import UserError
+from stages.core.params import Params, load_section, models_by_method, validate_section
+
+
+class Queue(Params):
+    length: int = Field(default=10, ge=1)
+
+
+class SwAV(Params):
+    method: Literal["swav"] = "swav"
+    temperature: float = Field(default=0.1, gt=0)
+    queue: Queue = Queue()
+
+
+class NoPretraining(Params):
+    method: Literal["none"] = "none"
+
+
+Config = Annotated[SwAV | NoPretraining, Field(discriminator="method")]
+
+WHOLE = "pretrain:\n  method: swav\n  temperature: 0.2\n  queue:\n    length: 5\n"
+
+
+def load(tmp_path: Path, text: str, config_type: object = Config) -> object:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load_section("pretrain", config_type, path)
+
+
+def test_a_written_out_section_is_read(tmp_path: Path) -> None:
+    assert load(tmp_path, WHOLE) == SwAV(temperature=0.2, queue=Queue(length=5))
+
+
+def test_a_stage_without_methods_is_read(tmp_path: Path) -> None:
+    assert load(tmp_path, "pretrain:\n  length: 3\n", Queue) == Queue(length=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (WHOLE.replace("0.2", "0"), "pretrain.temperature = 0: input should be greater than 0"),
+        (
+            WHOLE.replace("length: 5", "length: 0"),
+            "pretrain.queue.length = 0: input should be greater than or equal to 1",
+        ),
+        (
+            WHOLE.replace("temperature", "temprature"),
+            "pretrain.temprature = 0.2: no such field (did you mean 'temperature'?)",
+        ),
+        (
+            WHOLE.replace("swav", "swaw"),
+            "pretrain.method = 'swaw': no such method (did you mean 'swav'?); there are: swav, none",
+        ),
+        (WHOLE.replace("swav", "none"), "pretrain.temperature = 0.2: no such field"),
+        (WHOLE.replace("  method: swav\n", ""), "pretrain.method = None: no such method"),
+        (WHOLE.replace("  temperature: 0.2\n", ""), "not written out in full; missing: pretrain.temperature"),
+        (WHOLE.replace("    length: 5\n", "    {}\n"), "missing: pretrain.queue.length"),
+        ("cluster: {}\n", "section 'pretrain' is missing"),
+        ("pretrain: 3\n", "must be a mapping of fields, found 3"),
+        ("pretrain: [\n", "not valid YAML"),
+        ("- pretrain\n", "must hold one section per stage, found list"),
+        ("", "must hold one section per stage, found NoneType"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    assert message in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_all_wrong_fields_are_named_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        validate_section("pretrain", {"method": "swav", "temperature": -1, "queue": {"length": -1}}, Config, "recipe")
+    assert [line.split(" = ")[0].strip() for line in str(caught.value).splitlines()[1:]] == [
+        "pretrain.temperature",
+        "pretrain.queue.length",
+    ]
+
+
+def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml: no such file; write it with `luss use"):
+        load_section("pretrain", Config, tmp_path / "nowhere.yaml")
+
+
+def test_configs_are_found_by_method() -> None:
+    assert models_by_method(Config) == {"swav": SwAV, "none": NoPretraining}
+    assert models_by_method(Queue) == {"": Queue}
+    assert models_by_method(Annotated[NoPretraining, Field()]) == {"none": NoPretraining}
