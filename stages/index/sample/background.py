@@ -11,8 +11,10 @@ from .draws import Draws, Integers, cosine, sine
 def draw_background(draws: Draws, side: int) -> Integers:
     """Draw a background (side, side, 3), values 0 to 255."""
     blend = draws.choice((_slope, _glow, _clouds, _blotches, _turf, _horizon))(draws, side).clip(0, 256)[..., None]
-    first, second = np.array(_muted(draws)), np.array(_muted(draws))
-    return (first * (256 - blend) + second * blend) >> 8
+    first, other = np.array(_muted(draws)), np.array(_muted(draws))
+    second = first + ((other - first) * draws.integer(25, 70) // 100)
+    canvas: Integers = (first * (256 - blend) + second * blend) >> 8
+    return canvas
 
 
 def _muted(draws: Draws) -> Colour:
@@ -28,11 +30,12 @@ def _places(side: int) -> tuple[Integers, Integers]:
 def _noise(draws: Draws, side: int, cells: int) -> Integers:
     """Draw smooth noise (side, side) from 0 to 256: random corners, `cells` along each axis, blended in between."""
     corners = draws.integers(0, 256, (cells + 1) ** 2).reshape(cells + 1, cells + 1)
-    place = np.arange(side, dtype=np.int64) * cells * 256 // side
-    cell, part = place // 256, place % 256
-    part = part * part * (768 - 2 * part) >> 16  # eases in and out, so that no cell shows
-    rows = corners[cell] * (256 - part)[:, None] + corners[cell + 1] * part[:, None]
-    return (rows[:, cell] * (256 - part) + rows[:, cell + 1] * part) >> 16
+    place: Integers = np.arange(side, dtype=np.int64) * cells * 256 // side
+    cell, linear = place // 256, place % 256
+    part: Integers = linear * linear * (768 - 2 * linear) >> 16  # eases in and out, so that no cell shows
+    rows: Integers = corners[cell] * (256 - part)[:, None] + corners[cell + 1] * part[:, None]
+    noise: Integers = (rows[:, cell] * (256 - part) + rows[:, cell + 1] * part) >> 16
+    return noise
 
 
 def _slope(draws: Draws, side: int) -> Integers:
@@ -61,4 +64,5 @@ def _turf(draws: Draws, side: int) -> Integers:
 def _horizon(draws: Draws, side: int) -> Integers:
     y, x = _places(side)
     height = y - draws.integer(-60, 60) + (x * draws.integer(-40, 40) >> 7) + (_noise(draws, side, 5) >> 3)
-    return 128 + height * 4 + (_noise(draws, side, 20) - 128 >> 2)
+    blend: Integers = 128 + height * 4 + (_noise(draws, side, 20) - 128 >> 2)
+    return blend

@@ -89,21 +89,30 @@ class _Patch(NamedTuple):
 
 
 def _patch(pose: Pose) -> _Patch:
-    window = [slice(*(min(max((place + sign * pose.radius) // 16 + (sign > 0), 0), SIDE) for sign in (-1, 1)))
-              for place in pose.centre]
-    y, x = (((2 * np.arange(_SAMPLES * part.start, _SAMPLES * part.stop, dtype=np.int64) + 1) * 8 // _SAMPLES) - place
-            for part, place in zip(window, pose.centre, strict=True))
-    scale = 2**20 // pose.radius
-    c, s = cosine(pose.turn), sine(pose.turn)
+    rows, columns = (_reach(place, pose.radius) for place in pose.centre)
+    y, x = _points(rows) - pose.centre[0], _points(columns) - pose.centre[1]
+    scale, c, s = 2**20 // pose.radius, cosine(pose.turn), sine(pose.turn)
     u = (x * c)[None, :] + (y * s)[:, None]
     v = (y * c)[:, None] - (x * s)[None, :]
-    return _Patch((window[0], window[1]), u * scale >> 20, v * scale >> 20)
+    return _Patch((rows, columns), u * scale >> 20, v * scale >> 20)
+
+
+def _reach(place: int, radius: int) -> slice:
+    """Return the pixels, along one axis, that a figure at `place` with this radius can touch."""
+    return slice(max((place - radius) // 16, 0), min((place + radius) // 16 + 1, SIDE))
+
+
+def _points(pixels: slice) -> Integers:
+    """Return where the points inside a range of pixels lie, in 1/16 pixel."""
+    number = np.arange(_SAMPLES * pixels.start, _SAMPLES * pixels.stop, dtype=np.int64)
+    return (2 * number + 1) * 8 // _SAMPLES
 
 
 def _per_pixel(plane: Plane) -> Integers:
     """Count the points of a plane inside each pixel, (h, w, 1)."""
     height, width = plane.shape[0] // _SAMPLES, plane.shape[1] // _SAMPLES
-    return plane.reshape(height, _SAMPLES, width, _SAMPLES).sum(axis=(1, 3), dtype=np.int64)[..., None]
+    counts: Integers = plane.reshape(height, _SAMPLES, width, _SAMPLES).sum(axis=(1, 3), dtype=np.int64)
+    return counts[..., None]
 
 
 def _paint(canvas: Integers, mask: NDArray[np.uint16], category: int, pose: Pose, draws: Draws) -> None:
@@ -121,8 +130,8 @@ def _paint(canvas: Integers, mask: NDArray[np.uint16], category: int, pose: Pose
 
 
 def _draw_clutter(canvas: Integers, draws: Draws) -> None:
-    """Paint up to six small plain bits: discs, ovals, tiles and bars without a surface pattern."""
-    for _ in range(draws.integer(0, 6)):
+    """Paint up to four small plain bits: discs, ovals, tiles and bars without a surface pattern."""
+    for _ in range(draws.integer(0, 4)):
         centre = draws.integer(0, 16 * SIDE), draws.integer(0, 16 * SIDE)
         window, u, v = _patch(Pose(centre, 16 * draws.integer(3, 7), draws.integer(0, 179)))
         v = v * draws.choice((1, 1, 2, 3))

@@ -66,7 +66,8 @@ def _heart(u: Integers, v: Integers) -> Plane:
 
 
 def _flower(u: Integers, v: Integers) -> Plane:
-    petals = [_circle(u, v, (620 * cosine(turn) // 1024, 620 * sine(turn) // 1024), 370) for turn in range(-90, 270, 72)]
+    turns = range(-90, 270, 72)
+    petals = [_circle(u, v, (620 * cosine(turn) // 1024, 620 * sine(turn) // 1024), 370) for turn in turns]
     return reduce(np.logical_or, petals, _circle(u, v, (0, 0), 480))
 
 
@@ -74,12 +75,17 @@ def _drop(u: Integers, v: Integers) -> Plane:
     return _circle(u, v, (0, 340), 640) | ((v <= 100) & (v >= -1024) & (1124 * np.abs(u) <= 590 * (v + 1024)))
 
 
+def _is_odd(number: Integers) -> Plane:
+    odd: Plane = number % 2 == 1
+    return odd
+
+
 def _stripes(u: Integers, v: Integers) -> Plane:
-    return (u + 4096 + 110) // 220 % 2 == 1
+    return _is_odd((u + 4096 + 110) // 220)
 
 
 def _checks(u: Integers, v: Integers) -> Plane:
-    return ((u + 4096) // 300 + (v + 4096) // 300) % 2 == 1
+    return _is_odd((u + 4096) // 300 + (v + 4096) // 300)
 
 
 def _dots(u: Integers, v: Integers) -> Plane:
@@ -113,7 +119,8 @@ def _speckles(u: Integers, v: Integers) -> Plane:
     scrambled = (column * 7919 + row * 104729 + column * row * 613) % 1009
     centre_u, centre_v = 80 + scrambled % 81, 80 + scrambled // 7 % 81
     distance = ((u + 4096) % 240 - centre_u) ** 2 + ((v + 4096) % 240 - centre_v) ** 2
-    return distance <= (40 + scrambled % 50) ** 2
+    inside: Plane = distance <= (40 + scrambled % 50) ** 2
+    return inside
 
 
 def _bricks(u: Integers, v: Integers) -> Plane:
@@ -122,7 +129,7 @@ def _bricks(u: Integers, v: Integers) -> Plane:
 
 
 def _zigzag(u: Integers, v: Integers) -> Plane:
-    return (v + 4096 + np.abs((u + 4096) % 480 - 240)) // 170 % 2 == 1
+    return _is_odd((v + 4096 + np.abs((u + 4096) % 480 - 240)) // 170)
 
 
 CATEGORIES = (
