@@ -1,0 +1,1 @@
+"""The methods of this stage, one file each."""

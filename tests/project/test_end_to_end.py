@@ -1,0 +1,136 @@
+"""The whole pipeline in a clone: what runs, what does not, and what a change reaches."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.core.params import models_by_method
+from tests.project.rooms import stage_folders
+from tests.project.workspace import Workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
+
+Section = dict[str, Any]
+Change = Callable[[Section], Section]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A clone with the pipeline run once; tests leave it finished."""
+    workspace = Workspace(tmp_path_factory.mktemp("clone"))
+    workspace.use()
+    assert workspace.repro() == dict.fromkeys(stage_folders(), "ran")
+    return workspace
+
+
+def replace(**fields: object) -> Change:
+    return lambda section: {**section, **fields}
+
+
+def within(group: str, **fields: object) -> Change:
+    return lambda section: {**section, group: {**section[group], **fields}}
+
+
+def method(stage: str, name: str) -> Change:
+    model = models_by_method(importlib.import_module(f"stages.{stage}").Config)[name]
+    return lambda section: model().model_dump(mode="json")
+
+
+CHANGES: dict[str, Change] = {
+    "index": lambda section: method("index", "folder")(section),
+    "superpixels": lambda section: method("superpixels", "slic")(section),
+    "saliency": lambda section: method("saliency", "rc")(section),
+    "pretrain": within("training", seed=1),
+    "extract": replace(crop=32),
+    "cluster": replace(k=4),
+    "finetune": within("training", seed=1),
+    "predict": replace(splits=["test"]),
+    "evaluate": replace(threshold="fixed"),
+}
+"""For every stage that has anything to choose, a change that must change its bytes."""
+BACK = ("index", "predict")
+"""Changes that are taken back, because later ones would have nothing to score."""
+
+
+def test_everything_was_scored(finished: Workspace) -> None:
+    metrics = json.loads((finished.path / "artifacts/evaluate/metrics.json").read_text())
+    assert 0 <= metrics["test"]["mIoU"] <= 100
+    assert 0 <= metrics["train"]["NMI"] <= 100
+    assert (finished.path / "artifacts/evaluate/report.html").read_text().startswith("<!")
+
+
+def test_nothing_runs_twice(finished: Workspace) -> None:
+    done = finished.run("-m", "dvc", "repro")
+    assert "Data and pipelines are up to date." in done.stdout
+
+
+def test_artifacts_hold_no_path_and_nothing_unfinished(finished: Workspace) -> None:
+    artifacts = [path for path in (finished.path / "artifacts").rglob("*") if path.is_file()]
+    assert artifacts
+    for path in artifacts:
+        assert str(finished.path).encode() not in path.read_bytes(), path
+        assert ".partial" not in str(path)
+    assert not list((finished.path / ".checkpoints").glob("*/*"))
+
+
+def test_every_stage_with_a_choice_is_changed() -> None:
+    fixed = {stage for stage in stage_folders() if not has_choice(stage)}
+    assert set(CHANGES) == stage_folders() - fixed
+
+
+def has_choice(stage: str) -> bool:
+    models = models_by_method(importlib.import_module(f"stages.{stage}").Config)
+    return len(models) > 1 or any(set(model.model_fields) - {"method", "supervision"} for model in models.values())
+
+
+@pytest.mark.parametrize("stage", CHANGES)
+def test_a_change_reruns_the_stage_and_what_it_reaches(finished: Workspace, stage: str) -> None:
+    before, section = finished.lock(), finished.section(stage)
+    finished.set_section(stage, CHANGES[stage](section))
+    did = finished.repro()
+    assert did[stage] == "ran"
+    assert before[stage]["outs"] != finished.lock()[stage]["outs"]
+    assert_only_what_changed_ran(did, before, finished.lock(), stage)
+    if stage in BACK:
+        finished.set_section(stage, section)
+        assert set(finished.repro().values()) <= {"restored", "unchanged"}
+        assert {name: entry["outs"] for name, entry in before.items()} == {
+            name: entry["outs"] for name, entry in finished.lock().items()
+        }
+
+
+def test_a_change_that_leaves_the_bytes_equal_stops_there(finished: Workspace) -> None:
+    before, section = finished.lock(), finished.section("cluster")
+    finished.set_section("cluster", {**section, "iterations": section["iterations"] + 5})
+    did = finished.repro()
+    assert before["cluster"]["outs"] == finished.lock()["cluster"]["outs"]
+    assert {stage for stage, what in did.items() if what != "unchanged"} == {"cluster"}
+    assert did["cluster"] == "ran"
+
+
+def assert_only_what_changed_ran(did: dict[str, str], before: Section, after: Section, changed: str) -> None:
+    """A stage ran exactly if it is the changed one or the hash of one of its inputs is another one now."""
+    for stage, entry in after.items():
+        reached = stage == changed or hashes(entry) != hashes(before[stage])
+        assert (did[stage] != "unchanged") == reached, (stage, did)
+    assert any(what == "unchanged" for what in did.values()) or changed == "index"
+
+
+def hashes(entry: Section) -> dict[str, str]:
+    return {dep["path"]: dep["md5"] for dep in entry["deps"]}
+
+
+def test_supervision_by_hand_is_refused_with_a_message(finished: Workspace, tmp_path: Path) -> None:
+    section = finished.section("pretrain")
+    finished.set_section("pretrain", {**section, "method": "none"})
+    done = finished.run("-m", "dvc", "repro")
+    finished.set_section("pretrain", section)
+    assert done.returncode != 0
+    assert "luss use METHOD DATASET" in done.stdout
+    assert "Traceback" not in done.stdout
