@@ -110,6 +110,8 @@ def _read_all(files: Sequence[_File]) -> list[Reading]:
 
 def _read(file: _File) -> Reading:
     path = DATA / file.path
+    if path.exists() and not path.is_file():
+        return Reading(problem="not a regular file")
     try:
         data = read_bytes(path)
         height, width, largest_id = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))

@@ -14,8 +14,11 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stages.core.errors import UserError
 
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes, in lower case, of the files that are taken for photographs."""
+
 MAX_PIXELS = 178_956_970
-"""Largest photograph that is decoded (Pillow's own limit for a decompression bomb)."""
+"""Of the largest image that is decoded: Pillow's own limit for a decompression bomb."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -101,7 +104,6 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and large sizes; what matters is raised below.
             with Image.open(io.BytesIO(data)) as image:
-                _check_size(image.width, image.height, name)
                 yield image
     except (MemoryError, UnreadableImage):
         raise
@@ -111,11 +113,6 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         raise UnreadableImage(f"{name}: {'not an image' if data else 'empty file'}") from None
     except Exception as error:  # Decoders of broken files raise almost anything: struct.error, TypeError, KeyError ...
         raise UnreadableImage(f"{name}: cannot be decoded ({error})") from None
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{name}: {width}x{height} pixels, more than the {MAX_PIXELS} that are decoded")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -161,7 +158,8 @@ def decode_mask(data: bytes, name: str) -> Int32:
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
         raise UnreadableImage(f"{name}: {'not a PNG' if data else 'empty file'}; masks are lossless PNG files")
     width, height, depth, colour_type = struct.unpack_from(">IIBB", data, 16)
-    _check_size(width, height, name)
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"{name}: more than the {MAX_PIXELS} pixels that are decoded")
     if colour_type not in (_GREY, _RGB) or (colour_type == _RGB and depth != 8):
         kind = _COLOUR_TYPES.get(colour_type, f"colour type {colour_type} and {depth} bits")
         raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
