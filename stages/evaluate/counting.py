@@ -47,7 +47,9 @@ class Scale(NamedTuple):
     levels: int = 1
 
 
-def count_images(items: Sequence[Item], load: Callable[[Item], Maps], scale: Scale, label: str) -> Counts:
+def count_images(
+    items: Sequence[Item], load: Callable[[Item], Maps], scale: Scale, label: str, known_problems: Sequence[str] = ()
+) -> Counts:
     """Count a set of images; the result does not depend on the number of processes.
 
     Args:
@@ -55,11 +57,12 @@ def count_images(items: Sequence[Item], load: Callable[[Item], Maps], scale: Sca
         load: Picklable; reads the maps of an item and names its files in the errors it raises.
         scale: Ids and thresholds.
         label: Name of the set in progress lines.
+        known_problems: Images that are out already; they are listed with the others.
 
     Raises:
         UserError: All images that could not be used, with their number.
     """
-    counts, problems, done = Counts(scale.classes, scale.clusters, scale.levels), [], 0
+    counts, problems, done = Counts(scale.classes, scale.clusters, scale.levels), list(known_problems), 0
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     with Progress(len(items), label) as progress:
         for part, unusable in _in_processes(partial(_count_chunk, load, scale), chunks, len(items)):
@@ -68,7 +71,9 @@ def count_images(items: Sequence[Item], load: Callable[[Item], Maps], scale: Sca
             done += part.images + len(unusable)
             progress.update(done)
     if problems:
-        raise UserError(list_problems(problems, f"{len(problems)} of {len(items)} images cannot be scored"))
+        raise UserError(
+            list_problems(problems, f"{len(problems)} of {len(items) + len(known_problems)} images cannot be scored")
+        )
     return counts
 
 

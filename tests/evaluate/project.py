@@ -82,13 +82,30 @@ def predict(rng, mask):
 def write_models_and_clusters(rows):
     centroids = Centroids(np.eye(3, 4, dtype=np.float32), np.bincount([row[2] for row in rows], minlength=3), True)
     columns = list(zip(*rows, strict=True))
-    regions, clusters, distances = np.array(columns[1], np.int32), np.array(columns[2], np.int32), np.array(columns[3], np.float32)
+    regions, clusters, distances = (
+        np.array(columns[1], np.int32),
+        np.array(columns[2], np.int32),
+        np.array(columns[3], np.float32),
+    )
     write_clusters(centroids, Assignments(list(columns[0]), regions, clusters, distances), "kmeans")
     for stage in ("pretrain", "attend", "finetune"):
-        card = {"contract": "model/1", "stage": stage, "method": stage, "start": {"origin": "random"}, "labels_used": False}
+        card = {
+            "contract": "model/1",
+            "stage": stage,
+            "method": stage,
+            "start": {"origin": "random"},
+            "labels_used": False,
+        }
         if stage == "finetune":
-            card["segmenter"] = {"clusters": 3, "background": "threshold", "threshold": 0.4, "threshold_source": "without_labels"}
+            card["segmenter"] = {
+                "clusters": 3,
+                "background": "threshold",
+                "threshold": 0.4,
+                "threshold_source": "without_labels",
+            }
         with partial_out(ARTIFACTS / stage, "model", stage, stage) as out:
             write_atomically(out / "model.json", encode_json(card))
             lines = [f"{step},{step // 10},{2.0 / (step + 1):.4f},{0.1:.3f}" for step in range(30)]
-            write_atomically(out / "history.csv", "\n".join(["iteration,epoch,loss,learning_rate", *lines, ""]).encode())
+            write_atomically(
+                out / "history.csv", "\n".join(["iteration,epoch,loss,learning_rate", *lines, ""]).encode()
+            )

@@ -20,7 +20,9 @@ class Line(NamedTuple):
     y: Sequence[float]
 
 
-def line_chart(lines: Sequence[Line], x_label: str, mark: tuple[float, str] | None = None, low: float | None = None) -> Markup:
+def line_chart(
+    lines: Sequence[Line], x_label: str, mark: tuple[float, str] | None = None, low: float | None = None
+) -> Markup:
     """Lines over a common x axis; `mark` draws an upright line with a name at one x, `low` belongs on the y axis."""
     points = [(x, y) for line in lines for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if not points:

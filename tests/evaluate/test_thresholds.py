@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.core.errors import UserError
+from stages.evaluate.rules import own_threshold
+from stages.evaluate.thresholds import Thresholds, otsu, score_histogram
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=20, unique=True),
+    st.integers(0, 2**32),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_ranks_count_the_thresholds_that_a_score_reaches(values, seed, kind):
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(-0.2, 1.2, (8, 9)).astype(kind)
+    scores.ravel()[: len(values)] = np.array(values, kind)
+    thresholds = sorted(values)
+    expected = sum((scores >= np.array(value, kind)).astype(int) for value in thresholds)
+    np.testing.assert_array_equal(Thresholds(thresholds).rank(scores), expected)
+
+
+def test_a_score_on_a_hundredth_or_just_below_falls_on_the_right_side_in_float32():
+    grid = np.array([value / 100 for value in range(101)]).astype(np.float32)
+    thresholds = Thresholds([value / 100 for value in range(101)])
+    np.testing.assert_array_equal(thresholds.rank(grid[None]), np.arange(1, 102)[None])
+    np.testing.assert_array_equal(thresholds.rank(np.nextafter(grid, np.float32(-1))[None]), np.arange(101)[None])
+
+
+def test_stored_scores_are_whole_hundredths():
+    ranks = Thresholds([0.0, 0.29, 0.57, 1.0]).rank_stored(np.array([[0, 28, 29, 56, 57, 99, 100]], np.uint8))
+    assert ranks.tolist() == [[1, 1, 2, 2, 3, 3, 4]]
+
+
+@pytest.mark.parametrize("values", [[], [0.5, 0.2], [0.1, 0.1], [-0.1], [1.1], list(np.linspace(0, 1, 256))])
+def test_wrong_thresholds_are_refused(values):
+    with pytest.raises(UserError, match="thresholds"):
+        Thresholds(values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 60))
+def test_otsu_is_the_cut_of_least_variance_within(seed, size):
+    scores = np.random.default_rng(seed).integers(0, 101, size)
+    histogram = np.bincount(scores, minlength=256)
+
+    def within(cut):
+        parts = [part for part in (scores[scores < cut], scores[scores >= cut]) if part.size]
+        return sum(part.var() * part.size for part in parts)
+
+    found = otsu(histogram)
+    if len(set(scores.tolist())) == 1:
+        assert found == 0
+    else:
+        assert within(found) <= min(within(cut) for cut in range(102)) + 1e-6
+
+
+def test_otsu_equals_scikit_image_on_two_hills():
+    from skimage.filters import threshold_otsu
+
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(25, 6, 4000), rng.normal(70, 9, 3000)]).clip(0, 100).astype(np.uint8)
+    found = otsu(score_histogram(scores, np.ones(scores.shape, bool)))
+    assert found == threshold_otsu(scores) + 1  # scikit-image gives the last level of the lower class
+
+
+def test_a_threshold_chosen_on_masks_counts_as_a_use_of_labels():
+    chosen = own_threshold({"threshold": 0.31, "threshold_source": "validation_masks"})
+    assert chosen is not None
+    assert (chosen.hundredths, chosen.uses_labels) == (31, True)
+    assert own_threshold({"background": "class_0"}) is None
