@@ -1,0 +1,87 @@
+"""The stage on a folder of photographs: killed and resumed, with any number of workers, with a broken file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from stages.core.artifacts.image_index import Photo, write_images
+from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.shards import hash_files
+from stages.core.images.decode import encode_png
+from stages.superpixels.methods.slic import SLIC
+
+ROOT = Path(__file__).parents[2]
+OUT = Path("artifacts/superpixels")
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUSS_CHECKPOINTS", raising=False)
+    Path("params.yaml").write_text(yaml.safe_dump({"superpixels": SLIC().model_dump()}))
+
+
+def write_photos(count):
+    Path("data").mkdir()
+    rng = np.random.default_rng(0)
+    photos = []
+    for number in range(count):
+        pixels = cv2.resize(rng.integers(0, 256, (5, 6, 3)).astype(np.uint8), (90, 70))
+        data = encode_png(pixels)
+        Path(f"data/{number:03d}.png").write_bytes(data)
+        photos.append(Photo(f"{number:03d}", "train", f"{number:03d}.png", 70, 90, len(data), "0" * 64))
+    write_images(photos, [], "folder")
+
+
+def start(workers=2):
+    environment = {**os.environ, "LUSS_WORKERS": str(workers), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "stages.superpixels"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(process):
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 0, messages
+    return messages, hash_files(sorted(OUT.iterdir()))
+
+
+def test_killed_and_resumed_with_other_workers_gives_the_same_bytes():
+    write_photos(300)
+    _, undisturbed = finish(start(workers=1))
+    process = start()
+    while not list(Path(".checkpoints").rglob("part-*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    messages, resumed = finish(start())
+    assert resumed == undisturbed
+    assert "[progress] 300/300" in messages
+    assert not list(Path(".checkpoints").rglob("part-*.parquet"))
+
+
+def test_a_photograph_that_broke_since_is_named_and_the_others_are_cut():
+    write_photos(5)
+    broken = Path("data/003.png")
+    broken.write_bytes(b"x" * broken.stat().st_size)
+    messages, _ = finish(start(workers=1))
+    assert "data/003.png" in messages
+    assert open_label_maps("superpixels").image_ids == ["000", "001", "002", "004"]
+
+
+def test_none_writes_an_empty_table():
+    write_photos(2)
+    Path("params.yaml").write_text("superpixels: {method: none}")
+    finish(start(workers=1))
+    assert len(open_label_maps("superpixels")) == 0
