@@ -36,7 +36,8 @@ def in_processes(
         yield from enumerate(map(function, items))
         return
     with _executor(min(worker_count(), len(items))) as submit:
-        futures = {submit(function, item): position for position, item in enumerate(items)}
+        with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
+            futures = {submit(function, item): position for position, item in enumerate(items)}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
@@ -62,8 +63,6 @@ def _local_pool(workers: int) -> Iterator[Executor]:
     spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent) as pool:
         try:
-            with _interrupts_ignored():
-                pool.submit(int)  # starts all processes: what they inherit leaves Ctrl-C to this one
             yield pool
         except BrokenProcessPool:
             raise UserError(
