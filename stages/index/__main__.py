@@ -15,9 +15,10 @@ from stages.core.artifacts.image_index import (
 )
 from stages.core.cli import run_stage
 from stages.core.errors import UserError
+from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.index import Config
 from stages.index.acceptance import accept_masks, accept_photographs
-from stages.index.layout import SUFFIXES, require_data
+from stages.index.layout import require_data
 from stages.index.reading import read_files
 
 
@@ -42,7 +43,7 @@ def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
         [
             f"{DATA}: no usable photograph to train on{found}",
             *lines,
-            f"Photographs ({' '.join(SUFFIXES)}) are looked for {where}. "
+            f"Photographs ({' '.join(IMAGE_SUFFIXES)}) are looked for {where}. "
             "Put some there, write the built-in set with `luss sample`, or choose another layout with `luss use`",
         ]
     )

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from stages.core.artifacts.image_index import DATA, Rejected, Split
 from stages.core.errors import UserError
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Suffixes of photographs, in small or capital letters."""
 IGNORE_ID = 1000
 """Id in masks of pixels that belong to no category and not to "other"."""
 

@@ -41,7 +41,7 @@ class LabelMap(NamedTuple):
     map: npt.NDArray[np.generic]
     """(h, w) bool, uint8 or uint16. 0 background or other; id = cluster_id + 1; saliency 0..255."""
     score: npt.NDArray[np.uint8] | None = None
-    """(h, w) floor(100 score), computed in float32, so that `stored < 100 t` equals `score < t` in hundredths."""
+    """(h, w) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
 
 class LabelMaps:

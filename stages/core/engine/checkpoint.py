@@ -28,12 +28,13 @@ def save_checkpoint(work: Path, iteration: int, content: Checkpoint) -> None:
 
 
 def load_newest_checkpoint(work: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; a damaged or foreign one is reported and the one before it used."""
+    """The newest checkpoint that is whole; a damaged or foreign one is reported, removed and the one before it used."""
     for path in reversed(_paths(work)):
         try:
             return _load(path)
         except ValueError as error:
-            print(f"{path}: not used ({error})", file=sys.stderr, flush=True)
+            print(f"{path}: not used ({error}), removed", file=sys.stderr, flush=True)
+            path.unlink()  # It would count as the newest, and those that follow be removed for it.
     return None
 
 

@@ -30,7 +30,7 @@ def start_fabric() -> Fabric:
 def seed_everything(seed: int) -> None:
     """Seed every generator of this process."""
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 

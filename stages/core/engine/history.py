@@ -23,6 +23,7 @@ class History:
 
     def __init__(self, iterations: int) -> None:
         self.rows: list[Row] = []
+        self._iterations = iterations
         self._stretch = max(iterations // _ROWS, 1)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
@@ -37,7 +38,7 @@ class History:
             value = value.detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
-        if (iteration + 1) % self._stretch == 0:
+        if (iteration + 1) % self._stretch == 0 or iteration + 1 == self._iterations:
             means = {name: float(total) / self._count for name, total in self._sums.items()}
             _check_finite(iteration + 1, means)
             self.rows.append({"iteration": iteration + 1, **plain, **means})

@@ -66,8 +66,9 @@ def cut(image: UInt8, window: Window, size: int) -> UInt8:
     Returns:
         (size, size, 3) uint8.
     """
-    box = (window.x, window.y, window.x + window.width, window.y + window.height)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
+    # Cut first: Pillow's `box` lets pixels outside the window into the view's edge.
+    inside = image[window.y : window.y + window.height, window.x : window.x + window.width]
+    return np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def cut_map(

@@ -95,6 +95,8 @@ def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.devi
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
         worker_init_fn=leave_signals_to_parent,
+        # A loader draws a seed when it starts: from its own generator, or a resumed run would see other random numbers.
+        generator=torch.Generator(),
     )
 
 

@@ -165,7 +165,8 @@ def decode_mask(data: bytes, name: str) -> Int32:
         raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
     pixels = _decode(data, name)
     if pixels.ndim == 3:
-        return pixels[..., 2].astype(np.int32) + (pixels[..., 1].astype(np.int32) << 8)
+        # The bytes G, R of BGR, read as one big-endian number, are the id.
+        return np.ndarray(pixels.shape[:2], ">u2", pixels.data, 1, pixels.strides[:2]).astype(np.int32)
     # The decoder spreads 1, 2 and 4 bits over 0..255.
     return pixels.astype(np.int32) // (255 // (2**depth - 1) if depth < 8 else 1)
 

@@ -102,11 +102,13 @@ def _hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian blur, one sigma per image."""
+    """Separable Gaussian blur, one sigma per image, cut off at ceil(3 sigma), edges mirrored."""
     count, channels, height, width = images.shape
     radius = min(max(1, math.ceil(3 * float(sigma.max()))), min(height, width) - 1)
     steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (steps[None] / sigma[:, None]) ** 2)
+    # Each image keeps its own radius: what is in the batch beside it must not change it.
+    kernel = kernel * (steps.abs()[None] <= (3 * sigma).ceil().clamp(min=1)[:, None])
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)  # (B C, 2 r + 1)
     stacked = images.reshape(1, count * channels, height, width)
     padded = F.pad(stacked, (radius, radius, radius, radius), mode="reflect")

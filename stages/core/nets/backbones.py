@@ -48,7 +48,7 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
                 drop_path_rate=config.drop_path,
             ),
         )
-    except (TypeError, NotImplementedError, AssertionError) as error:
+    except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
         stride = config.output_stride
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
 

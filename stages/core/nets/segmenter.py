@@ -42,7 +42,7 @@ class Segmentation(NamedTuple):
     label: npt.NDArray[np.uint16]
     """(H, W) cluster_id + 1."""
     score: npt.NDArray[np.uint8]
-    """(H, W) floor(100 score), computed in float32."""
+    """(H, W) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
 
 class Segmenter(nn.Module):
@@ -98,7 +98,7 @@ def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) ->
 
 
 def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:
-    """Label and floor(100 score) of every pixel, enlarging few classes at a time: 919 maps of a photograph are 4 GB."""
+    """Label and score in hundredths of every pixel, enlarging few classes at a time: 919 whole maps are 4 GB."""
     top = torch.full(size, -torch.inf, device=logits.device)
     label = torch.zeros(size, dtype=torch.int32, device=logits.device)
     mass = torch.full(size, -torch.inf, device=logits.device)
@@ -109,7 +109,9 @@ def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tup
         top = torch.maximum(top, highest)
         mass = torch.logaddexp(mass, part.logsumexp(0))
     certain = torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top)
-    return label, (certain.clamp(0, 1) * 100).floor()
+    # By comparison with the hundredths themselves: 100 score, rounded in float32, can pass the next one.
+    hundredths = torch.arange(101, dtype=torch.float32, device=certain.device) / 100
+    return label, torch.bucketize(certain.clamp(0, 1), hundredths, right=True) - 1
 
 
 def _scale_to_unit(values: Tensor) -> Tensor:

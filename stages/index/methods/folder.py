@@ -3,8 +3,9 @@
 from typing import Literal
 
 from stages.core.artifacts.image_index import DATA, Rejected
+from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.core.params import Params
-from stages.index.layout import SUFFIXES, Candidate, Layout, list_files, readable_name, wrong_name
+from stages.index.layout import Candidate, Layout, list_files, readable_name, wrong_name
 
 
 class Folder(Params):
@@ -16,7 +17,7 @@ class Folder(Params):
         """List the photographs."""
         photographs, rejected = [], []
         for path in list_files(DATA):
-            if problem := wrong_name(path, SUFFIXES):
+            if problem := wrong_name(path, IMAGE_SUFFIXES):
                 rejected.append(Rejected(readable_name(path), problem))
             else:
                 photographs.append(Candidate(path, "train", None))

@@ -18,10 +18,10 @@ from pydantic import Field
 
 from stages.core.artifacts.image_index import DATA, SPLITS, Rejected
 from stages.core.errors import UserError
+from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.core.params import Params
 from stages.index.layout import (
     IGNORE_ID,
-    SUFFIXES,
     Candidate,
     Layout,
     image_id_of,
@@ -52,7 +52,7 @@ class ImageNetS(Params):
         photographs, rejected = [], []
         for split in SPLITS:
             for path in list_files(DATA / split):
-                if problem := _wrong_place(path) or wrong_name(path, SUFFIXES):
+                if problem := _wrong_place(path) or wrong_name(path, IMAGE_SUFFIXES):
                     rejected.append(Rejected(readable_name(f"{split}/{path}"), problem))
                 else:
                     photographs.append(Candidate(f"{split}/{path}", split, path.split("/")[0]))
