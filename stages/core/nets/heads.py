@@ -8,18 +8,28 @@ from torch.nn import functional as F
 class ProjectionHead(nn.Module):
     """Linear, batch norm, ReLU, linear: embeddings (B, L) to unit vectors z (B, D).
 
-    Source: SwAV, section A.2.
+    Args:
+        size: L.
+        hidden: Width between the layers.
+        projected: D.
+        last_norm: Add a batch norm without affine parameters before the vectors are brought to length 1.
+
+    Source: SwAV, section A.1, without the last norm; PASS's official code, with it.
     """
 
-    def __init__(self, size: int, hidden: int, projected: int) -> None:
+    def __init__(self, size: int, hidden: int, projected: int, last_norm: bool) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, projected)
-        )
+        layers: list[nn.Module] = [
+            nn.Linear(size, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, projected),
+        ]
+        self.layers = nn.Sequential(*layers, *([nn.BatchNorm1d(projected, affine=False)] if last_norm else []))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, L) to (B, D), rows of length 1."""
-        return F.normalize(self.layers(embeddings).float(), dim=1)
+        return F.normalize(self.layers(embeddings), dim=1)
 
 
 class Prototypes(nn.Module):

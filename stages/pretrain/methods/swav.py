@@ -38,6 +38,9 @@ class SwAVConfig(Params):
     """Width of the projection head. Section A.1."""
     projected: int = Field(128, ge=1)
     """D, size of z. Section A.1."""
+    last_norm: bool = False
+    """Batch norm at the end of the projection head. SwAV: no; PASS: yes. With few photographs it keeps the embeddings
+    apart, without it they start out so alike that the loss stays at ln P."""
     prototypes: int = Field(3000, ge=2)
     """P. Section A.1: 3000."""
     temperature: float = Field(0.1, gt=0)
@@ -72,7 +75,9 @@ class SwAV(TrainingMethod):
         self.backbone = build_backbone(config.backbone)
         if config.weights:
             load_weights(self.backbone, config.weights)
-        self.projector = ProjectionHead(embedding_size(self.backbone), config.hidden, config.projected)
+        self.projector = ProjectionHead(
+            embedding_size(self.backbone), config.hidden, config.projected, config.last_norm
+        )
         self.prototypes = Prototypes(config.projected, config.prototypes)
         length = config.queue - config.queue % config.training.batch_size
         self.queue = Queue(_ASSIGNED, length, config.projected)
@@ -81,7 +86,7 @@ class SwAV(TrainingMethod):
         """Swapped prediction of the codes of the two large views from all views."""
         self.prototypes.normalise()
         z = self._project(batch.views)  # V x (B, D)
-        scores = [self.prototypes(each) for each in z]  # V x (B, P)
+        scores = [self._score(each) for each in z]  # V x (B, P)
         codes = [self._assign(view, z[view].detach(), scores[view].detach()) for view in range(_ASSIGNED)]
         if progress.epoch >= self.config.queue_start_epoch:
             for view in range(_ASSIGNED):
@@ -106,13 +111,19 @@ class SwAV(TrainingMethod):
             )
             for size in dict.fromkeys(sizes)
         ]
-        return list(self.projector(torch.cat(pooled)).chunk(len(views)))
+        # The heads are small, and cosines divided by epsilon want more digits than bf16 has.
+        with torch.autocast(views[0].device.type, enabled=False):
+            return list(self.projector(torch.cat(pooled).float()).chunk(len(views)))
+
+    def _score(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            scores: Tensor = self.prototypes(z)
+        return scores
 
     def _assign(self, view: int, z: Tensor, scores: Tensor) -> Tensor:
         """Codes (B, P) of a batch; a full queue takes part in the assignment."""
         if self.queue.is_full:
-            waiting = self.prototypes(self.queue.embeddings[view]).detach()
-            scores = torch.cat([waiting, scores])
+            scores = torch.cat([self._score(self.queue.embeddings[view]).detach(), scores])
         return sinkhorn(scores, self.config.epsilon)[-len(z) :]
 
 
