@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.score import score, submit
 from stages.core.cli import guard
 
 app = typer.Typer(
@@ -34,9 +35,9 @@ def sample(
     force: Annotated[bool, typer.Option(help="Rename a data/ that holds something else, then write.")] = False,
 ) -> None:
     """Write the built-in sample to data/: 840 drawn images of ten categories, with masks for scoring."""
-    from stages.index.sample.__main__ import main as write
+    from flows.demo import write_sample_data
 
-    raise typer.Exit(write(["--force"] if force else []))
+    raise typer.Exit(write_sample_data(force))
 
 
 @app.command()
@@ -61,6 +62,10 @@ def predict(images: Photographs, out: Results) -> None:
     from stages.predict.folder import predict_folder
 
     predict_folder(images, out)
+
+
+app.command()(score)
+app.command()(submit)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
 from stages.core.errors import UserError
+from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import ROOT
 
 STAGE = """
@@ -51,18 +52,10 @@ def start(project: Path, before: Callable[[], object] | None = None) -> subproce
 
 
 def wait_for_stage(project: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of the running stage, and dvc."""
-    deadline = time.monotonic() + 60
-    while not (project / "started").exists() or not (project / "started").read_text():
-        assert process.poll() is None, (project / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def assert_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    """Wait until the stage and its worker run; returns dvc and everything below it."""
+    started = project / "started"
+    wait_until(lambda: started.exists() and bool(started.read_text()), process)
+    return family(process)
 
 
 def test_it_runs_with_the_interpreter_that_runs_now(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,33 +75,33 @@ def test_a_signal_ends_the_stage_and_its_workers(project: Path, number: signal.S
     write_pipeline(project, "python stage.py")
     (project / "stage.py").write_text(STAGE.format(stubbornness="", daemon=True))
     process = start(project)
-    family = wait_for_stage(project, process)
+    started = wait_for_stage(project, process)
     process.send_signal(number)
     assert process.wait(20) == INTERRUPTED
-    assert len(family) >= 3
-    assert_gone(family)
+    assert len(started) >= 3
+    assert_gone(started)
 
 
 def test_ctrl_c_also_ends_a_run_that_began_with_it_ignored(project: Path) -> None:
     write_pipeline(project, "python stage.py")
     (project / "stage.py").write_text(STAGE.format(stubbornness="", daemon=True))
     process = start(project, before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
-    family = wait_for_stage(project, process)
+    started = wait_for_stage(project, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == INTERRUPTED
-    assert_gone(family)
+    assert_gone(started)
 
 
 def test_a_stubborn_stage_ends_when_asked_again(project: Path) -> None:
     write_pipeline(project, "python stage.py")
     (project / "stage.py").write_text(STAGE.format(stubbornness=STUBBORN, daemon=False))
     process = start(project)
-    family = wait_for_stage(project, process)
+    started = wait_for_stage(project, process)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
     assert process.wait(20) == INTERRUPTED
-    assert_gone(family)
+    assert_gone(started)
 
 
 def test_the_next_run_goes_on(project: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stages.core.params import models_by_method
+from stages.core.params import Params, models_by_method
+from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import stage_folders
 from tests.project.workspace import Workspace
 
@@ -18,15 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 Section = dict[str, Any]
 Change = Callable[[Section], Section]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A clone with the pipeline run once; tests leave it finished."""
-    workspace = Workspace(tmp_path_factory.mktemp("clone"))
-    workspace.use()
-    assert workspace.repro() == dict.fromkeys(stage_folders(), "ran")
-    return workspace
 
 
 def replace(**fields: object) -> Change:
@@ -38,14 +30,18 @@ def within(group: str, **fields: object) -> Change:
 
 
 def method(stage: str, name: str) -> Change:
-    model = models_by_method(importlib.import_module(f"stages.{stage}").Config)[name]
-    return lambda section: model().model_dump(mode="json")
+    """Another method with its defaults."""
+    return lambda section: models(stage)[name]().model_dump(mode="json")
+
+
+def models(stage: str) -> dict[str, type[Params]]:
+    return models_by_method(importlib.import_module(f"stages.{stage}").Config)
 
 
 CHANGES: dict[str, Change] = {
-    "index": lambda section: method("index", "folder")(section),
-    "superpixels": lambda section: method("superpixels", "slic")(section),
-    "saliency": lambda section: method("saliency", "rc")(section),
+    "index": method("index", "folder"),
+    "superpixels": method("superpixels", "slic"),
+    "saliency": method("saliency", "rc"),
     "pretrain": within("training", seed=1),
     "extract": replace(crop=32),
     "cluster": replace(k=4),
@@ -85,8 +81,8 @@ def test_every_stage_with_a_choice_is_changed() -> None:
 
 
 def has_choice(stage: str) -> bool:
-    models = models_by_method(importlib.import_module(f"stages.{stage}").Config)
-    return len(models) > 1 or any(set(model.model_fields) - {"method", "supervision"} for model in models.values())
+    choices = models(stage)
+    return len(choices) > 1 or any(set(model.model_fields) - {"method", "supervision"} for model in choices.values())
 
 
 @pytest.mark.parametrize("stage", CHANGES)
@@ -126,7 +122,7 @@ def hashes(entry: Section) -> dict[str, str]:
     return {dep["path"]: dep["md5"] for dep in entry["deps"]}
 
 
-def test_supervision_by_hand_is_refused_with_a_message(finished: Workspace, tmp_path: Path) -> None:
+def test_a_method_changed_alone_is_refused_with_a_message(finished: Workspace) -> None:
     section = finished.section("pretrain")
     finished.set_section("pretrain", {**section, "method": "none"})
     done = finished.run("-m", "dvc", "repro")
@@ -134,3 +130,19 @@ def test_supervision_by_hand_is_refused_with_a_message(finished: Workspace, tmp_
     assert done.returncode != 0
     assert "luss use METHOD DATASET" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_bytes(finished: Workspace) -> None:
+    section = finished.section("pretrain")
+    finished.set_section("pretrain", {**section, "training": {**section["training"], "epochs": 100}})
+    with finished.start("-m", "flows", "demo") as (process, log):
+        wait_until(lambda: "[progress]" in log.read_text().partition("Running stage 'pretrain'")[2], process)
+        started = family(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert_gone(started)
+        assert "goes on from where it was" in log.read_text()
+    finished.repro()
+    resumed = finished.outs()["pretrain"]
+    finished.repro("--force", "--single-item", "pretrain")
+    assert finished.outs()["pretrain"] == resumed

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ class Workspace:
         """The clone's code with this interpreter, and nothing of the project under test."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LUSS_", "DVC_", "PYTEST"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, "PATH": path, "PYTHONPATH": "", "LUSS_WORKERS": "1", "COLUMNS": "120"}
+        alone = {"LUSS_WORKERS": "1", "OMP_NUM_THREADS": "1"}
+        return {**kept, **alone, "PATH": path, "PYTHONPATH": "", "COLUMNS": "120"}
 
     def git(self, *arguments: str) -> str:
         identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
@@ -64,6 +67,21 @@ class Workspace:
             text=True,
             check=False,
         )
+
+    @contextmanager
+    def start(self, *command: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """Start `python COMMAND`; gives the process and the file that its output goes to."""
+        log = self.path / ".checkpoints" / "log"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=self.path, env=self.environment, stdout=out, stderr=out
+            )
+        try:
+            yield process, log
+        finally:
+            process.kill()
+            process.wait()
 
     def use(self, *values: str) -> None:
         done = self.run("-m", "flows", "use", *TINY, *values)
