@@ -10,7 +10,7 @@ class ProjectionHead(nn.Module):
 
     Args:
         size: L.
-        hidden: Width between the layers.
+        hidden: Width between the layers; 0 for a single linear layer.
         projected: D.
         last_norm: Add a batch norm without affine parameters before the vectors are brought to length 1.
 
@@ -19,13 +19,9 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, size: int, hidden: int, projected: int, last_norm: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.Linear(size, hidden),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, projected),
-        ]
-        self.layers = nn.Sequential(*layers, *([nn.BatchNorm1d(projected, affine=False)] if last_norm else []))
+        between = [nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)] if hidden else []
+        behind = [nn.BatchNorm1d(projected, affine=False)] if last_norm else []
+        self.layers = nn.Sequential(*between, nn.Linear(hidden or size, projected), *behind)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, L) to (B, D), rows of length 1."""

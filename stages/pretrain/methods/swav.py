@@ -34,8 +34,9 @@ class SwAVConfig(Params):
         crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
     )
     """The first group must hold the two views that get codes. Section 4.1: 2 x 224 + 6 x 96."""
-    hidden: int = Field(2048, ge=1)
-    """Width of the projection head. Section A.1."""
+    hidden: int = Field(2048, ge=0)
+    """Width of the projection head, 0 for a linear one. Section A.1: 2048. With few photographs a linear head leaves
+    less of what the views do not share in the backbone's own embeddings, which are what is clustered."""
     projected: int = Field(128, ge=1)
     """D, size of z. Section A.1."""
     last_norm: bool = False
