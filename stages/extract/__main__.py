@@ -1,10 +1,13 @@
 """`python -m stages.extract`."""
 
+from torch import nn
+
 from stages.core.artifacts.features import write_features
 from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.models import read_model
+from stages.core.artifacts.models import Card, read_model
 from stages.core.cli import run_stage
 from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.heads import GlobalPool, ProjectionConfig, ProjectionHead
 from stages.extract import Config
 from stages.extract.methods.image import ImageEmbeddings
 
@@ -12,10 +15,20 @@ from stages.extract.methods.image import ImageEmbeddings
 def main(config: ImageEmbeddings) -> None:
     """Write the embeddings of the chosen splits."""
     index = read_images().of(*config.splits)
-    card, states = read_model("attend", ["backbone"])
-    backbone = restore_backbone(card, states["backbone"])
-    rows = config.embed(backbone, card["input"], index)
-    write_features(rows, card["embedding_size"], config.dtype, config.method)
+    network, card, size = _restore_network(config)
+    write_features(config.embed(network, card["input"], index), size, config.dtype, config.method)
+
+
+def _restore_network(config: ImageEmbeddings) -> tuple[nn.Module, Card, int]:
+    """The network from photographs to embeddings, its model's card, and the embeddings' size."""
+    if config.embedding == "backbone":
+        card, states = read_model("attend", ["backbone"])
+        return nn.Sequential(restore_backbone(card, states["backbone"]), GlobalPool()), card, card["embedding_size"]
+    card, states = read_model("attend", ["backbone", "projector"])
+    head_config = ProjectionConfig.model_validate(card["parts"]["projector"])
+    head = ProjectionHead(card["embedding_size"], head_config)
+    head.load_state_dict(states["projector"])
+    return nn.Sequential(restore_backbone(card, states["backbone"]), GlobalPool(), head), card, head_config.projected
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _describe(config: ImageFineTuning, pretrained: Card, method: ImageClassifier
     kept = {key: pretrained[key] for key in ("feature_map", "output_stride", "embedding_size", "start", "labels_used")}
     return {
         "method": config.method,
-        "parts": {**pretrained["parts"], "head": {"clusters": clusters}},
+        "parts": {"backbone": pretrained["parts"]["backbone"], "head": {"clusters": clusters}},
         **kept,
         "input": config.views.input_card,
         "segmenter": segmenter,

@@ -43,7 +43,7 @@ def _describe(config: NoPretraining | SwAVConfig, backbone: nn.Module) -> Card:
     weights = config.weights
     return {
         "method": config.method,
-        "parts": {"backbone": config.backbone.model_dump(mode="json")},
+        "parts": config.parts_card,
         "feature_map": "stage4",
         "output_stride": config.backbone.output_stride,
         "embedding_size": embedding_size(backbone),

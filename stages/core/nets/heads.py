@@ -1,26 +1,36 @@
 """Heads that several methods put on a backbone."""
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from stages.core.params import Params
+
+
+class ProjectionConfig(Params):
+    """A projection head."""
+
+    hidden: int = Field(2048, ge=0)
+    """Width between the two layers, 0 for a single linear layer. SwAV, section A.1: 2048."""
+    projected: int = Field(128, ge=1)
+    """D, size of z. SwAV, section A.1: 128."""
+    last_norm: bool = False
+    """Batch norm without affine parameters before z is brought to length 1. SwAV: no; PASS: yes. With few photographs
+    it keeps the embeddings apart; without it they start out so alike that SwAV's loss stays at ln P."""
 
 
 class ProjectionHead(nn.Module):
     """Linear, batch norm, ReLU, linear: embeddings (B, L) to unit vectors z (B, D).
 
-    Args:
-        size: L.
-        hidden: Width between the layers; 0 for a single linear layer.
-        projected: D.
-        last_norm: Add a batch norm without affine parameters before the vectors are brought to length 1.
-
-    Source: SwAV, section A.1, without the last norm; PASS's official code, with it.
+    Source: SwAV, section A.1.
     """
 
-    def __init__(self, size: int, hidden: int, projected: int, last_norm: bool) -> None:
+    def __init__(self, size: int, config: ProjectionConfig) -> None:
         super().__init__()
+        hidden, projected = config.hidden, config.projected
         between = [nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)] if hidden else []
-        behind = [nn.BatchNorm1d(projected, affine=False)] if last_norm else []
+        behind = [nn.BatchNorm1d(projected, affine=False)] if config.last_norm else []
         self.layers = nn.Sequential(*between, nn.Linear(hidden or size, projected), *behind)
 
     def forward(self, embeddings: Tensor) -> Tensor:
@@ -59,3 +69,11 @@ class PixelClassifier(nn.Module):
         """(B, L, h, w) to (B, K, h, w)."""
         logits: Tensor = self.conv(features)
         return logits
+
+
+class GlobalPool(nn.Module):
+    """The spatial mean of a feature map."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, L, h, w) to (B, L)."""
+        return features.mean((2, 3))

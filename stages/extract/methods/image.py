@@ -33,6 +33,9 @@ class ImageEmbeddings(Params):
     """Shorter side in pixels. PASS: 256."""
     crop: int = Field(224, ge=8)
     """Side of the centre crop in pixels. PASS: 224."""
+    embedding: Literal["backbone", "projected"] = "backbone"
+    """The backbone's mean feature, or what the projection head makes of it (a unit vector). LUSS and PASS: the
+    backbone's. With few photographs the projected one holds less of what a category does not share."""
     dtype: Literal["float16", "float32"] = "float32"
     """Of the stored embeddings."""
 
@@ -40,13 +43,13 @@ class ImageEmbeddings(Params):
         """The centre crop that is described."""
         return centre_crop(resize_short_side(image, max(self.resize, self.crop)), self.crop)
 
-    def embed(self, backbone: nn.Module, expects: InputCard, index: ImageIndex) -> Iterator[Feature]:
-        """Describe every photograph, in the index's order."""
+    def embed(self, network: nn.Module, expects: InputCard, index: ImageIndex) -> Iterator[Feature]:
+        """Describe every photograph by a network (B, 3, crop, crop) -> (B, D), in the index's order."""
         device = inference_device()
-        backbone.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network.to(device).to(memory_format=torch.channels_last).eval()
         with torch.inference_mode(), Progress(len(index), "embeddings") as progress:
             for seen in see(index, self.prepare, expects, device, _BATCH):
-                embeddings = backbone(seen.images).mean((2, 3)).float().cpu().numpy()  # (B, L)
+                embeddings = network(seen.images).cpu().numpy()  # (B, D)
                 for position, embedding in zip(seen.positions, embeddings, strict=True):
                     photo = index[position]
                     yield Feature(photo.image_id, 0, photo.height * photo.width, embedding)

@@ -1,6 +1,6 @@
 """No pretraining: a backbone from a file of weights, or with random weights as a floor."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,11 @@ class NoPretraining(Params):
     """Channel means that the weights expect to be subtracted, of values in 0..1. ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Channel deviations that the weights expect to be divided by. ImageNet's."""
+
+    @property
+    def parts_card(self) -> dict[str, Any]:
+        """The parts that are exported, with their configs."""
+        return {"backbone": self.backbone.model_dump(mode="json")}
 
     @property
     def input_card(self) -> InputCard:

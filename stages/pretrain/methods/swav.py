@@ -3,7 +3,7 @@
 Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from stages.core.engine.online_clustering import Queue, sinkhorn, swav_loss
 from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
 from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size
-from stages.core.nets.heads import ProjectionHead, Prototypes
+from stages.core.nets.heads import ProjectionConfig, ProjectionHead, Prototypes
 from stages.core.nets.weights import WeightsFile, load_weights
 from stages.core.params import Params
 
@@ -34,14 +34,7 @@ class SwAVConfig(Params):
         crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
     )
     """The first group must hold the two views that get codes. Section 4.1: 2 x 224 + 6 x 96."""
-    hidden: int = Field(2048, ge=0)
-    """Width of the projection head, 0 for a linear one. Section A.1: 2048. With few photographs a linear head leaves
-    less of what the views do not share in the backbone's own embeddings, which are what is clustered."""
-    projected: int = Field(128, ge=1)
-    """D, size of z. Section A.1."""
-    last_norm: bool = False
-    """Batch norm at the end of the projection head. SwAV: no; PASS: yes. With few photographs it keeps the embeddings
-    apart, without it they start out so alike that the loss stays at ln P."""
+    projector: ProjectionConfig = ProjectionConfig()
     prototypes: int = Field(3000, ge=2)
     """P. Section A.1: 3000."""
     temperature: float = Field(0.1, gt=0)
@@ -55,6 +48,15 @@ class SwAVConfig(Params):
     freeze_prototypes: int = Field(313, ge=0)
     """Iterations before the prototypes learn. Official code: 313 (5005 for small batches)."""
     training: TrainingConfig = TrainingConfig(epochs=200)
+
+    @property
+    def parts_card(self) -> dict[str, Any]:
+        """The parts that are exported, with their configs."""
+        return {
+            "backbone": self.backbone.model_dump(mode="json"),
+            "projector": self.projector.model_dump(mode="json"),
+            "prototypes": {"count": self.prototypes},
+        }
 
     @property
     def input_card(self) -> InputCard:
@@ -76,12 +78,10 @@ class SwAV(TrainingMethod):
         self.backbone = build_backbone(config.backbone)
         if config.weights:
             load_weights(self.backbone, config.weights)
-        self.projector = ProjectionHead(
-            embedding_size(self.backbone), config.hidden, config.projected, config.last_norm
-        )
-        self.prototypes = Prototypes(config.projected, config.prototypes)
+        self.projector = ProjectionHead(embedding_size(self.backbone), config.projector)
+        self.prototypes = Prototypes(config.projector.projected, config.prototypes)
         length = config.queue - config.queue % config.training.batch_size
-        self.queue = Queue(_ASSIGNED, length, config.projected)
+        self.queue = Queue(_ASSIGNED, length, config.projector.projected)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Swapped prediction of the codes of the two large views from all views."""
