@@ -74,7 +74,7 @@ class Queue(nn.Module):
     @property
     def is_full(self) -> bool:
         """Whether every row has been written."""
-        return bool((self.embeddings[:, -1] != 0).any()) if self.embeddings.shape[1] else False
+        return bool((self.embeddings[:, -1] != 0).any(1).all()) if self.embeddings.shape[1] else False
 
     @torch.no_grad()
     def push(self, view: int, z: Tensor) -> None:

@@ -1,0 +1,136 @@
+"""LARC against plain Python, the learning rate at the ends, the groups of AdamW."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from stages.core.engine.loop import TrainingConfig, TrainingPlan
+from stages.core.engine.optim import LARC, OptimiserConfig, build_optimiser, learning_rate
+
+START = {"weight": [3.0, -4.0, 0.5], "bias": [0.0, 0.0], "small": [1e-3]}
+
+
+def gradients(step: int) -> dict[str, list[float]]:
+    """Different each step; `small` has none in the second."""
+    return {
+        "weight": [0.5 * (step + 1), -1.0, 2.0 - step],
+        "bias": [1.0, -0.5 * step],
+        "small": [0.0] if step == 1 else [2.0],
+    }
+
+
+def norm(values: list[float]) -> float:
+    return math.sqrt(sum(value * value for value in values))
+
+
+def plain_larc(steps: int, lr: float, momentum: float, decay: float) -> dict[str, list[float]]:
+    """Per parameter: a = 0.001 |p| / (|g| + wd |p| + 1e-8), g <- a (g + wd p) where both norms are non-zero; SGD."""
+    params = {name: list(values) for name, values in START.items()}
+    speeds: dict[str, list[float]] = {}
+    for step in range(steps):
+        for name, gradient in gradients(step).items():
+            p, g = params[name], list(gradient)
+            if norm(p) != 0 and norm(g) != 0:
+                rate = 0.001 * norm(p) / (norm(g) + decay * norm(p) + 1e-8)
+                g = [rate * (gi + decay * pi) for gi, pi in zip(g, p, strict=True)]
+            old = speeds.get(name)
+            speeds[name] = g if old is None else [momentum * vi + gi for vi, gi in zip(old, g, strict=True)]
+            params[name] = [pi - lr * vi for pi, vi in zip(p, speeds[name], strict=True)]
+    return params
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-6, 0.1])
+def test_larc_equals_its_equation(decay: float) -> None:
+    params = {name: nn.Parameter(torch.tensor(values, dtype=torch.float64)) for name, values in START.items()}
+    optimiser = LARC(params.values(), lr=0.6, momentum=0.9, weight_decay=decay)
+    for step in range(4):
+        for name, gradient in gradients(step).items():
+            params[name].grad = torch.tensor(gradient, dtype=torch.float64)
+        optimiser.step()
+    for name, expected in plain_larc(4, 0.6, 0.9, decay).items():
+        torch.testing.assert_close(params[name].detach(), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_larc_leaves_a_parameter_without_gradient_alone() -> None:
+    moved, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimiser = LARC([moved, frozen], lr=1.0, momentum=0.9, weight_decay=0.1)
+    moved.grad = torch.ones(2)
+    optimiser.step()
+    assert torch.equal(frozen, torch.ones(2))
+    assert not torch.equal(moved, torch.ones(2))
+
+
+def test_larcs_state_comes_back() -> None:
+    def trained(steps: range, state: dict | None, p: nn.Parameter) -> LARC:
+        optimiser = LARC([p], lr=0.5, momentum=0.9, weight_decay=0.1)
+        if state:
+            optimiser.load_state_dict(state)
+        for step in steps:
+            p.grad = torch.tensor([1.0, step])
+            optimiser.step()
+        return optimiser
+
+    straight, stopped = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    trained(range(4), None, straight)
+    state = trained(range(2), None, stopped).state_dict()
+    trained(range(2, 4), state, stopped)
+    assert torch.equal(straight, stopped)
+
+
+def test_the_rate_goes_from_base_to_final_by_a_cosine() -> None:
+    config = OptimiserConfig(base_lr=0.6, final_lr=0.0006)
+    rates = [learning_rate(config, 256, iteration, 100, 0) for iteration in range(101)]
+    assert rates[0] == 0.6
+    assert rates[50] == pytest.approx((0.6 + 0.0006) / 2)
+    assert rates[100] == pytest.approx(0.0006)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_rate_agrees_with_torchs_cosine() -> None:
+    config = OptimiserConfig(base_lr=0.3, final_lr=0.01)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=20, eta_min=0.01)
+    for iteration in range(20):
+        assert learning_rate(config, 256, iteration, 20, 0) == pytest.approx(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        cosine.step()
+
+
+def test_the_rate_warms_up_and_scales_with_the_batch() -> None:
+    config = OptimiserConfig(base_lr=0.4, final_lr=0.0)
+    assert [learning_rate(config, 128, i, 20, 4) for i in range(5)] == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.2])
+    assert learning_rate(config, 128, 20, 20, 4) == pytest.approx(0, abs=1e-12)
+    assert learning_rate(config, 256, 1, 2, 2) == 0.4  # nothing but warm-up
+
+
+def test_a_plan_counts_whole_batches_and_epochs() -> None:
+    optimiser = OptimiserConfig(base_lr=0.256, final_lr=0.0, warmup_epochs=0.5)
+    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=10, optimiser=optimiser), photographs=45)
+    assert plan.iterations == 12
+    assert [plan.progress(iteration).epoch for iteration in (0, 3, 4, 11)] == [0, 0, 1, 2]
+    assert plan.learning_rate(0) == pytest.approx(0.005)
+    assert plan.learning_rate(2) == pytest.approx(0.01)
+
+
+def test_adamw_decays_matrices_only() -> None:
+    method = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    method[2].weight.requires_grad_(False)
+    optimiser = build_optimiser(method, OptimiserConfig(kind="adamw", base_lr=0.1, weight_decay=0.5), 64)
+    decayed, free = optimiser.param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
+    assert [p.shape for p in decayed["params"]] == [method[0].weight.shape]
+    assert len(free["params"]) == 4
+    assert decayed["lr"] == pytest.approx(0.025)
+    assert decayed["betas"] == (0.9, 0.999)
+
+
+def test_sgd_is_torchs() -> None:
+    method = nn.Linear(2, 2)
+    optimiser = build_optimiser(method, OptimiserConfig(kind="sgd", weight_decay=0.5, momentum=0.8), 256)
+    assert type(optimiser) is torch.optim.SGD
+    group = optimiser.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.6, 0.5, 0.8)

@@ -1,0 +1,135 @@
+"""Small artifacts for tests: drawn photographs, a tiny network, features, clusters, a segmenter, all in the current
+directory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
+from stages.core.artifacts.features import Feature, write_features
+from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
+from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.models import Card, write_model
+from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.heads import PixelClassifier
+
+BACKBONE = BackboneConfig(name="test_resnet")
+SIZE = 96
+"""L of the tiny backbone."""
+EXPECTS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "size": 32}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project as the current directory, one process, one thread, fp32 on the CPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUSS_WORKERS", "1")
+    monkeypatch.setenv("LUSS_DEVICE", "cpu")
+    monkeypatch.setenv("LUSS_PRECISION", "fp32")
+    monkeypatch.setenv("LUSS_CHECKPOINTS", str(tmp_path / ".checkpoints"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def draw_photograph(category: int, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Noise with a bright square, a bar or nothing in it."""
+    height, width = size
+    image = rng.integers(0, 80, (height, width, 3))
+    if category == 1:
+        image[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] += rng.integers(100, 170, 3)
+    if category == 2:
+        image[:, width // 3 : width // 2] += rng.integers(100, 170, 3)
+    return image.astype(np.uint8)
+
+
+def fabricate_images(
+    count: int = 12, size: tuple[int, int] = (32, 32), names: Sequence[str] = ("a", "b", "c"), held_out: int = 0
+) -> ImageIndex:
+    """Draw `data/` and write its index: `count` photographs of the train split, `held_out` of validation and test."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for split, photographs in (("train", count), ("validation", held_out), ("test", held_out)):
+        for number in range(photographs):
+            category = number * len(names) // photographs
+            image_id = f"{split}/{names[category]}/{number:03d}"
+            path = Path("data") / f"{image_id}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw_photograph(category % 3, rng, size)).save(path)
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            photos.append(Photo(image_id, split, f"{image_id}.png", *size, len(content), digest))
+    write_images(photos, [], "folder")
+    return read_images()
+
+
+def fabricate_backbone(stage: str = "pretrain", origin: str = "random") -> nn.Module:
+    """Write a model of the tiny backbone with random weights."""
+    backbone = build_backbone(BACKBONE)
+    write_model(stage, {"backbone": backbone}, backbone_card(origin), [{"iteration": 1, "loss": 1.0}])
+    return backbone.eval()
+
+
+def backbone_card(origin: str = "random") -> Card:
+    return {
+        "method": "none",
+        "parts": {"backbone": BACKBONE.model_dump(mode="json")},
+        "feature_map": "stage4",
+        "output_stride": BACKBONE.output_stride,
+        "embedding_size": SIZE,
+        "input": EXPECTS,
+        "start": {"origin": origin},
+        "labels_used": origin == "supervised",
+        "params": {},
+    }
+
+
+def fabricate_segmenter(clusters: int = 3, threshold: float = 0.4) -> tuple[nn.Module, PixelClassifier]:
+    """Write `artifacts/finetune`: the tiny backbone and a 1x1 classifier, both with random weights."""
+    backbone, head = build_backbone(BACKBONE).eval(), PixelClassifier(SIZE, clusters)
+    segmenter = {
+        "clusters": clusters,
+        "short_side": 32,
+        "score": "softmax",
+        "background": "threshold",
+        "threshold": threshold,
+        "threshold_source": "fixed",
+    }
+    write_model("finetune", {"backbone": backbone, "head": head}, {**backbone_card(), "segmenter": segmenter}, [])
+    return backbone, head
+
+
+def fabricate_features(embeddings: np.ndarray, image_ids: Sequence[str]) -> None:
+    """Write `artifacts/extract` with one row per photograph."""
+    rows = [Feature(image_id, 0, 1, row) for image_id, row in zip(image_ids, embeddings, strict=True)]
+    write_features(rows, embeddings.shape[1], "float32", "image")
+
+
+def fabricate_clusters(cluster_ids: Sequence[int], image_ids: Sequence[str], clusters: int) -> None:
+    """Write `artifacts/cluster`: the cluster of every photograph, and centroids that mean nothing."""
+    ids = np.array(cluster_ids, np.int32)
+    centroids = np.random.default_rng(0).normal(size=(clusters, SIZE)).astype(np.float32)
+    write_clusters(
+        Centroids(centroids, np.bincount(ids, minlength=clusters), True),
+        Assignments(list(image_ids), np.zeros(len(ids), np.int32), ids, np.zeros(len(ids), np.float32)),
+        "kmeans",
+    )
+
+
+def fabricate_image_labels(index: ImageIndex, clusters: int = 3) -> None:
+    """Write `artifacts/pseudolabel`: a 1x1 map per photograph, ids from 1, evenly spread."""
+    maps = [
+        LabelMap(photo.image_id, photo.height, photo.width, np.array([[position * clusters // len(index) + 1]], np.uint16))
+        for position, photo in ((position, index[position]) for position in range(len(index)))
+    ]
+    write_label_maps("pseudolabel", "image", maps)
