@@ -1,4 +1,4 @@
-"""Files from outside that a parameter names: pinned by their content, so that a changed file is a changed parameter."""
+"""Files from outside that a parameter names, pinned by their content: a changed file is a changed parameter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pin_outside_files(field: str, value: Any) -> Any:
         a folder of their own), and `sha256` filled in.
 
     Raises:
-        UserError: A file is missing, or is another one than the written hash says.
+        UserError: One is missing, or has another content than the written hash says.
     """
     if not isinstance(value, dict):
         return value
@@ -31,14 +31,23 @@ def pin_outside_files(field: str, value: Any) -> Any:
 
 
 def _pin(field: str, path: str, written: str | None) -> dict[str, str]:
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise UserError(f"{field}.path = {path!r}: no such file")
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    outside = Path(path).expanduser().resolve()
+    if not outside.exists():
+        raise UserError(f"{field}.path = {path!r}: no such file or folder")
+    found = _hash(outside)
     if written and written != found:
         raise UserError(
-            f"{field}: {path} is another file than its sha256 says; set {field}.sha256=null to take the file as it is"
+            f"{field}: {path} has another content than its sha256 says; set {field}.sha256=null to take it as it is"
         )
     project = Path.cwd().resolve()
-    return {"path": str(file.relative_to(project) if file.is_relative_to(project) else file), "sha256": found}
+    inside = outside.is_relative_to(project)
+    return {"path": str(outside.relative_to(project) if inside else outside), "sha256": found}
+
+
+def _hash(path: Path) -> str:
+    if path.is_dir():
+        from stages.saliency.methods.external import hash_folder
+
+        return hash_folder(path)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

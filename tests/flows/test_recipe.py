@@ -14,6 +14,7 @@ import yaml
 from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
 from stages.core.errors import UserError
 from stages.core.params import load_section
+from stages.saliency.methods.external import hash_folder
 from tests.project.rooms import ROOT
 
 ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
@@ -154,5 +155,17 @@ def test_a_missing_or_changed_file_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match=r"pretrain\.weights\.path = 'w\.pth': no such file"):
         compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"),)))
     (project / "w.pth").write_bytes(b"weights")
-    with pytest.raises(UserError, match="another file than its sha256 says"):
+    with pytest.raises(UserError, match="another content than its sha256 says"):
         compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"), "pretrain.weights.sha256=abc")))
+
+
+def test_a_folder_of_maps_is_pinned_as_the_stage_pins_it(project: Path) -> None:
+    (project / "maps").mkdir()
+    (project / "maps" / "photo.png").write_bytes(b"grey")
+    (project / "mine.yaml").write_text(
+        (RECIPES / "methods" / "swav.yaml")
+        .read_text()
+        .replace("saliency:\n  method: none", "saliency:\n  method: external\n  maps: {path: maps}")
+    )
+    maps = compose(Recipe("mine.yaml", "sample"))["saliency"]["maps"]
+    assert maps == {"path": "maps", "sha256": hash_folder(project / "maps")}

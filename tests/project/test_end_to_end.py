@@ -44,7 +44,7 @@ CHANGES: dict[str, Change] = {
     "saliency": method("saliency", "rc"),
     "pretrain": within("training", seed=1),
     "extract": replace(crop=32),
-    "cluster": replace(k=4),
+    "cluster": replace(normalise=False),
     "finetune": within("training", seed=1),
     "predict": replace(splits=["test"]),
     "evaluate": replace(threshold="fixed"),
