@@ -66,6 +66,16 @@ def test_nothing_runs_twice(finished: Workspace) -> None:
     assert "Data and pipelines are up to date." in done.stdout
 
 
+def test_the_demo_prints_the_scores_and_where_the_report_lies(finished: Workspace) -> None:
+    done = finished.run("-m", "flows", "demo")
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((finished.path / "artifacts/evaluate/metrics.json").read_text())
+    (row,) = (line for line in done.stdout.splitlines() if " mIoU " in line)
+    assert f"{metrics['test']['mIoU']:.1f}" in row
+    assert "artifacts/evaluate/report.html" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_artifacts_hold_no_path_and_nothing_unfinished(finished: Workspace) -> None:
     artifacts = [path for path in (finished.path / "artifacts").rglob("*") if path.is_file()]
     assert artifacts
