@@ -1,0 +1,158 @@
+"""Colour changes pixel by pixel against torchvision's functions with the same parameters."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+from torchvision.transforms.v2 import functional as tv
+
+from stages.core.images.photometric import finish_views
+from stages.core.images.views import PHOTOMETRIC_FIELDS, Photometric, draw_photometric
+
+UNCHANGED = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, "order": -1, "grey": 0, "blur": 0, "solarise": 0}
+ORDERS = list(itertools.permutations(range(4)))
+TOLERANCE = 1e-3
+
+
+def views(count: int = 1, side: int = 24) -> torch.Tensor:
+    """Uint8 noise with saturated, grey, black and white pixels in it."""
+    pixels = torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(0))
+    pixels[:, :, :3] = pixels[:, :1, :3]
+    pixels[:, :, 3], pixels[:, :, 4], pixels[:, 1, 5] = 0, 255, 0
+    return pixels.to(torch.uint8)
+
+
+def parameters(*rows: dict[str, float]) -> torch.Tensor:
+    return torch.tensor([[{**UNCHANGED, **row}[name] for name in PHOTOMETRIC_FIELDS] for row in rows]).float()
+
+
+def finish(pixels: torch.Tensor, *rows: dict[str, float], flip: tuple[bool, ...] = ()) -> torch.Tensor:
+    flips = torch.tensor(flip or [False] * len(pixels))
+    return finish_views(pixels, parameters(*rows), flips, torch.zeros(3), torch.ones(3))
+
+
+def check(got: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(got, expected, atol=TOLERANCE, rtol=0)
+
+
+def jittered(image: torch.Tensor, row: dict[str, float]) -> torch.Tensor:
+    changes = [
+        (tv.adjust_brightness, "brightness"),
+        (tv.adjust_contrast, "contrast"),
+        (tv.adjust_saturation, "saturation"),
+        (tv.adjust_hue, "hue"),
+    ]
+    for number in ORDERS[int(row["order"])]:
+        change, name = changes[number]
+        image = change(image, row[name])
+    return image
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"order": 0, "brightness": 0.2},
+        {"order": 0, "brightness": 1.8},
+        {"order": 0, "contrast": 0.2},
+        {"order": 0, "contrast": 1.8},
+        {"order": 0, "saturation": 0.0},
+        {"order": 0, "saturation": 1.8},
+        {"order": 0, "hue": 0.2},
+        {"order": 0, "hue": -0.2},
+        {"order": 0, "hue": 0.5},
+    ],
+    ids=str,
+)
+def test_each_change_equals_torchvisions(row: dict[str, float]) -> None:
+    pixels = views()
+    check(finish(pixels, row), jittered(pixels.float() / 255, {**UNCHANGED, **row}))
+
+
+def test_all_orders_in_one_batch_equal_torchvisions_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    pixels = views(len(ORDERS))
+    rows = [
+        {**dict(zip(PHOTOMETRIC_FIELDS, rng.uniform(0.3, 1.7, 3), strict=False)), "hue": rng.uniform(-0.2, 0.2), "order": n}
+        for n in range(len(ORDERS))
+    ]
+    got = finish(pixels, *rows)
+    for number, row in enumerate(rows):
+        check(got[number], jittered(pixels[number].float() / 255, row))
+
+
+def test_grey_and_solarise_equal_torchvisions() -> None:
+    pixels = views(2)
+    got = finish(pixels, {"grey": 1}, {"solarise": 1})
+    images = pixels.float() / 255
+    check(got[0], tv.rgb_to_grayscale(images[0], num_output_channels=3))
+    check(got[1], tv.solarize(pixels[1], 128).float() / 255)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 1.7, 2.0])
+def test_blur_equals_torchvisions_with_radius_three_sigma(sigma: float) -> None:
+    pixels = views()
+    radius = max(1, math.ceil(3 * sigma))
+    check(finish(pixels, {"blur": sigma}), tv.gaussian_blur(pixels.float() / 255, [2 * radius + 1] * 2, [sigma] * 2))
+
+
+def test_blur_of_an_image_does_not_depend_on_what_is_beside_it() -> None:
+    pixels = views(3)
+    together = finish(pixels, {"blur": 0.4}, {"blur": 2.0}, {"blur": 1.1})
+    alone = [finish(pixels[n : n + 1], {"blur": sigma}) for n, sigma in enumerate((0.4, 2.0, 1.1))]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
+
+
+def test_blur_of_a_view_smaller_than_its_radius() -> None:
+    pixels = views(side=8)[:, :, :4, :4]
+    got = finish(pixels, {"blur": 2.0})
+    assert torch.isfinite(got).all()
+    assert got.std() < (pixels.float() / 255).std()
+
+
+def test_the_order_is_jitter_grey_blur_solarise() -> None:
+    pixels, row = views(), {"order": 5, "brightness": 1.3, "saturation": 0.4, "hue": 0.1, "contrast": 0.8}
+    expected = jittered(pixels.float() / 255, {**UNCHANGED, **row})
+    expected = tv.gaussian_blur(tv.rgb_to_grayscale(expected, 3), [7, 7], [1.0, 1.0])
+    expected = tv.solarize(expected, 128 / 255)
+    got = finish(pixels, {**row, "grey": 1, "blur": 1.0, "solarise": 1})
+    near_the_edge = (expected - 128 / 255).abs() < 0.01  # solarising is not continuous there
+    near_the_edge |= (expected - 127 / 255).abs() < 0.01
+    check(torch.where(near_the_edge, 0, got), torch.where(near_the_edge, 0, expected))
+
+
+def test_unchanged_views_are_the_pixels_mirrored_and_normalised() -> None:
+    pixels = views(3)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    rows = parameters({}, {"order": 3, "brightness": 0.5}, {})
+    got = finish_views(pixels, rows, torch.tensor([False, False, True]), mean, std)
+    expected = tv.normalize(pixels.float() / 255, mean.tolist(), std.tolist())
+    torch.testing.assert_close(got[0], expected[0])
+    torch.testing.assert_close(got[2], tv.horizontal_flip(expected[2]))
+    assert not torch.allclose(got[1], expected[1])
+
+
+def test_parameters_are_drawn_as_often_and_as_wide_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.stack([draw_photometric(Photometric(solarise_probability=0.2), rng) for _ in range(3000)])
+    column = dict(zip(PHOTOMETRIC_FIELDS, drawn.T, strict=True))
+    shares = {name: np.mean(column[name] > 0) for name in ("grey", "blur", "solarise")} | {
+        "jitter": np.mean(column["order"] >= 0)
+    }
+    for name, share in {"jitter": 0.8, "grey": 0.2, "blur": 0.5, "solarise": 0.2}.items():
+        assert abs(shares[name] - share) < 0.04, name
+    for name, low, width in [("brightness", 0.2, 1.6), ("contrast", 0.2, 1.6), ("saturation", 0.2, 1.6), ("hue", -0.2, 0.4)]:
+        assert kstest(column[name], "uniform", (low, width)).pvalue > 0.001, name
+    assert kstest(column["blur"][column["blur"] > 0], "uniform", (0.1, 1.9)).pvalue > 0.001
+    counts = np.bincount(column["order"][column["order"] >= 0].astype(int), minlength=24)
+    assert counts.min() > 60
+    assert len(counts) == 24
+
+
+def test_no_colour_changes_leave_everything() -> None:
+    row = draw_photometric(None, np.random.default_rng(0))
+    assert dict(zip(PHOTOMETRIC_FIELDS, row.tolist(), strict=True)) == UNCHANGED
