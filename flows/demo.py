@@ -19,6 +19,7 @@ from stages.core.params import PARAMS_FILE
 DATA = Path("data")
 RESULTS = Path("artifacts/evaluate")
 SPLITS = ("train", "validation", "test")
+MAIN_SCORES = ("mIoU", "b_mIoU", "F", "accuracy", "NMI")
 
 _RECIPE = Recipe("swav", "sample")
 
@@ -92,10 +93,10 @@ def _report(metrics: dict[str, Any]) -> None:
 
 
 def score_table(scores: dict[str, dict[str, Any]]) -> Table:
-    """One row per score, one column per split; a score that a split does not have stays empty."""
+    """One row per main score, one column per split; a score that a split does not have stays empty."""
     table = Table("in percent", *scores, title="Scores")
-    for name in dict.fromkeys(name for values in scores.values() for name in values):
+    for name in MAIN_SCORES:
         row = [values.get(name) for values in scores.values()]
-        if any(isinstance(value, int | float) for value in row):
-            table.add_row(name, *(f"{value:.1f}" if isinstance(value, int | float) else "" for value in row))
+        if any(value is not None for value in row):
+            table.add_row(name, *("" if value is None else f"{value:.1f}" for value in row))
     return table
