@@ -6,6 +6,7 @@ import importlib
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from stages.core.params import Params, models_by_method
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import stage_folders
-from tests.project.workspace import Workspace
+from tests.project.workspace import CATEGORIES, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
@@ -130,6 +131,23 @@ def assert_only_what_changed_ran(did: dict[str, str], before: Section, after: Se
 
 def hashes(entry: Section) -> dict[str, str]:
     return {dep["path"]: dep["md5"] for dep in entry["deps"]}
+
+
+def test_the_names_of_category_folders_do_not_reach_the_weights(finished: Workspace) -> None:
+    learnt = ["artifacts/pretrain/model.safetensors", "artifacts/cluster/centroids.parquet"]
+    before = [(finished.path / name).read_bytes() for name in learnt]
+    rename_categories(finished.path / "data", {name: f"n{number}" for number, name in enumerate(CATEGORIES)})
+    did = finished.repro("cluster")
+    assert did["pretrain"] == did["cluster"] == "ran"
+    assert [(finished.path / name).read_bytes() for name in learnt] == before
+    rename_categories(finished.path / "data", {f"n{number}": name for number, name in enumerate(CATEGORIES)})
+    assert "ran" not in finished.repro().values()
+
+
+def rename_categories(data: Path, names: dict[str, str]) -> None:
+    for split in data.iterdir():
+        for old, new in names.items():
+            (split / old).rename(split / new)
 
 
 def test_a_method_changed_alone_is_refused_with_a_message(finished: Workspace) -> None:
