@@ -12,7 +12,7 @@ def draw_background(draws: Draws, side: int) -> Integers:
     """Draw a background (side, side, 3), values 0 to 255."""
     blend = draws.choice((_slope, _glow, _clouds, _blotches, _turf, _horizon))(draws, side).clip(0, 256)[..., None]
     first, other = np.array(_muted(draws)), np.array(_muted(draws))
-    second = first + ((other - first) * draws.integer(25, 70) // 100)
+    second = first + ((other - first) * draws.integer(15, 55) // 100)
     canvas: Integers = (first * (256 - blend) + second * blend) >> 8
     return canvas
 

@@ -30,13 +30,13 @@ def luma(colour: Colour) -> int:
 
 
 def draw_colours(draws: Draws, canvas: Integers) -> tuple[Colour, Colour]:
-    """Draw a surface's two colours: far apart in brightness, the first one also unlike the canvas' mean colour."""
+    """Draw a surface's two colours: the first one much brighter, and unlike the canvas' mean colour."""
     around = [int(channel) for channel in canvas.sum(axis=(0, 1)) // (canvas.shape[0] * canvas.shape[1])]
     while True:
         base = _any_colour(draws)
         accent = _any_colour(draws)
         unlike = sum(abs(mine - theirs) for mine, theirs in zip(base, around, strict=True))
-        if abs(luma(base) - luma(accent)) >= 70 and unlike >= 150:
+        if luma(base) - luma(accent) >= 80 and unlike >= 150:
             return base, accent
 
 

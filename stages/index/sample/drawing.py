@@ -19,7 +19,7 @@ SIDE = 96
 IGNORE = 1000
 """Mask value of pixels that are not scored, as in ImageNet-S."""
 _SAMPLES = 3  # points per pixel along each axis: edges are smooth
-_SIZE_GROUPS = ((2, 5, 8), (8, 25, 42), (25, 50, 36), (52, 66, 14))  # area from, to (% of the image); how many in 100
+_SIZE_GROUPS = ((2, 5, 6), (12, 25, 32), (25, 50, 44), (52, 66, 18))  # area from, to (% of the image); how many in 100
 
 
 class Pose(NamedTuple):
@@ -62,14 +62,14 @@ def _draw_pose(draws: Draws, category: int) -> Pose:
     radius = isqrt(area * 1024**2 // _figure_area(CATEGORIES[category].shape))
     margin = min(8 * SIDE, max(radius * 3 // 4, 0))
     centre = draws.integer(margin, 16 * SIDE - margin), draws.integer(margin, 16 * SIDE - margin)
-    return Pose(centre, radius, draws.integer(-40, 40))
+    return Pose(centre, radius, draws.integer(-30, 30))
 
 
 def _beside(pose: Pose, draws: Draws) -> Pose:
     """Draw the pose of a second, smaller figure on the other side of the image."""
     radius = max(16 * 9, pose.radius * draws.integer(40, 60) // 100)
     corner = [SIDE * (12 if place < 8 * SIDE else 4) + draws.integer(-64, 64) for place in pose.centre]
-    return Pose((corner[0], corner[1]), radius, draws.integer(-40, 40))
+    return Pose((corner[0], corner[1]), radius, draws.integer(-30, 30))
 
 
 @cache
@@ -157,7 +157,7 @@ def _mark_borders(mask: NDArray[np.uint16], draws: Draws) -> None:
 
 def _light(canvas: Integers, draws: Draws) -> NDArray[np.uint8]:
     """Light the scene from one side and add the grain of a camera."""
-    turn, strength, brightness = draws.integer(0, 359), draws.integer(0, 70), draws.integer(205, 285)
+    turn, strength, brightness = draws.integer(0, 359), draws.integer(0, 50), draws.integer(225, 275)
     place = 2 * np.arange(SIDE, dtype=np.int64) - SIDE
     slope = (place[:, None] * sine(turn) + place[None, :] * cosine(turn)) // SIDE  # -1448 to 1448
     grain = draws.integers(-4, 4, SIDE * SIDE * 3).reshape(SIDE, SIDE, 3)
