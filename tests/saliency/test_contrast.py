@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stages.saliency.methods.hc import HistogramContrast
-from stages.saliency.methods.rc import RegionContrast, _contrast
+from stages.saliency.methods.rc import RegionContrast
 from stages.saliency.palette import Palette, find_palette, smooth_colours
+from stages.saliency.region_contrast import contrast_regions
 from stages.saliency.region_statistics import measure_regions
 
 
@@ -90,7 +91,7 @@ def test_region_contrast_is_equations_5_to_7():
             total += np.exp(-space / 0.4) * in_b.sum() * colour
         wanted.append(np.exp(-9 * off) * total)
     wanted = (np.array(wanted) - min(wanted)) / (max(wanted) - min(wanted))
-    np.testing.assert_allclose(_contrast(statistics, palette, 0.4), wanted, atol=1e-3)
+    np.testing.assert_allclose(contrast_regions(statistics, palette, 0.4), wanted, atol=1e-3)
 
 
 def test_spreads_and_margins_are_counted_pixel_by_pixel():

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import dijkstra
 
-from stages.saliency.methods.rbd import _find_background, _optimise
+from stages.saliency.robust_background import find_background, optimise_saliency
 from stages.saliency.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
 
@@ -38,7 +38,7 @@ def test_saliency_minimises_the_cost():
         return (background * s**2).sum() + (foreground * (s - 1) ** 2).sum() + smooth
 
     wanted = minimize(cost, np.zeros(30), tol=1e-10).x
-    np.testing.assert_allclose(_optimise(graph, background, foreground), wanted, atol=1e-3)
+    np.testing.assert_allclose(optimise_saliency(graph, background, foreground), wanted, atol=1e-3)
 
 
 def test_neighbours_colours_and_places_of_a_drawn_image():
@@ -58,7 +58,7 @@ def test_background_is_what_touches_the_border():
     lab = np.full((20, 30, 3), 128, np.uint8)
     inside = np.isin(labels, [7, 8, 9, 12, 13, 14, 17, 18, 19])
     lab[inside] = (255, 200, 60)
-    background = _find_background(build_graph(labels, lab))
+    background = find_background(build_graph(labels, lab))
     middle = np.isin(np.arange(1, 26), [7, 8, 9, 12, 13, 14, 17, 18, 19])
     assert background[~middle].min() > 0.9
     assert background[middle].max() < 0.01

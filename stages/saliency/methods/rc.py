@@ -2,19 +2,10 @@
 
 from typing import Literal
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.core.images.segmentation import segment_graph
-from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
-from stages.saliency.palette import Palette, find_palette, smooth_colours
-from stages.saliency.region_statistics import RegionStatistics, measure_regions, paint_regions
-
-_CENTRE_WEIGHT = 9.0
-_BORDER_SHARE = 0.4
-_SMOOTHING = 0.1
+from stages.saliency.maps import Image, Map, PhotoSaliency
+from stages.saliency.region_contrast import RegionContrastSettings, score_region_contrast
 
 
 class RegionContrast(PhotoSaliency):
@@ -40,50 +31,5 @@ class RegionContrast(PhotoSaliency):
 
     def score(self, image: Image) -> Map:
         """See `PhotoSaliency.score`."""
-        palette = find_palette(image)
-        if len(palette.sizes) <= 2:
-            # One colour has no contrast; of two, the rarer stands out.
-            return _blur((palette.colour_index == 1).astype(np.float32))
-        regions = self._segment(image)
-        statistics = measure_regions(regions, palette.colour_index, len(palette.sizes))
-        saliency = _contrast(statistics, palette, self.sigma_space)
-        inside = ~_find_border(statistics)
-        smooth = _smooth_over_colours(saliency * inside, statistics, palette) * inside
-        return _blur(paint_regions(regions, smooth.astype(np.float32), statistics.margin))
-
-    def _segment(self, image: Image) -> NDArray[np.int32]:
-        lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-        radius = int(np.ceil(4 * self.sigma))
-        return segment_graph(cv2.GaussianBlur(lab, (2 * radius + 1,) * 2, self.sigma), self.k, self.min_size)
-
-
-def _contrast(regions: RegionStatistics, palette: Palette, sigma_space: float) -> Map:
-    """Saliency (R,) of the regions, stretched to 0..1. Source: equations 5 to 7."""
-    shares = regions.colours / regions.sizes[:, None]
-    colour = shares @ palette.distances @ shares.T
-    near = np.exp(-np.square(regions.centroids[:, None] - regions.centroids[None]).sum(axis=2) / sigma_space)
-    np.fill_diagonal(near, 0)
-    centred = np.exp(-_CENTRE_WEIGHT * np.square(regions.offsets).sum(axis=1))
-    return stretch((centred * ((near * colour) @ regions.sizes)).astype(np.float32))
-
-
-def _find_border(regions: RegionStatistics) -> NDArray[np.bool_]:
-    """Regions (R,) that fill much of the image's margin for their spread."""
-    gap_x, gap_y = regions.margin
-    at_sides, at_ends = regions.margin_pixels[:, 0], regions.margin_pixels[:, 1]
-    spread_x, spread_y = np.maximum(regions.spreads, 1e-6).T
-    share = at_sides / (4 * gap_y * spread_y) + at_ends / (4 * gap_x * spread_x)
-    return np.asarray(share > _BORDER_SHARE)
-
-
-def _smooth_over_colours(saliency: Map, regions: RegionStatistics, palette: Palette) -> Map:
-    """Saliency (R,) after every colour took the mean over its pixels and was smoothed with its nearest colours."""
-    counts = palette.sizes.astype(np.float32)
-    total = saliency @ (regions.colours - regions.margin_colours)
-    of_colour = stretch(np.asarray(total / counts, np.float32))
-    smooth = smooth_colours(of_colour, palette, counts, _SMOOTHING)
-    return stretch(np.asarray(regions.colours @ smooth / regions.sizes, np.float32))
-
-
-def _blur(values: Map) -> Map:
-    return np.asarray(cv2.GaussianBlur(values, (3, 3), 0), np.float32)
+        settings = RegionContrastSettings(self.k, self.min_size, self.sigma, self.sigma_space)
+        return score_region_contrast(image, settings)
