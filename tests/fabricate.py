@@ -73,6 +73,13 @@ def fabricate_images(
     return read_images()
 
 
+def index_again(index: ImageIndex) -> ImageIndex:
+    """The index of photographs that were overwritten since."""
+    photos = [index[position] for position in range(len(index))]
+    write_images([photo._replace(bytes=Path("data", photo.path).stat().st_size) for photo in photos], [], "folder")
+    return read_images()
+
+
 def fabricate_backbone(stage: str = "pretrain", origin: str = "random") -> nn.Module:
     """Write a model of the tiny backbone with random weights."""
     backbone = build_backbone(BACKBONE)
@@ -129,7 +136,9 @@ def fabricate_clusters(cluster_ids: Sequence[int], image_ids: Sequence[str], clu
 def fabricate_image_labels(index: ImageIndex, clusters: int = 3) -> None:
     """Write `artifacts/pseudolabel`: a 1x1 map per photograph, ids from 1, evenly spread."""
     maps = [
-        LabelMap(photo.image_id, photo.height, photo.width, np.array([[position * clusters // len(index) + 1]], np.uint16))
+        LabelMap(
+            photo.image_id, photo.height, photo.width, np.array([[position * clusters // len(index) + 1]], np.uint16)
+        )
         for position, photo in ((position, index[position]) for position in range(len(index)))
     ]
     write_label_maps("pseudolabel", "image", maps)

@@ -85,4 +85,5 @@ def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.N
 def normalise_rows(vectors: Float32) -> Float32:
     """Bring every row to length 1; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-8), np.float32)
+    with np.errstate(invalid="ignore"):  # what is not finite stays so, and `kmeans` refuses it
+        return np.asarray(vectors / np.maximum(lengths, 1e-8), np.float32)

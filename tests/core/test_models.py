@@ -50,9 +50,7 @@ def test_keys_carry_the_parts_name() -> None:
 
 def test_history_is_a_table_with_a_column_per_value() -> None:
     write_model("pretrain", parts(), CARD, HISTORY)
-    assert (OUT / "history.csv").read_text() == (
-        "iteration,loss,lr,accuracy\n1,0.1234568,0.5,\n2,1e-09,,1\n"
-    )
+    assert (OUT / "history.csv").read_text() == ("iteration,loss,lr,accuracy\n1,0.1234568,0.5,\n2,1e-09,,1\n")
     write_model("pretrain", parts(), CARD, [])
     assert (OUT / "history.csv").read_text() == "iteration\n"
 

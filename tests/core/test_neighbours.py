@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from stages.core.errors import UserError
 from stages.core.neighbours import kmeans, nearest, normalise_rows
 
 RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
 
 
 def blobs(count: int = 600, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +76,7 @@ def test_as_many_clusters_as_vectors() -> None:
 
 def test_too_few_vectors_and_nan_say_what_to_do() -> None:
     vectors = RANDOM.normal(size=(5, 3)).astype(np.float32)
-    with pytest.raises(UserError, match="5 vectors cannot form 6 clusters; lower cluster.k or add photographs"):
+    with pytest.raises(UserError, match=r"5 vectors cannot form 6 clusters; lower cluster.k or add photographs"):
         kmeans(vectors, 6, 1, 5, 0)
     vectors[2, 1] = np.nan
     with pytest.raises(UserError, match="not finite; the representation has diverged, train it again"):

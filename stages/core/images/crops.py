@@ -98,14 +98,14 @@ def _nearest(start: int, length: int, size: int, photo: int, side: int) -> npt.N
 
 
 def resize_short_side(image: UInt8, side: int) -> UInt8:
-    """Resize so that the shorter side is `side` pixels, anti-aliased bilinear."""
+    """Resize so that the shorter side is `side` pixels, anti-aliased bilinear; rounds as torchvision's Resize does."""
     height, width = image.shape[:2]
-    scale = side / min(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    short = min(height, width)
+    size = (side * width // short, side * height // short)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 def centre_crop(image: UInt8, size: int) -> UInt8:
-    """Cut the centred square of `size` pixels; the image must be at least that large."""
-    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    """Cut the centred square of `size` pixels; the image must be at least that large. Rounds as torchvision does."""
+    top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
     return image[top : top + size, left : left + size]

@@ -1,10 +1,10 @@
 """What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.core.artifacts.models import InputCard
 from stages.core.images.crops import Window, cut, sample_window
@@ -16,6 +16,8 @@ PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "g
 
 _JITTER_ORDERS = 24
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
 
 class CropSpec(Params):
     """A group of random resized crops of one size."""
@@ -24,8 +26,15 @@ class CropSpec(Params):
     """Views of this size per photograph."""
     size: int = Field(ge=8)
     """Side in pixels."""
-    scale: tuple[float, float]
+    scale: tuple[Share, Share]
     """Smallest and largest share of the photograph's area."""
+
+    @field_validator("scale")
+    @classmethod
+    def _is_ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("the smallest share stands first")
+        return scale
 
 
 class Photometric(Params):

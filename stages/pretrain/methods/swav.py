@@ -6,7 +6,7 @@ Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cl
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from stages.core.artifacts.models import InputCard
@@ -48,6 +48,13 @@ class SwAVConfig(Params):
     freeze_prototypes: int = Field(313, ge=0)
     """Iterations before the prototypes learn. Official code: 313 (5005 for small batches)."""
     training: TrainingConfig = TrainingConfig(epochs=200)
+
+    @field_validator("views")
+    @classmethod
+    def _has_two_large_views(cls, views: ViewSpec) -> ViewSpec:
+        if views.crops[0].count < _ASSIGNED:
+            raise ValueError("the first group of crops must hold at least two views")
+        return views
 
     @property
     def parts_card(self) -> dict[str, Any]:

@@ -67,9 +67,7 @@ def run(method: Regression, work: str, config: TrainingConfig | None = None) -> 
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 8])
-def test_a_stopped_and_resumed_training_is_an_undisturbed_one(
-    stop_at: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_and_resumed_training_is_an_undisturbed_one(stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
     undisturbed = Regression()
     history = run(undisturbed, "straight")

@@ -36,8 +36,12 @@ def test_windows_are_distributed_as_torchvisions(photo: tuple[int, int], scale: 
     drawn = [crop.make_params([image]) for _ in range(DRAWS)]
     theirs = np.array([[one["left"], one["top"], one["width"], one["height"]] for one in drawn], float)
     for column in range(4):
-        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001, "x y width height".split()[column]
-    for joint in (lambda one: one[:, 2] * one[:, 3], lambda one: one[:, 2] / one[:, 3], lambda one: one[:, 0] - one[:, 1]):
+        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001, ["x", "y", "width", "height"][column]
+    for joint in (
+        lambda one: one[:, 2] * one[:, 3],
+        lambda one: one[:, 2] / one[:, 3],
+        lambda one: one[:, 0] - one[:, 1],
+    ):
         assert ks_2samp(joint(ours), joint(theirs)).pvalue > 0.001
 
 
@@ -80,11 +84,13 @@ def test_a_cut_equals_torchvisions_pixel_by_pixel(window: tuple[int, int, int, i
     np.testing.assert_array_equal(cut(PHOTO, Window(*window, False), size), np.asarray(expected))
 
 
-def test_short_side_and_centre_crop_equal_torchvisions() -> None:
-    image = Image.fromarray(PHOTO[:, :75])
-    resized = resize_short_side(PHOTO[:, :75], 32)
-    np.testing.assert_array_equal(resized, np.asarray(tv.resize(image, [32], antialias=True)))
-    np.testing.assert_array_equal(centre_crop(resized, 24), np.asarray(tv.center_crop(tv.resize(image, [32]), [24])))
+@pytest.mark.parametrize("shape", [(60, 75), (60, 80), (47, 80), (59, 41), (9, 80)])
+def test_short_side_and_centre_crop_equal_torchvisions(shape: tuple[int, int]) -> None:
+    photo = np.ascontiguousarray(PHOTO[: shape[0], : shape[1]])
+    resized, expected = resize_short_side(photo, 32), tv.resize(Image.fromarray(photo), [32], antialias=True)
+    np.testing.assert_array_equal(resized, np.asarray(expected))
+    for size in (24, 25, 32):
+        np.testing.assert_array_equal(centre_crop(resized, size), np.asarray(tv.center_crop(expected, [size, size])))
 
 
 @pytest.mark.parametrize("shape", [(60, 80), (30, 40), (120, 160)])

@@ -20,7 +20,7 @@ from stages.core.images.dataset import (
 )
 from stages.core.images.decode import read_image
 from stages.core.images.views import CropSpec, ViewSpec
-from tests.fabricate import fabricate_images
+from tests.fabricate import fabricate_images, index_again
 
 SPEC = ViewSpec(crops=(CropSpec(count=2, size=16, scale=(0.3, 1.0)), CropSpec(count=1, size=8, scale=(0.05, 0.3))))
 CPU = torch.device("cpu")
@@ -85,7 +85,9 @@ def test_views_are_decided_by_seed_epoch_and_photograph() -> None:
     index = fabricate_images(6)
 
     def pixels(seed: int, epoch: int, position: int) -> bytes:
-        return np.concatenate([view.ravel() for view in ViewDataset(index, SPEC, {}, seed)[epoch, position]["pixels"]]).tobytes()
+        return np.concatenate(
+            [view.ravel() for view in ViewDataset(index, SPEC, {}, seed)[epoch, position]["pixels"]]
+        ).tobytes()
 
     assert pixels(0, 1, 2) == pixels(0, 1, 2)
     assert len({pixels(0, 1, 2), pixels(0, 2, 2), pixels(1, 1, 2), pixels(0, 1, 3)}) == 4
@@ -113,7 +115,7 @@ def test_maps_are_cut_and_mirrored_as_the_photographs_are() -> None:
     smooth = np.kron(np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
     for position, pixels in enumerate(smooth):
         Image.fromarray(pixels).save(f"data/{index[position].path}", compress_level=0)
-    index = fabricate_images_as_they_are(index)
+    index = index_again(index)
     maps = [LabelMap(index.image_ids[n], 40, 40, pixels[..., 0]) for n, pixels in enumerate(smooth)]
     write_label_maps("saliency", "drawn", maps)
     plain = SPEC.model_copy(update={"photometric": None, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
@@ -129,25 +131,13 @@ def test_maps_are_cut_and_mirrored_as_the_photographs_are() -> None:
         assert turned.median() > 20
 
 
-def fabricate_images_as_they_are(index: object) -> object:
-    """The index of photographs that were overwritten since."""
-    from pathlib import Path
-
-    from stages.core.artifacts.image_index import ImageIndex, read_images, write_images
-
-    assert isinstance(index, ImageIndex)
-    photos = [index[position] for position in range(len(index))]
-    write_images([photo._replace(bytes=Path("data", photo.path).stat().st_size) for photo in photos], [], "folder")
-    return read_images()
-
-
 def test_windows_say_where_a_view_lies() -> None:
     """A gradient of the photograph's columns, seen through a view, gives the window back."""
     index = fabricate_images(4, (64, 64))
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 64, 3))
     for position in range(4):
         Image.fromarray(np.ascontiguousarray(ramp)).save(f"data/{index[position].path}")
-    index = fabricate_images_as_they_are(index)
+    index = index_again(index)
     assert read_image(f"data/{index[0].path}")[0, 10, 0] == 40
     plain = SPEC.model_copy(update={"photometric": None, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
     raw = next(iter(load_batches(ViewDataset(index, plain, {}, 0), EpochBatches(4, 4, 0, range(1)), CPU)))

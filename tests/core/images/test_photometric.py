@@ -14,7 +14,16 @@ from torchvision.transforms.v2 import functional as tv
 from stages.core.images.photometric import finish_views
 from stages.core.images.views import PHOTOMETRIC_FIELDS, Photometric, draw_photometric
 
-UNCHANGED = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, "order": -1, "grey": 0, "blur": 0, "solarise": 0}
+UNCHANGED = {
+    "brightness": 1,
+    "contrast": 1,
+    "saturation": 1,
+    "hue": 0,
+    "order": -1,
+    "grey": 0,
+    "blur": 0,
+    "solarise": 0,
+}
 ORDERS = list(itertools.permutations(range(4)))
 TOLERANCE = 1e-3
 
@@ -77,7 +86,11 @@ def test_all_orders_in_one_batch_equal_torchvisions_one_by_one() -> None:
     rng = np.random.default_rng(0)
     pixels = views(len(ORDERS))
     rows = [
-        {**dict(zip(PHOTOMETRIC_FIELDS, rng.uniform(0.3, 1.7, 3), strict=False)), "hue": rng.uniform(-0.2, 0.2), "order": n}
+        {
+            **dict(zip(PHOTOMETRIC_FIELDS, rng.uniform(0.3, 1.7, 3), strict=False)),
+            "hue": rng.uniform(-0.2, 0.2),
+            "order": n,
+        }
         for n in range(len(ORDERS))
     ]
     got = finish(pixels, *rows)
@@ -145,7 +158,12 @@ def test_parameters_are_drawn_as_often_and_as_wide_as_asked() -> None:
     }
     for name, share in {"jitter": 0.8, "grey": 0.2, "blur": 0.5, "solarise": 0.2}.items():
         assert abs(shares[name] - share) < 0.04, name
-    for name, low, width in [("brightness", 0.2, 1.6), ("contrast", 0.2, 1.6), ("saturation", 0.2, 1.6), ("hue", -0.2, 0.4)]:
+    for name, low, width in [
+        ("brightness", 0.2, 1.6),
+        ("contrast", 0.2, 1.6),
+        ("saturation", 0.2, 1.6),
+        ("hue", -0.2, 0.4),
+    ]:
         assert kstest(column[name], "uniform", (low, width)).pvalue > 0.001, name
     assert kstest(column["blur"][column["blur"] > 0], "uniform", (0.1, 1.9)).pvalue > 0.001
     counts = np.bincount(column["order"][column["order"] >= 0].astype(int), minlength=24)

@@ -1,0 +1,48 @@
+"""Backbones by name: maps at the stride asked for, timm's own names, and what a wrong name says."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from stages.core.errors import UserError
+from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size, restore_backbone
+from tests.fabricate import backbone_card
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_last_map_has_the_stride_asked_for(stride: int) -> None:
+    backbone = build_backbone(BackboneConfig(name="test_resnet", output_stride=stride)).eval()
+    features = backbone(torch.zeros(2, 3, 64, 96))
+    assert features.shape == (2, embedding_size(backbone), 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet", "test_nfnet"])
+def test_the_weights_fit_plain_timm(name: str) -> None:
+    backbone = build_backbone(BackboneConfig(name=name)).eval()
+    plain = timm.create_model(name, num_classes=0, global_pool="").eval()
+    plain.load_state_dict(backbone.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(plain(images), backbone(images))
+
+
+@pytest.mark.parametrize(("name", "close"), [("resnet-18", "resnet18"), ("test_resent", "test_resnet")])
+def test_an_unknown_name_is_told_close_ones(name: str, close: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"backbone.name = '{name}': timm has no such network; close names: .*\b{close}"
+    ):
+        build_backbone(BackboneConfig(name=name))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_mambaout", "resnet18.no_such_weights"])
+def test_a_network_that_gives_no_map_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"backbone {name} cannot be built at output stride 32"):
+        build_backbone(BackboneConfig(name=name))
+
+
+def test_a_backbone_comes_back_from_its_card() -> None:
+    backbone = build_backbone(BackboneConfig(name="test_resnet"))
+    restored = restore_backbone(backbone_card(), backbone.state_dict())
+    images = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(restored.eval()(images), backbone.eval()(images))

@@ -1,0 +1,84 @@
+"""Rows against torchvision's resize and crop and a plain forward pass of timm's network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as tv
+
+from stages.core.artifacts.features import read_features
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.errors import UserError
+from stages.extract.__main__ import main
+from stages.extract.methods.image import ImageEmbeddings
+from tests.fabricate import EXPECTS, SIZE, fabricate_backbone, fabricate_images
+
+CONFIG = ImageEmbeddings(resize=40, crop=32)
+
+
+def describe_plainly(backbone: torch.nn.Module, index: ImageIndex, position: int) -> np.ndarray:
+    image = Image.open(f"data/{index[position].path}")
+    crop = tv.center_crop(tv.resize(image, [40], antialias=True), [32, 32])
+    pixels = tv.normalize(tv.to_dtype(tv.to_image(crop), torch.float32, scale=True), EXPECTS["mean"], EXPECTS["std"])
+    plain = timm.create_model("test_resnet", num_classes=0).eval()  # pools over positions by itself
+    plain.load_state_dict(backbone.state_dict())
+    with torch.no_grad():
+        return plain(pixels[None])[0].numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_rows_are_the_mean_of_the_last_map_of_the_centre_crop(dtype: str) -> None:
+    index = fabricate_images(70, (36, 50))  # more than a batch
+    backbone = fabricate_backbone("attend")
+    main(CONFIG.model_copy(update={"dtype": dtype}))
+    rows = read_features()
+    assert rows.image_ids == index.image_ids
+    assert set(rows.region_ids) == {0}
+    assert set(rows.areas) == {36 * 50}
+    assert rows.embeddings.shape == (70, SIZE)
+    tolerance = 1e-4 if dtype == "float32" else 2e-3
+    for position in (0, 33, 63, 64, 69):
+        expected = describe_plainly(backbone, index, position)
+        np.testing.assert_allclose(rows.embeddings[position], expected, rtol=tolerance, atol=tolerance)
+
+
+def test_only_the_splits_asked_for_are_described() -> None:
+    index = fabricate_images(3, held_out=2)
+    fabricate_backbone("attend")
+    main(CONFIG)
+    assert read_features().image_ids == index.of("train").image_ids
+    main(CONFIG.model_copy(update={"splits": ("train", "test")}))
+    assert read_features().image_ids == index.of("train", "test").image_ids
+
+
+def test_a_crop_larger_than_the_resized_photograph_is_filled() -> None:
+    fabricate_images(3)
+    fabricate_backbone("attend")
+    main(ImageEmbeddings(resize=16, crop=48))
+    assert np.isfinite(read_features().embeddings).all()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_processes_do_not_change_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricate_images(5)
+    fabricate_backbone("attend")
+    written = []
+    for workers in ("1", "3"):
+        monkeypatch.setenv("LUSS_WORKERS", workers)
+        main(CONFIG)
+        written.append(Path("artifacts/extract/part-00000.parquet").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_photograph_that_changed_since_is_refused() -> None:
+    index = fabricate_images(3)
+    fabricate_backbone("attend")
+    Path("data", index[1].path).write_bytes(b"else")
+    with pytest.raises(UserError, match=f"data/{index[1].path}: changed or gone"):
+        main(CONFIG)
+    assert not Path("artifacts/extract").exists()

@@ -1,0 +1,130 @@
+"""What holds of every method of fine-tuning; a new one is tested by joining the union."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.core.artifacts.models import read_model
+from stages.core.engine.devices import seed_everything
+from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.segmenter import restore_segmenter
+from stages.finetune import Config
+from stages.finetune.__main__ import main
+from tests.fabricate import (
+    fabricate_backbone,
+    fabricate_clusters,
+    fabricate_image_labels,
+    fabricate_images,
+)
+from tests.methods import (
+    check_equal,
+    check_one_step_is_finite,
+    check_resumes_exactly,
+    check_thirty_steps_lower_the_loss,
+    small,
+    train_small,
+    union_of,
+)
+
+METHODS = union_of(Config)
+TRAINED = [method for method in METHODS if "training" in method.model_fields]
+
+every_method = pytest.mark.parametrize("config_type", METHODS, ids=lambda config: config.__name__)
+every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
+
+
+def fabricate_inputs(origin: str = "random") -> Any:
+    index = fabricate_images(12, held_out=1)
+    fabricate_backbone("pretrain", origin)
+    fabricate_backbone("attend", origin)
+    train = index.of("train")
+    fabricate_clusters([n // 4 for n in range(12)], train.image_ids, 3)
+    fabricate_image_labels(train)
+    return train
+
+
+def build(config: Any) -> Any:
+    card, states = read_model("pretrain", ["backbone"])
+    seed_everything(config.training.seed)
+    return config.build(restore_backbone(card, states["backbone"]), 3).train()
+
+
+@every_trained_method
+def test_one_step_is_finite(config_type: Any) -> None:
+    index = fabricate_inputs()
+    check_one_step_is_finite(build(small(config_type)), index)
+
+
+@every_trained_method
+def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
+    index = fabricate_inputs()
+    check_thirty_steps_lower_the_loss(build(small(config_type)), index)
+
+
+@every_trained_method
+def test_stopped_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, config = fabricate_inputs(), small(config_type)
+    check_resumes_exactly(lambda: build(config), config, index, monkeypatch)
+
+
+@every_trained_method
+def test_the_same_seed_gives_the_same_weights(config_type: Any) -> None:
+    index, config = fabricate_inputs(), small(config_type)
+    trained = []
+    for number in range(2):
+        trained.append(build(config))
+        train_small(trained[-1], config, index, f"run{number}")
+    check_equal(*trained)
+
+
+@every_method
+def test_the_stage_writes_a_segmenter_that_runs_alone(config_type: Any) -> None:
+    fabricate_inputs()
+    main(small(config_type))
+    card, states = read_model("finetune", ["backbone", "head"])
+    segmenter = restore_segmenter(card, states)
+    found = segmenter.segment_photograph(np.zeros((25, 37, 3), np.uint8), 10**6)
+    assert found.label.shape == (25, 37)
+    assert set(found.label.ravel()) <= {1, 2, 3}
+    assert 0 <= card["segmenter"]["threshold"] <= 1
+    assert all(torch.isfinite(value).all() for state in states.values() for value in state.values())
+
+
+@every_method
+def test_the_card_tells_where_the_weights_came_from(config_type: Any) -> None:
+    for origin, used in (("self_supervised_split", False), ("supervised", True)):
+        fabricate_inputs(origin)
+        main(small(config_type))
+        card, _ = read_model("finetune", ["backbone"])
+        assert card["start"]["origin"] == origin
+        assert card["labels_used"] is used
+        assert card["method"] == config_type.model_fields["method"].default
+        assert card["segmenter"]["clusters"] == 3
+        assert card["params"] == small(config_type).model_dump(mode="json")
+
+
+@every_method
+def test_a_fixed_threshold_is_recorded_as_fixed(config_type: Any) -> None:
+    fabricate_inputs()
+    threshold = {"rule": "fixed", "value": 0.25, "photographs": 4}
+    main(small(config_type, threshold=threshold))
+    segmenter = read_model("finetune", ["head"])[0]["segmenter"]
+    assert (segmenter["threshold"], segmenter["threshold_source"]) == (0.25, "fixed")
+    main(small(config_type))
+    assert read_model("finetune", ["head"])[0]["segmenter"]["threshold_source"] == "without_labels"
+
+
+@every_method
+def test_the_stage_writes_the_same_bytes_twice_and_leaves_nothing_unfinished(config_type: Any) -> None:
+    fabricate_inputs()
+    written = []
+    for _ in range(2):
+        main(small(config_type))
+        written.append({path.name: path.read_bytes() for path in Path("artifacts/finetune").iterdir()})
+    assert written[0] == written[1]
+    assert not list(Path(".checkpoints").glob("*/*"))

@@ -1,0 +1,60 @@
+"""The label-free threshold against scikit-image's Otsu."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.filters import threshold_otsu
+
+from stages.core.artifacts.models import read_model
+from stages.core.nets.segmenter import Segmenter, restore_segmenter
+from stages.finetune.threshold import ThresholdConfig, find_threshold, split_histogram
+from tests.fabricate import fabricate_images, fabricate_segmenter
+
+
+def scores(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    drawn = {
+        "two hills": np.concatenate([rng.normal(30, 5, 500), rng.normal(70, 8, 300)]),
+        "one hill": rng.normal(40, 10, 900),
+        "uniform": rng.uniform(0, 101, 900),
+        "two values": np.repeat([20, 80], [700, 100]),
+        "a tail": rng.exponential(10, 900),
+    }[kind]
+    return drawn.clip(0, 100).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["two hills", "one hill", "uniform", "two values", "a tail"])
+def test_the_split_is_otsus(kind: str) -> None:
+    counts = np.bincount(scores(kind), minlength=101)
+    last_below = threshold_otsu(hist=(counts, np.arange(101)))
+    assert split_histogram(counts) == last_below + 1
+
+
+def test_one_value_alone_splits_somewhere() -> None:
+    assert 0 < split_histogram(np.bincount([50, 50], minlength=101)) <= 100
+
+
+def restored() -> Segmenter:
+    fabricate_segmenter(2)
+    segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"]))
+    with torch.no_grad():
+        segmenter.head.conv.weight.mul_(8)  # spread the scores
+    return segmenter
+
+
+def test_it_is_found_on_the_training_photographs_scores() -> None:
+    index, segmenter = fabricate_images(9), restored()
+    seen = [segmenter.segment_photograph(index.read(n), 10**6).score.ravel() for n in range(9)]
+    expected = (threshold_otsu(hist=(np.bincount(np.concatenate(seen), minlength=101), np.arange(101))) + 1) / 100
+    assert find_threshold(ThresholdConfig(photographs=256), segmenter, index) == pytest.approx(expected)
+    some = (
+        threshold_otsu(hist=(np.bincount(np.concatenate([seen[0], seen[4], seen[8]]), minlength=101), np.arange(101)))
+        + 1
+    ) / 100
+    assert find_threshold(ThresholdConfig(photographs=3), segmenter, index) == pytest.approx(some)
+
+
+def test_a_fixed_one_is_taken_as_it_is() -> None:
+    assert find_threshold(ThresholdConfig(rule="fixed", value=0.37), restored(), fabricate_images(2)) == 0.37

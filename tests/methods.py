@@ -1,0 +1,125 @@
+"""What holds of every training method, whatever it does: used by the tests of each stage that trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.engine import loop
+from stages.core.engine.history import Row
+from stages.core.engine.method import TrainingMethod, TrainingProgress
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
+from tests.fabricate import BACKBONE
+
+OPTIMISER = {"kind": "adamw", "base_lr": 0.32, "final_lr": 0.0, "weight_decay": 1e-4}
+"""0.005 at four photographs a batch."""
+SMALL: dict[str, Any] = {
+    # Dropped paths make steps depend on torch's random numbers, so that a resume must restore them.
+    "backbone": {**BACKBONE.model_dump(), "drop_path": 0.1},
+    "projector": {"hidden": 16, "projected": 8, "last_norm": False},
+    "prototypes": 6,
+    "queue": 8,
+    "queue_start_epoch": 0,
+    "freeze_prototypes": 0,
+    "short_side": 32,
+    "training": {"epochs": 3, "batch_size": 4, "optimiser": OPTIMISER},
+}
+"""Values that make any method small; a method takes those that it has a field for."""
+SMALL_CROPS = ({"count": 2, "size": 32, "scale": [0.5, 1]}, {"count": 2, "size": 24, "scale": [0.2, 0.5]})
+EPOCH = 3
+"""Steps of an epoch over the fabricated photographs."""
+
+
+def union_of(config: Any) -> list[Any]:
+    """The config classes of a stage: the members of its union, or the only one."""
+    union = get_args(config)
+    return list(get_args(union[0]) or [union[0]]) if union else [config]
+
+
+def small(config_type: Any, **values: Any) -> Any:
+    """The method's config, with whatever can be small made so and everything else as it is by default."""
+    fields = {name: value for name, value in SMALL.items() if name in config_type.model_fields}
+    if "views" in config_type.model_fields:
+        views = config_type().views.model_dump()
+        groups = len(views["crops"])
+        crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[:groups]]
+        crops[0]["count"] = min(views["crops"][0]["count"], 2)
+        fields["views"] = {**views, "crops": crops}
+    return config_type.model_validate({**fields, **values})
+
+
+def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:
+    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, seed)
+    loader = load_batches(dataset, EpochBatches(len(index), 4, seed, range(2)), torch.device("cpu"))
+    return [finish_batch(raw, method.views, torch.device("cpu")) for raw in loader]
+
+
+def check_one_step_is_finite(method: TrainingMethod, index: ImageIndex) -> None:
+    losses = method.step(load_two_batches(method, index)[0], TrainingProgress(0, 1, 0, 1))
+    assert losses.total.ndim == 0
+    assert losses.total.requires_grad
+    for value in (losses.total, *losses.parts.values()):
+        assert torch.isfinite(value)
+    losses.total.backward()
+    gradients = [p.grad for p in method.parameters() if p.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def check_thirty_steps_lower_the_loss(method: TrainingMethod, index: ImageIndex) -> None:
+    batches = load_two_batches(method, index)
+    optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
+    losses = []
+    for iteration in range(30):
+        progress = TrainingProgress(iteration, 30, iteration // 2, 15)
+        loss = method.step(batches[iteration % 2], progress).total
+        loss.backward()
+        method.after_gradients(progress)
+        optimiser.step()
+        optimiser.zero_grad()
+        method.after_step(progress)
+        losses.append(loss.item())
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4]), losses
+
+
+def train_small(method: TrainingMethod, config: Any, index: ImageIndex, work: str) -> list[Row]:
+    Path(work).mkdir(exist_ok=True)
+    return loop.train(method, config.training, index, "pretrain", Path(work))
+
+
+def stop_at(method: TrainingMethod, iteration: int) -> TrainingMethod:
+    """Let a method raise in the middle of a step, as a signal would."""
+    step = method.step
+
+    def stopping(batch: Batch, progress: TrainingProgress) -> Any:
+        losses = step(batch, progress)
+        if progress.iteration == iteration:
+            raise KeyboardInterrupt
+        return losses
+
+    method.step = stopping  # type: ignore[method-assign]
+    return method
+
+
+def check_resumes_exactly(build: Any, config: Any, index: ImageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of the second epoch and taken up: the same bytes as a run left alone."""
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
+    undisturbed, resumed = build(), build()
+    history = train_small(undisturbed, config, index, "straight")
+    with pytest.raises(KeyboardInterrupt):
+        train_small(stop_at(build(), EPOCH + 1), config, index, "stopped")
+    torch.manual_seed(99)
+    assert train_small(resumed, config, index, "stopped") == history
+    check_equal(undisturbed, resumed)
+
+
+def check_equal(one: nn.Module, other: nn.Module) -> None:
+    assert one.state_dict().keys() == other.state_dict().keys()
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name

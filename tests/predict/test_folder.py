@@ -1,0 +1,149 @@
+"""A folder of odd photographs: masks of their own sizes, what is broken listed, mistakes named."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.core.artifacts.models import read_model
+from stages.core.errors import UserError
+from stages.core.images.overlay import category_colours
+from stages.core.nets.segmenter import restore_segmenter
+from stages.predict.folder import predict_folder, segment_photograph
+from tests.fabricate import fabricate_segmenter
+
+PHOTOS, OUT = Path("photos"), Path("out")
+
+
+def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    coarse = np.random.default_rng(height).integers(0, 256, (height // 10 + 1, width // 10 + 1, channels), np.uint8)
+    return np.kron(coarse, np.ones((10, 10, 1), np.uint8))[:height, :width]
+
+
+def save_odd_photographs() -> dict[str, tuple[int, int]]:
+    """Name and the height and width that a person sees."""
+    (PHOTOS / "deep" / "er").mkdir(parents=True)
+    Image.fromarray(noise(30, 40)).save(PHOTOS / "small.jpg")
+    Image.fromarray(noise(2000, 3000)).save(PHOTOS / "large.jpg", quality=60)
+    Image.fromarray(noise(50, 60)[..., 0]).save(PHOTOS / "grey.png")
+    Image.fromarray(noise(50, 61, 4)).save(PHOTOS / "alpha.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # shown turned by 90 degrees
+    Image.fromarray(noise(40, 70)).save(PHOTOS / "turned.jpg", exif=turned)
+    Image.fromarray(noise(45, 55)).convert("CMYK").save(PHOTOS / "deep" / "print.jpg")
+    Image.fromarray(noise(33, 44)[..., 0].astype(np.uint16) * 257).save(PHOTOS / "deep" / "sixteen.png")
+    Image.fromarray(noise(35, 47)).convert("P").save(PHOTOS / "deep" / "er" / "palette.png")
+    Image.fromarray(noise(36, 48)).save(PHOTOS / "UPPER.JPEG")
+    Image.fromarray(noise(30, 41)).save(PHOTOS / "small.png")
+    return {
+        "small.jpg": (30, 40),
+        "large.jpg": (2000, 3000),
+        "grey.png": (50, 60),
+        "alpha.png": (50, 61),
+        "turned.jpg": (70, 40),
+        "deep/print.jpg": (45, 55),
+        "deep/sixteen.png": (33, 44),
+        "deep/er/palette.png": (35, 47),
+        "UPPER.JPEG": (36, 48),
+        "small.png": (30, 41),
+    }
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def names_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_ten_odd_photographs_get_masks_of_their_own_sizes() -> None:
+    sizes = save_odd_photographs()
+    (PHOTOS / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    (PHOTOS / "notes.txt").write_text("no photograph")
+    fabricate_segmenter(threshold=0.4)
+    predict_folder(PHOTOS, OUT)
+    assert names_below(OUT / "masks") == {f"{name}.png" for name in sizes} == names_below(OUT / "overlays")
+    pixels = np.zeros(4, int)
+    for name, (height, width) in sizes.items():
+        with Image.open(OUT / "masks" / f"{name}.png") as mask:
+            assert (mask.mode, mask.size) == ("L", (width, height)), name
+            ids = np.asarray(mask)
+        assert ids.max() <= 3
+        pixels += np.bincount(ids.ravel(), minlength=4)
+    rejected = read_rows(OUT / "rejected.csv")
+    assert [row["path"] for row in rejected] == ["broken.jpg"]
+    assert rejected[0]["reason"]
+    legend = read_rows(OUT / "legend.csv")
+    assert [row["id"] for row in legend] == ["0", "1", "2", "3"]
+    np.testing.assert_allclose([float(row["share_of_pixels"]) for row in legend], pixels / pixels.sum(), atol=6e-5)
+    assert [row["colour"] for row in legend] == [f"#{bytes(colour).hex()}" for colour in category_colours(3)]
+    with Image.open(OUT / "legend.png") as drawn:
+        assert drawn.size[1] > 4 * 20
+
+
+def test_below_the_threshold_is_background() -> None:
+    fabricate_segmenter(2)
+    image = noise(40, 60)
+    card, states = read_model("finetune", ["backbone", "head"])
+    found = restore_segmenter(card, states).segment_photograph(image, 10**6)
+    middle = float(np.median(found.score)) / 100
+    for threshold, expected in [
+        (0.0, found.label),
+        (middle, np.where(found.score / 100 < middle - 1e-9, 0, found.label)),
+        (1.0, np.where(found.score < 100, 0, found.label)),
+    ]:
+        card["segmenter"]["threshold"] = threshold
+        np.testing.assert_array_equal(segment_photograph(restore_segmenter(card, states), image), expected)
+
+
+def test_results_inside_the_folder_are_not_photographs_of_the_next_run() -> None:
+    PHOTOS.mkdir()
+    Image.fromarray(noise(30, 40)).save(PHOTOS / "a.jpg")
+    fabricate_segmenter()
+    written = []
+    for _ in range(2):
+        predict_folder(PHOTOS, PHOTOS / "results")
+        written.append({path: path.read_bytes() for path in (PHOTOS / "results").rglob("*.png")})
+    assert names_below(PHOTOS / "results" / "masks") == {"a.jpg.png"}
+    assert written[0] == written[1]
+
+
+def test_photographs_inside_the_results_folder_are_read() -> None:
+    (OUT / "photos").mkdir(parents=True)
+    Image.fromarray(noise(30, 40)).save(OUT / "photos" / "a.jpg")
+    fabricate_segmenter()
+    predict_folder(OUT / "photos", OUT)
+    assert names_below(OUT / "masks") == {"a.jpg.png"}
+
+
+def test_more_than_255_categories_need_sixteen_bits() -> None:
+    PHOTOS.mkdir()
+    Image.fromarray(noise(30, 40)).save(PHOTOS / "a.jpg")
+    fabricate_segmenter(clusters=300, threshold=0.0)
+    predict_folder(PHOTOS, OUT)
+    with Image.open(OUT / "masks" / "a.jpg.png") as mask:
+        assert mask.mode.startswith("I")
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(UserError, match="photos: no such folder of photographs"):
+        predict_folder(PHOTOS, OUT)
+    PHOTOS.mkdir()
+    with pytest.raises(UserError, match=r"photos: no photographs \(\.bmp, "):
+        predict_folder(PHOTOS, OUT)
+    Image.fromarray(noise(30, 40)).save(PHOTOS / "a.jpg")
+    with pytest.raises(UserError, match=r"artifacts/finetune.*dvc repro finetune"):
+        predict_folder(PHOTOS, OUT)
+    fabricate_segmenter()
+    with pytest.raises(UserError, match="photos: the results cannot lie in the folder of photographs itself"):
+        predict_folder(PHOTOS, PHOTOS)
+    (PHOTOS / "a.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of its 1 files is a usable photograph; see out/rejected.csv"):
+        predict_folder(PHOTOS, OUT)
+    assert [row["path"] for row in read_rows(OUT / "rejected.csv")] == ["a.jpg"]

@@ -1,0 +1,125 @@
+"""What holds of every method of pretraining; a new one is tested by joining the union."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.models import read_model
+from stages.core.engine.devices import seed_everything
+from stages.pretrain import Config
+from stages.pretrain.__main__ import main
+from tests.fabricate import BACKBONE, SIZE, fabricate_images
+from tests.methods import (
+    check_equal,
+    check_one_step_is_finite,
+    check_resumes_exactly,
+    check_thirty_steps_lower_the_loss,
+    small,
+    train_small,
+    union_of,
+)
+
+METHODS = union_of(Config)
+TRAINED = [method for method in METHODS if "training" in method.model_fields]
+
+every_method = pytest.mark.parametrize("config_type", METHODS, ids=lambda config: config.__name__)
+every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
+
+
+def fabricate_inputs() -> Any:
+    """Photographs, and priors for the methods that want some: squares in the middle."""
+    index = fabricate_images(12)
+    square = np.zeros((32, 32), np.uint8)
+    square[8:24, 8:24] = 1
+    maps = [LabelMap(image_id, 32, 32, square) for image_id in index.image_ids]
+    write_label_maps("superpixels", "drawn", [one._replace(map=one.map + 1) for one in maps])
+    write_label_maps("saliency", "drawn", [one._replace(map=one.map * 255) for one in maps])
+    return index
+
+
+def build(config: Any) -> Any:
+    seed_everything(config.training.seed)
+    return config.build().train()
+
+
+@every_trained_method
+def test_one_step_is_finite(config_type: Any) -> None:
+    check_one_step_is_finite(build(small(config_type)), fabricate_inputs())
+
+
+@every_trained_method
+def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
+    check_thirty_steps_lower_the_loss(build(small(config_type)), fabricate_inputs())
+
+
+@every_trained_method
+def test_stopped_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small(config_type)
+    check_resumes_exactly(lambda: build(config), config, fabricate_inputs(), monkeypatch)
+
+
+@every_trained_method
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config_type: Any) -> None:
+    index, config = fabricate_inputs(), small(config_type)
+    values = config.model_dump()
+    other = config_type.model_validate({**values, "training": {**values["training"], "seed": 1}})
+    trained = []
+    for number, each in enumerate((config, config, other)):
+        trained.append(build(each))
+        train_small(trained[-1], each, index, f"run{number}")
+    check_equal(trained[0], trained[1])
+    assert not torch.equal(next(trained[0].parameters()), next(trained[2].parameters()))
+
+
+@every_method
+def test_the_saved_backbone_is_plain_timms(config_type: Any) -> None:
+    fabricate_inputs()
+    main(small(config_type))
+    card, states = read_model("pretrain", ["backbone"])
+    plain = timm.create_model(card["parts"]["backbone"]["name"], num_classes=0)
+    plain.load_state_dict(states["backbone"])
+    assert plain.num_features == card["embedding_size"] == SIZE
+    stored = load_file("artifacts/pretrain/model.safetensors")
+    assert all(torch.isfinite(value).all() for value in stored.values())
+    assert card["method"] == config_type.model_fields["method"].default
+    assert card["start"] == {"origin": "random"}
+    assert card["labels_used"] is False
+    assert card["input"]["mean"] == [0.485, 0.456, 0.406]
+    assert card["parts"]["backbone"]["name"] == BACKBONE.name
+
+
+@every_method
+def test_the_stage_writes_the_same_bytes_twice_and_leaves_nothing_unfinished(config_type: Any) -> None:
+    fabricate_inputs()
+    written = []
+    for _ in range(2):
+        main(small(config_type))
+        written.append({path.name: path.read_bytes() for path in Path("artifacts/pretrain").iterdir()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {"model.safetensors", "model.json", "history.csv", "manifest.json"}
+    assert not list(Path(".checkpoints").glob("*/*"))
+
+
+@every_trained_method
+def test_renamed_categories_leave_the_weights_as_they_are(config_type: Any) -> None:
+    """Folders' names are all that tells categories apart here: they must not reach a method."""
+    weights = []
+    for names in (("a", "b", "c"), ("n01", "n02", "zebra")):
+        fabricate_images(12, names=names)
+        for stage in ("superpixels", "saliency"):
+            maps = [
+                LabelMap(one, 32, 32, np.ones((32, 32), np.uint8))
+                for one in fabricate_images(12, names=names).image_ids
+            ]
+            write_label_maps(stage, "drawn", maps)
+        main(small(config_type))
+        weights.append(Path("artifacts/pretrain/model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
