@@ -94,7 +94,8 @@ def _read_protocol(given: str) -> str:
     name = given.replace("-", "_")
     if name not in PROTOCOLS:
         raise UserError(
-            f"--protocol {given}: no such protocol; there are: {', '.join(known.replace('_', '-') for known in PROTOCOLS)}"
+            f"--protocol {given}: no such protocol; "
+            f"there are: {', '.join(known.replace('_', '-') for known in PROTOCOLS)}"
         )
     return name
 
@@ -123,7 +124,8 @@ def _print(result: dict[str, Any]) -> None:
 
     protocol, console = result["protocol"], Console()
     table = Table(
-        title=f"{protocol['name']}: {protocol['images']} images, {protocol['classes']} classes, match from {protocol['match']}"
+        title=f"{protocol['name']}: {protocol['images']} images, {protocol['classes']} classes, "
+        f"match from {protocol['match']}"
     )
     table.add_column("score")
     table.add_column("percent", justify="right")

@@ -1,7 +1,7 @@
 """Scores predictions by masks and writes the report.
 
 Reads the index with its labels, the predictions, the clusters, and the cards and histories of the models; writes
-`metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters instead.
+`metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters.
 """
 
 from pydantic import Field
@@ -15,11 +15,11 @@ class Config(Params):
     """What is scored how, and how much the report shows."""
 
     protocol: ProtocolName = "imagenet_s"
-    """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE. iou_hungarian:
-    MaskContrast. greedy, optimal: ViCE. given: predicted ids are class ids."""
+    """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE.
+    iou_hungarian: MaskContrast. greedy, optimal: ViCE. given: predicted ids are class ids."""
     threshold: ThresholdRule = "segmenter"
-    """Score below which a pixel is background. segmenter: the segmenter's own. fixed: `fixed_threshold`. validation: best mIoU
-    on the validation masks (uses labels). otsu: Otsu's cut of the scores, without labels."""
+    """Score below which a pixel is background. segmenter: the segmenter's own. fixed: `fixed_threshold`. validation:
+    best mIoU on the validation masks (uses labels). otsu: Otsu's cut of the scores, without labels."""
     fixed_threshold: float = Field(default=0.5, ge=0, le=1, multiple_of=0.01)
     """Used by threshold: fixed; in hundredths."""
     curve_max: int = Field(default=60, ge=1, le=100)

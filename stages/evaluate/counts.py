@@ -1,7 +1,7 @@
-"""What a set of images adds up to: whole numbers per id, size group and threshold, from which every protocol takes its scores.
+"""What a set of images adds up to: whole numbers per id, size group and threshold, the source of all scores.
 
-Pairs of ids are kept apart until the matching is known, so each PNG is read once. Only pairs that occur together are stored:
-the memory depends on the number of classes and thresholds, not on the number of images.
+Pairs of ids are kept apart until the matching is known, so each PNG is read once. Only pairs that share pixels are
+stored: the memory is that of the distinct pairs times the thresholds, however many images there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GROUPS = ("S", "MS", "ML", "L")
 ALL = len(GROUPS)
 """Slot of the counts over all pixels, behind the size groups."""
 
-_PENDING_ROWS = 1 << 14
+_WAITING_BYTES, _MOST_WAITING = 1 << 22, 512
 
 Float64 = npt.NDArray[np.float64]
 
@@ -32,28 +32,37 @@ class Tie(NamedTuple):
 
 
 class SparseRows:
-    """Integer rows added up by key; rows wait in a list and are merged now and then."""
+    """Integer rows added up by key; new rows wait a little and are added together."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._keys, self._rows = [np.empty(0, np.int64)], [np.empty((0, *shape), np.int64)]
-        self._pending = 0
+        self._keys, self._rows = np.empty(0, np.int64), np.empty((0, *shape), np.int64)
+        self._waiting: list[tuple[Int64, Int64]] = []
+        self._waiting_bytes = 0
 
     def add(self, keys: Int64, rows: Int64) -> None:
         """Add (n, *shape) rows under n keys, which may repeat."""
-        self._keys.append(keys)
-        self._rows.append(rows)
-        self._pending += keys.size
-        if self._pending > max(_PENDING_ROWS, self._keys[0].size):
+        self._waiting.append((keys, rows))
+        self._waiting_bytes += rows.nbytes
+        if len(self._waiting) > _MOST_WAITING or self._waiting_bytes > max(_WAITING_BYTES, self._rows.nbytes // 4):
             self.merged()
 
     def merged(self) -> tuple[Int64, Int64]:
         """The keys in order, and the sum of their rows."""
-        if len(self._keys) > 1:
-            keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
-            rows = np.zeros((keys.size, *self._rows[0].shape[1:]), np.int64)
-            np.add.at(rows, place, np.concatenate(self._rows))
-            self._keys, self._rows, self._pending = [keys], [rows], 0
-        return self._keys[0], self._rows[0]
+        if self._waiting:
+            keys, place = np.unique(np.concatenate([keys for keys, _ in self._waiting]), return_inverse=True)
+            rows = np.zeros((keys.size, *self._rows.shape[1:]), np.int64)
+            np.add.at(rows, place, np.concatenate([rows for _, rows in self._waiting]))
+            self._waiting, self._waiting_bytes = [], 0
+            self._add_unique(keys, rows)
+        return self._keys, self._rows
+
+    def _add_unique(self, keys: Int64, rows: Int64) -> None:
+        place = np.searchsorted(self._keys, keys)
+        known = np.isin(keys, self._keys, assume_unique=True)
+        self._rows[place[known]] += rows[known]
+        if not known.all():
+            self._keys = np.insert(self._keys, place[~known], keys[~known])
+            self._rows = np.insert(self._rows, place[~known], rows[~known], axis=0)
 
 
 class Counts:
@@ -133,7 +142,7 @@ class Counts:
         self._together.add(*other._together.merged())
 
     def overlap(self) -> tuple[Int64, Int64, Int64, Int64]:
-        """Slots, true ids and predicted ids of the pairs that share pixels, and (n, 2, T) shared pixels: all, on both boundaries.
+        """Slots, true and predicted ids of the pairs that share pixels, and (n, 2, T) pixels: all, on both boundaries.
 
         An object's pairs stand under its size group alone, those of the true background under every slot.
         """
@@ -143,7 +152,7 @@ class Counts:
         return slots, true_ids, pred_ids, rows
 
     def together(self) -> tuple[Int64, Int64, Int64]:
-        """True ids and predicted ids that occur in one image, and (n, 2, T) images: with both, with the latter the largest."""
+        """True and predicted ids that occur together, and (n, 2, T) images: with both, with the latter the largest."""
         keys, rows = self._together.merged()
         return *np.divmod(keys, self.clusters + 1), rows
 
@@ -183,7 +192,7 @@ def f_score(shared: Int64, pred: Int64, true: Int64) -> Float64:
 
 
 def _along_thresholds(histogram: Histogram, seen: Int64) -> tuple[Int64, Int64, Int64]:
-    """Turn counts by rank into counts by threshold, each (G, P, T): pixels, pixels on both boundaries, on the predicted one."""
+    """Turn counts by rank into counts by threshold, (G, P, T): all, on both boundaries, on the predicted boundary."""
     pixels = histogram.pixels[seen]
     joint = pixels[:, :, ::-1].cumsum(2)[:, :, -2::-1]
     joint[:, 0] = pixels.sum((1, 2))[:, None] - joint[:, 1:].sum(1)

@@ -1,8 +1,8 @@
 """The pixel loops of the evaluation: boundaries, ranks of scores, and one joint histogram per image.
 
-A prediction that is cut at a threshold changes in one way only: a pixel with score s keeps its id at every threshold up to s and
-is background above. Everything that depends on the threshold is therefore an interval of thresholds per pixel, and one
-pass over the image counts all thresholds at once, boundaries included.
+A prediction that is cut at a threshold changes in one way only: a pixel with score s keeps its id at every threshold up
+to s and is background above. Everything that depends on the threshold is therefore an interval of thresholds per pixel,
+and one pass over the image counts all thresholds at once, boundaries included.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ class Histogram(NamedTuple):
     true_ids: Int64
     """(G,) true ids in order of appearance, without the ignored id."""
     pred_ids: Int64
-    """(P,) predicted ids in order of appearance; the first is 0. Ids that occur under ignored pixels only have no counts."""
+    """(P,) predicted ids in order of appearance, 0 first. Ids that occur under ignored pixels only have no counts."""
     pixels: Int64
     """(G, P, T + 1) pixels by rank, the number of thresholds at which the predicted id stands."""
     foreground_edge: Int64
-    """(G, P, 2, T + 1) steps along the thresholds of the pixels on a predicted object's boundary; third axis: on a true boundary."""
+    """(G, P, 2, T + 1) steps along the thresholds of the pixels on a predicted object's boundary.
+
+    Third axis: whether they lie on a true boundary too.
+    """
     background_edge: Int64
     """(G, 2, T + 1) the same for the boundary of the predicted background."""
     true_edge: Int64
@@ -203,7 +206,7 @@ def histogram(true: UInt16, pred: UInt16, ignore: int, ranks: UInt8 | None = Non
 
 
 def _follow_thresholds(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> Steps:
-    """An object is cut where a pixel of the window falls below the threshold; background ends where one stays above it."""
+    """An object is cut where a pixel of the window falls below the threshold; background ends where one stays above."""
     import cv2
 
     window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)

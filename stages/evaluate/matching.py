@@ -20,9 +20,9 @@ NONE = -1
 def assign(gain: npt.NDArray[np.floating] | Int64) -> Int64:
     """Find the one-to-one assignment of rows to columns with the largest sum.
 
-    Optimal assignments are not unique. Among equal sums this takes the one that SciPy's solver ends in, which depends on the
-    matrix alone; rows without any gain receive left-over columns in that order too. Another solver may pair such rows
-    otherwise and then score otherwise: compare programs with a given match.
+    Optimal assignments are not unique. Among equal sums this takes the one that SciPy's solver ends in, which depends
+    on the matrix alone; rows without any gain receive left-over columns in that order too. Another solver may pair
+    such rows otherwise and then score otherwise: compare programs with a given match.
 
     Args:
         gain: (R, C) matrix.

@@ -1,4 +1,4 @@
-"""The protocols by name. They differ in what is matched to what and in what is averaged, and their numbers are never mixed."""
+"""The protocols by name. They differ in what is matched and in what is averaged, and their numbers are never mixed."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def check_sizes(protocol: str, clusters: int, classes: int) -> None:
     """
     if protocol in ("imagenet_s", "given") and clusters > classes:
         raise UserError(
-            f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. Take as many clusters "
-            "as classes, or protocol 'greedy' or 'iou_hungarian', which are made for more clusters"
+            f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. "
+            "Take as many clusters as classes, or protocol 'greedy' or 'iou_hungarian', made for more clusters"
         )
 
 

@@ -87,4 +87,4 @@ def _origin(card: dict[str, Any]) -> str:
 
 def _recipe() -> str:
     first = PARAMS_FILE.read_text().partition("\n")[0] if PARAMS_FILE.exists() else ""
-    return first.lstrip("# ").strip() if first.startswith("#") else ""
+    return first.lstrip("# ").removeprefix("Written by:").strip() if first.startswith("#") else ""

@@ -20,8 +20,8 @@ class Published(NamedTuple):
 
 
 NOTE = (
-    "Rows of the paper were scored on the first edition of the masks and do not compare exactly with the released ones; "
-    "rows marked PASS come from its authors' repository, on the released masks and without a saliency prior."
+    "Rows of the paper were scored on the first edition of the masks and do not compare exactly with the released "
+    "ones; rows marked PASS come from its authors' repository, on the released masks and without a saliency prior."
 )
 
 _S50 = (
@@ -74,7 +74,7 @@ _BY_CLASSES = {50: _S50, 300: _S300, 919: _S919}
 
 
 def published_numbers(classes: dict[int, str]) -> tuple[Published, ...]:
-    """The published rows for a data set; none unless its classes are WordNet ids as many as ImageNet-S50, S300 or S919 has.
+    """The published rows for a data set; none unless its classes are WordNet ids, as many as an ImageNet-S split has.
 
     Source: LUSS (first version), tables of its benchmark; the PASS repository, fully unsupervised protocol.
     """

@@ -95,8 +95,8 @@ def _by_class(areas: Int64, counts: Counts, match: Match, level: int) -> Int64:
 def benchmark_summary(scores: Scores, with_edges: bool = True) -> dict[str, float | None]:
     """The ImageNet-S benchmark's numbers in percent; None where nothing of a size occurs.
 
-    mIoU means over all C + 1 ids, absent ones counting 0. A size group means over the ids that occur in the group; the keys that end in
-    `_all` mean over all ids instead, the convention that the published upper bounds follow.
+    mIoU means over all C + 1 ids, absent ones counting 0. A size group means over the ids that occur in the group; the
+    keys that end in `_all` mean over all ids instead, the convention that the published upper bounds follow.
     """
     summary: dict[str, float | None] = {"mIoU": _percent(scores.areas.iou[ALL])}
     if with_edges:

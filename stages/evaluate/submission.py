@@ -54,7 +54,8 @@ def write_submission(out: Path, description: Description) -> int:
     ids = index.of("test").image_ids
     if missing := [image_id for image_id in ids if image_id not in predictions]:
         raise UserError(
-            f"artifacts/predict: {len(missing)} test photographs are not segmented, first {missing[0]}; put test into predict.splits"
+            f"artifacts/predict: {len(missing)} test photographs are not segmented, first {missing[0]}; "
+            "put test into predict.splits"
         )
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def score_histogram(scores: UInt8, foreground: npt.NDArray[np.bool_]) -> Int64:
 
 
 def otsu(histogram: Int64) -> int:
-    """Choose a threshold without any label: the cut of the scores' histogram into two classes of largest variance between.
+    """Choose a threshold without any label: cut the scores so that the variance between the two parts is largest.
 
     Args:
         histogram: (256,) pixels by stored score in hundredths.

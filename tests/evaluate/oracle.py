@@ -1,4 +1,4 @@
-"""The ImageNet-S evaluation written down point by point: one class at a time, one threshold at a time, slow and plain."""
+"""The ImageNet-S evaluation written down point by point: one class and one threshold at a time, slow and plain."""
 
 import numpy as np
 

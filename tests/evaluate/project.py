@@ -1,4 +1,4 @@
-"""A small finished pipeline: drawn photographs with masks, predictions, clusters and models, as the stages would leave them."""
+"""A small finished pipeline: drawn photographs with masks, predictions, clusters and models as stages leave them."""
 
 from pathlib import Path
 

@@ -37,7 +37,8 @@ def line_chart(
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
         anchor = "end" if x > _WIDTH / 2 else "start"
         parts.append(
-            f'<text class="marked" x="{x + (-5 if anchor == "end" else 5):.1f}" y="{_TOP + 10}" text-anchor="{anchor}">{escape(mark[1])}</text>'
+            f'<text class="marked" x="{x + (-5 if anchor == "end" else 5):.1f}" y="{_TOP + 10}" '
+            f'text-anchor="{anchor}">{escape(mark[1])}</text>'
         )
     return _svg(parts, ", ".join(line.name for line in lines) + f" by {x_label}")
 
@@ -77,7 +78,8 @@ class _Place(NamedTuple):
 
 def _svg(parts: Sequence[str], title: str) -> Markup:
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(parts)}</svg>"
     )
 
 
@@ -92,7 +94,8 @@ def _bar(place: _Place, group: int, value: float, number: int, count: int) -> st
     left, width = place.x(group + 0.12 + 0.76 * number / count), place.x(0.76 / count) - place.x(0) - 1.5
     top, bottom = place.y(value), place.y(0)
     label = f'<text class="value" x="{left + width / 2:.1f}" y="{top - 3:.1f}" text-anchor="middle">{value:.1f}</text>'
-    return f'<rect class="s{number}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{max(bottom - top, 0.5):.1f}" rx="1.5"/>{label}'
+    size = f'width="{width:.1f}" height="{max(bottom - top, 0.5):.1f}"'
+    return f'<rect class="s{number}" x="{left:.1f}" y="{top:.1f}" {size} rx="1.5"/>{label}'
 
 
 def _axes(place: _Place, x_label: str) -> str:
