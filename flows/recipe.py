@@ -26,6 +26,8 @@ RECIPES = Path(__file__).parent / "recipes"
 PIPELINE_FILE = Path("dvc.yaml")
 
 _DATASET_SECTION = "index"
+COUNTED = "counted"
+"""What a data set recipe says instead of a number of classes that is counted when the recipe is used."""
 _KINDS = {"methods": "method", "datasets": "data set"}
 _HEAD = "# The pipeline reads nothing else. Change a value and run `dvc repro`: only what depends on it runs again.\n"
 
@@ -130,11 +132,24 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
             key, _, value = override.partition("=")
             _check_key(override, key, stages, merged.get("shared", {}))
             OmegaConf.update(merged, key, OmegaConf.from_dotlist([f"value={value}"])["value"])
+        if OmegaConf.select(merged, "shared.classes") == COUNTED:
+            merged.shared.classes = _count_categories()
         sections = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise UserError(f"the recipes and values do not fit together: {str(error).splitlines()[0]}") from None
     assert isinstance(sections, dict)
     return {str(section): values for section, values in sections.items()}
+
+
+def _count_categories(train: Path = Path("data/train")) -> int:
+    """As many categories as there are folders of training photographs: all that the benchmark lets a method know."""
+    folders = [folder for folder in sorted(train.glob("*/")) if any(folder.iterdir())]
+    if len(folders) < 2:
+        raise UserError(
+            f"{train}: found {len(folders)} category folders to count; put photographs into {train}/CATEGORY/ first, "
+            "or say how many categories there are: shared.classes=N"
+        )
+    return len(folders)
 
 
 def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[Any]) -> None:
