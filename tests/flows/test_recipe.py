@@ -23,6 +23,9 @@ ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    for category in ("bird", "cat", "dog"):
+        (tmp_path / "data/train" / category).mkdir(parents=True)
+        (tmp_path / "data/train" / category / "1.jpg").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -65,6 +68,17 @@ def test_a_shared_value_reaches_every_section_that_uses_it() -> None:
     sections = compose(Recipe("swav", "sample", ("shared.seed=7", "shared.classes=12")))
     assert sections["pretrain"]["training"]["seed"] == sections["cluster"]["seed"] == 7
     assert sections["cluster"]["k"] == 12
+
+
+def test_a_data_set_recipe_may_count_the_category_folders(project: Path) -> None:
+    assert compose(Recipe("swav", "small_photos"))["cluster"]["k"] == 3
+    (project / "data/train/empty").mkdir()
+    assert compose(Recipe("swav", "small_photos"))["cluster"]["k"] == 3
+    assert compose(Recipe("swav", "small_photos", ("shared.classes=7",)))["cluster"]["k"] == 7
+    shutil.rmtree(project / "data/train/bird")
+    shutil.rmtree(project / "data/train/cat")
+    with pytest.raises(UserError, match=r"found 1 category folders .* shared\.classes=N"):
+        compose(Recipe("swav", "small_photos"))
 
 
 def test_a_variant_belongs_to_its_data_set() -> None:
