@@ -92,11 +92,11 @@ def _mark_inside(row: UInt16, radius: int, inside: UInt8) -> None:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def rank_scores(scores: Floats, thresholds: Floats, start: UInt8) -> UInt8:
-    """Count the thresholds that each score reaches, compared exactly in the type of the scores.
+    """Count the thresholds that each score reaches, compared exactly.
 
     Args:
         scores: (H, W) scores.
-        thresholds: (T,) increasing, T <= 255, of the scores' type.
+        thresholds: (T,) increasing, T <= 255, of the same type.
         start: (102,) thresholds in hundredths up to each whole percent, the guess that is corrected here.
 
     Returns:

