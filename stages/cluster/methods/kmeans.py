@@ -26,7 +26,7 @@ class KMeans(Params):
     """Random starts, of which the best is kept. PASS: 30."""
     iterations: int = Field(20, ge=1)
     """Lloyd iterations of each start. PASS: 20."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
     def cluster(self, features: Features) -> tuple[Centroids, Assignments]:

@@ -1,5 +1,6 @@
 """Contract `model`: a backbone with whatever parts a method trained, its card, and its training history."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -94,9 +95,14 @@ def read_model(stage: str, parts: Iterable[str], root: Path = ARTIFACTS) -> tupl
     card = read_model_card(stage, root)
     path = root / stage / _WEIGHTS
     try:
-        state = load(path.read_bytes())
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != read_manifest(root / stage, "model")["files"].get(_WEIGHTS):
+            raise SafetensorError("its content is not what was written")
+        state = load(data)
     except (FileNotFoundError, SafetensorError) as error:
-        raise UserError(f"{path}: missing or broken ({error}); run `dvc repro {stage}`") from None
+        raise UserError(
+            f"{path}: missing or broken ({error}); delete {path.parent} and run `dvc repro {stage}`"
+        ) from None
     states = {part: _select(state, part) for part in parts}
     if absent := [part for part, values in states.items() if not values]:
         there = [part for part in PARTS if _select(state, part)]

@@ -39,10 +39,28 @@ class History:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
         if (iteration + 1) % self._stretch == 0 or iteration + 1 == self._iterations:
-            means = {name: float(total) / self._count for name, total in self._sums.items()}
-            _check_finite(iteration + 1, means)
+            means = self._means(iteration)
             self.rows.append({"iteration": iteration + 1, **plain, **means})
             self._sums, self._count = {}, 0
+
+    def check_finite(self, iteration: int) -> None:
+        """Make sure that nothing has diverged since the last row; before a checkpoint, so that none holds NaN.
+
+        Raises:
+            UserError: A value is not finite.
+        """
+        self._means(iteration)
+
+    def _means(self, iteration: int) -> dict[str, float]:
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        wrong = {name: value for name, value in means.items() if not math.isfinite(value)}
+        if wrong:
+            found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
+            raise UserError(
+                f"training diverged by iteration {iteration + 1}: {found}. Lower training.optimiser.base_lr or "
+                "lengthen training.optimiser.warmup_epochs, then run again"
+            )
+        return means
 
     @property
     def note(self) -> str:
@@ -57,16 +75,6 @@ class History:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the history of a checkpoint."""
         self.rows, self._sums, self._count = list(state["rows"]), dict(state["sums"]), int(state["count"])
-
-
-def _check_finite(iteration: int, means: Mapping[str, float]) -> None:
-    wrong = {name: value for name, value in means.items() if not math.isfinite(value)}
-    if wrong:
-        found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-        raise UserError(
-            f"training diverged by iteration {iteration}: {found}. Lower training.optimiser.base_lr or lengthen "
-            "training.optimiser.warmup_epochs, then run again"
-        )
 
 
 class SpeedLog:

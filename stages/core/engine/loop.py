@@ -18,6 +18,7 @@ from stages.core.engine.devices import start_fabric
 from stages.core.engine.history import History, Row, SpeedLog
 from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
+from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.params import Params
 from stages.core.progress import Progress
@@ -67,6 +68,7 @@ class _Run:
     saved: float = field(default_factory=time.monotonic)
 
     def save(self, work: Path) -> None:
+        self.history.check_finite(self.iteration - 1)
         content = {
             "iteration": self.iteration,
             "method": self.method.state_dict(),
@@ -81,7 +83,16 @@ class _Run:
         if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
             self.save(work)
 
-    def load(self, checkpoint: dict[str, Any]) -> None:
+    def load(self, checkpoint: dict[str, Any], work: Path) -> None:
+        try:
+            self._restore(checkpoint)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{work}: its checkpoint is of another version of this method ({str(error).splitlines()[0]}); "
+                "delete that folder to train from the start"
+            ) from None
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
         self.method.load_state_dict(checkpoint["method"])
         self.optimiser.load_state_dict(checkpoint["optimiser"])
         self.history.restore(checkpoint["history"])
@@ -111,7 +122,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     plan = TrainingPlan(config, len(index))
     run = _Run(method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations))
     if checkpoint := load_newest_checkpoint(work):
-        run.load(checkpoint)
+        run.load(checkpoint, work)
     dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, config.seed)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
     speed = SpeedLog(stage, work.name)
