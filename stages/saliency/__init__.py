@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.saliency.methods.distilled import Distilled
 from stages.saliency.methods.external import External
 from stages.saliency.methods.hc import HistogramContrast
 from stages.saliency.methods.none import NoSaliency
@@ -22,6 +23,7 @@ Config = Annotated[
     | HistogramContrast
     | RobustBackground
     | SpectralResidual
+    | Distilled
     | External,
     Field(discriminator="method"),
 ]
