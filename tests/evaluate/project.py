@@ -80,7 +80,9 @@ def predict(rng, mask):
 
 
 def write_models_and_clusters(rows):
-    centroids = Centroids(np.eye(3, 4, dtype=np.float32), np.bincount([row[2] for row in rows], minlength=3), True)
+    centroids = Centroids(
+        np.eye(len(CLASSES), dtype=np.float32), np.bincount([row[2] for row in rows], minlength=len(CLASSES)), True
+    )
     columns = list(zip(*rows, strict=True))
     regions, clusters, distances = (
         np.array(columns[1], np.int32),
@@ -98,7 +100,7 @@ def write_models_and_clusters(rows):
         }
         if stage == "finetune":
             card["segmenter"] = {
-                "clusters": 3,
+                "clusters": len(CLASSES),
                 "background": "threshold",
                 "threshold": 0.4,
                 "threshold_source": "without_labels",

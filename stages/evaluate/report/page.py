@@ -87,6 +87,7 @@ def _describe_scores(
         "classes": inputs.classes,
         "published": published_numbers(inputs.labels.classes) if evaluation.has_scores else (),
         "published_note": NOTE,
+        "own": tables.own_row(evaluation, agreement),
         "class_rows": tables.class_rows(inputs, evaluation, scored) if scored else [],
         "confusion": tables.confusion_table(config, inputs, evaluation, scored) if scored else None,
         "curve": _curve_chart(evaluation),

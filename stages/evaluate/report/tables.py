@@ -15,6 +15,7 @@ from stages.evaluate.inputs import Inputs
 from stages.evaluate.matching import NONE
 from stages.evaluate.pictures import css_colour
 from stages.evaluate.provenance import Provenance
+from stages.evaluate.published import Published
 
 LABELS = {
     "mIoU": "mIoU",
@@ -62,6 +63,23 @@ def score_rows(
         for key, label in LABELS.items()
         if any(key in columns[split] for split in splits)
     ]
+
+
+def own_row(evaluation: Evaluation, agreement: Agreement | None) -> Published:
+    """This result as a line of the published table."""
+    val, test = (
+        evaluation.splits[split].summary if split in evaluation.splits else {} for split in ("validation", "test")
+    )
+    return Published(
+        method="this result",
+        val_miou=val.get("mIoU"),
+        test_miou=test.get("mIoU"),
+        nmi=agreement.nmi if agreement else None,
+        val_accuracy=val.get("accuracy"),
+        test_accuracy=test.get("accuracy"),
+        val_f=val.get("F"),
+        test_f=test.get("F"),
+    )
 
 
 def class_rows(inputs: Inputs, evaluation: Evaluation, scored: SplitScores) -> list[ClassRow]:

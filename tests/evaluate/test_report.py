@@ -1,0 +1,102 @@
+"""The report's parts."""
+
+import re
+
+import numpy as np
+import pytest
+
+from stages.core.artifacts.shards import ARTIFACTS
+from stages.evaluate import Config
+from stages.evaluate.__main__ import OUT, main
+from stages.evaluate.pictures import colour, make_panels
+from stages.evaluate.provenance import read_provenance
+from stages.evaluate.published import published_numbers
+from stages.evaluate.report.charts import Line, grouped_bars, line_chart
+from stages.evaluate.report.histories import draw_training_curves
+from tests.evaluate import project as drawn
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUSS_WORKERS", "1")
+    return tmp_path
+
+
+def test_published_numbers_belong_to_imagenet_s_alone():
+    wordnet = {number: f"n{number:08d}" for number in range(1, 51)}
+    assert any(row.method == "SwAV" and row.test_miou == 20.8 for row in published_numbers(wordnet))
+    assert not published_numbers({number: f"class {number}" for number in range(1, 51)})
+    assert not published_numbers({1: "n00000001"})
+    assert not published_numbers({})
+
+
+def test_imagenet_s50_stands_beside_its_published_numbers(project, monkeypatch):
+    monkeypatch.setattr(drawn, "CLASSES", {number: f"n{number:08d}" for number in range(1, 51)})
+    monkeypatch.setattr(drawn, "predict", lambda rng, mask: (np.where(mask == 1000, 0, mask).astype(np.uint8), None))
+    drawn.write_project(images_per_class=1)
+    main(Config())
+    report = (OUT / "report.html").read_text()
+    assert "Published on this data set" in report
+    assert re.search(r'class="own"><th>this result</th><td class="number">\d', report)
+
+
+@pytest.mark.parametrize("y", [[0.0, 0.0], [1e-9, 2e-9], [-3.0, 7e8], [5.0], [float("nan"), 1.0]])
+def test_charts_of_odd_numbers_are_finite(y):
+    chart = line_chart([Line("loss", list(range(len(y))), y)], "step", (0, "here"))
+    assert "nan" not in chart
+    assert "inf" not in chart
+
+
+def test_charts_of_nothing_are_empty():
+    assert line_chart([Line("loss", [], [])], "step") == ""
+    assert grouped_bars(["S"], [Line("test", [], [float("nan")])], "mIoU") == ""
+
+
+def test_names_in_charts_are_escaped():
+    assert "<b>" not in line_chart([Line("<b>", [0, 1], [0, 1])], "<b>", (0, "<b>"))
+
+
+def test_colours_of_ids_differ():
+    colours = np.array([colour(number) for number in range(1, 60)], float)
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(len(colours))
+    assert distances.min() > 8
+
+
+def test_panels_mark_each_kind_of_error():
+    photo = np.full((40, 40, 3), 128, np.uint8)
+    true, pred = np.zeros((40, 40), np.uint16), np.zeros((40, 40), np.uint16)
+    true[:20], pred[:, :20], true[20:, :20] = 1, 1, 0
+    panels = make_panels(photo, pred, true, 1000)
+    places = {"right": (10, 10), "missed": (10, 30), "false": (30, 10), "none": (30, 30)}
+    seen = {name: tuple(panels.errors[place].tolist()) for name, place in places.items()}
+    assert len(set(seen.values())) == 4
+    assert len(set(seen["none"])) == 1
+
+
+def test_a_model_that_is_passed_on_is_drawn_once(project):
+    drawn.write_project(images_per_class=1)
+    assert [curves.stage for curves in draw_training_curves()] == ["pretrain"]
+    (ARTIFACTS / "finetune/history.csv").write_text("iteration,loss\n0,1.5\n1,1.25\n2,\n")
+    curves = draw_training_curves()
+    assert [(curve.stage, [name for name, _ in curve.charts]) for curve in curves] == [
+        ("pretrain", ["loss", "learning_rate"]),
+        ("finetune", ["loss"]),
+    ]
+
+
+def test_every_use_of_labels_is_found(project):
+    drawn.write_project(images_per_class=1)
+    assert read_provenance().label_uses == []
+    (project / "params.yaml").write_text(
+        "# Written by: luss use swav sample\n"
+        "finetune: {supervision: labels, seed: 3}\nsaliency: {supervision: images}\n"
+    )
+    found = read_provenance()
+    assert found.label_uses == ["finetune: supervision by labels"]
+    assert (found.recipe, found.seeds) == ("luss use swav sample", {"finetune": 3})
+    card = ARTIFACTS / "pretrain/model.json"
+    card.write_text(
+        card.read_text().replace('"labels_used": false', '"labels_used": true').replace("random", "supervised")
+    )
+    assert read_provenance().label_uses[1:] == ["pretrain: supervised weights or training with labels"]
