@@ -156,7 +156,8 @@ def test_a_method_changed_alone_is_refused_with_a_message(finished: Workspace) -
     done = finished.run("-m", "dvc", "repro")
     finished.set_section("pretrain", section)
     assert done.returncode != 0
-    assert "luss use METHOD DATASET" in done.stdout
+    assert "params.yaml: section 'pretrain' is not valid" in done.stdout
+    assert "pretrain.prototypes = 6: no such field" in done.stdout
     assert "Traceback" not in done.stdout
 
 
