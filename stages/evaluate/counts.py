@@ -6,7 +6,7 @@ stored: the memory is that of the distinct pairs times the thresholds, however m
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ ALL = len(GROUPS)
 _WAITING_BYTES, _MOST_WAITING = 1 << 22, 512
 
 Float64 = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.signedinteger[Any]]
 
 
 class Tie(NamedTuple):
@@ -34,29 +35,30 @@ class Tie(NamedTuple):
 class SparseRows:
     """Integer rows added up by key; new rows wait a little and are added together."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._keys, self._rows = np.empty(0, np.int64), np.empty((0, *shape), np.int64)
-        self._waiting: list[tuple[Int64, Int64]] = []
+    def __init__(self, shape: tuple[int, ...], dtype: type[np.int64] | type[np.int32] = np.int64) -> None:
+        self._keys: Int64 = np.empty(0, np.int64)
+        self._rows: Ints = np.empty((0, *shape), dtype)
+        self._waiting: list[tuple[Int64, Ints]] = []
         self._waiting_bytes = 0
 
-    def add(self, keys: Int64, rows: Int64) -> None:
+    def add(self, keys: Int64, rows: Ints) -> None:
         """Add (n, *shape) rows under n keys, which may repeat."""
         self._waiting.append((keys, rows))
         self._waiting_bytes += rows.nbytes
-        if len(self._waiting) > _MOST_WAITING or self._waiting_bytes > max(_WAITING_BYTES, self._rows.nbytes // 4):
+        if len(self._waiting) > _MOST_WAITING or self._waiting_bytes > max(_WAITING_BYTES, self._rows.nbytes // 16):
             self.merged()
 
-    def merged(self) -> tuple[Int64, Int64]:
+    def merged(self) -> tuple[Int64, Ints]:
         """The keys in order, and the sum of their rows."""
         if self._waiting:
             keys, place = np.unique(np.concatenate([keys for keys, _ in self._waiting]), return_inverse=True)
-            rows = np.zeros((keys.size, *self._rows.shape[1:]), np.int64)
+            rows = np.zeros((keys.size, *self._rows.shape[1:]), self._rows.dtype)
             np.add.at(rows, place, np.concatenate([rows for _, rows in self._waiting]))
             self._waiting, self._waiting_bytes = [], 0
             self._add_unique(keys, rows)
         return self._keys, self._rows
 
-    def _add_unique(self, keys: Int64, rows: Int64) -> None:
+    def _add_unique(self, keys: Int64, rows: Ints) -> None:
         place = np.searchsorted(self._keys, keys)
         known = np.isin(keys, self._keys, assume_unique=True)
         self._rows[place[known]] += rows[known]
@@ -83,7 +85,7 @@ class Counts:
         """Sum of the images' F scores, (T,)."""
         self.ties: list[Tie] = []
         self._overlap = SparseRows((2, levels))
-        self._together = SparseRows((2, levels))
+        self._together = SparseRows((2, levels), np.int32)
 
     def add_image(self, histogram: Histogram) -> None:
         """Add one image; its ids must lie in range (see `kernels.histogram`)."""
@@ -121,7 +123,7 @@ class Counts:
         for level in np.flatnonzero(largest.sum(0) > 1):
             self.ties.append(Tie(int(level), tuple(found[largest[:, level]].tolist()), tuple(true_objects.tolist())))
             largest[:, level] = False
-        rows = np.stack([pred_area > 0, largest], 1).astype(np.int64)  # (P - 1, 2, T)
+        rows = np.stack([pred_area > 0, largest], 1).astype(np.int32)  # (P - 1, 2, T)
         some = rows[:, 0].any(1)
         keys = self._key(0, true_objects[:, None], found[None, some])
         self._together.add(
@@ -141,7 +143,7 @@ class Counts:
         self._overlap.add(*other._overlap.merged())
         self._together.add(*other._together.merged())
 
-    def overlap(self) -> tuple[Int64, Int64, Int64, Int64]:
+    def overlap(self) -> tuple[Int64, Int64, Int64, Ints]:
         """Slots, true and predicted ids of the pairs that share pixels, and (n, 2, T) pixels: all, on both boundaries.
 
         An object's pairs stand under its size group alone, those of the true background under every slot.
@@ -151,7 +153,7 @@ class Counts:
         slots, true_ids = np.divmod(rest, self.classes + 1)
         return slots, true_ids, pred_ids, rows
 
-    def together(self) -> tuple[Int64, Int64, Int64]:
+    def together(self) -> tuple[Int64, Int64, Ints]:
         """True and predicted ids that occur together, and (n, 2, T) images: with both, with the latter the largest."""
         keys, rows = self._together.merged()
         return *np.divmod(keys, self.clusters + 1), rows
