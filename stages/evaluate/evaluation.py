@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
+from stages.core.otsu import otsu
 from stages.core.progress import track
 from stages.evaluate import Config
 from stages.evaluate.counting import Scale, count_images
@@ -16,7 +17,7 @@ from stages.evaluate.matching import Match
 from stages.evaluate.protocols import PROTOCOLS, check_sizes
 from stages.evaluate.rules import UNSCORED, Threshold, own_threshold
 from stages.evaluate.scores import Scores, score
-from stages.evaluate.thresholds import Thresholds, otsu, score_histogram
+from stages.evaluate.thresholds import Thresholds, score_histogram
 
 
 class Curve(NamedTuple):

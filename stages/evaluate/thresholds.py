@@ -51,27 +51,3 @@ class Thresholds:
 def score_histogram(scores: UInt8, foreground: npt.NDArray[np.bool_]) -> Int64:
     """(256,) pixels by stored score."""
     return np.bincount(scores[foreground], minlength=256)
-
-
-def otsu(histogram: Int64) -> int:
-    """Choose a threshold without any label: cut the scores so that the variance between the two parts is largest.
-
-    Args:
-        histogram: (256,) pixels by stored score in hundredths.
-
-    Returns:
-        The threshold in hundredths: the first score of the upper class; 0 if all scores are equal.
-
-    Source: Otsu 1979, "A threshold selection method from gray-level histograms".
-    """
-    levels = np.arange(histogram.size)
-    below, total = histogram.cumsum()[:-1], int(histogram.sum())
-    mass, whole = (histogram * levels).cumsum()[:-1], int((histogram * levels).sum())
-    above = total - below
-    valid = (below > 0) & (above > 0)
-    if not valid.any():
-        return 0
-    between = np.zeros(below.size)
-    difference = mass[valid] / below[valid] - (whole - mass[valid]) / above[valid]
-    between[valid] = below[valid] * (above[valid] / total) * difference**2
-    return int(between.argmax()) + 1

@@ -3,11 +3,11 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.nets.segmenter import Segmenter
+from stages.core.otsu import otsu
 from stages.core.params import Params
 from stages.core.progress import track
 
@@ -38,18 +38,4 @@ def find_threshold(config: ThresholdConfig, segmenter: Segmenter, index: ImageIn
     for position in track(chosen, label="threshold"):
         score = segmenter.segment_photograph(index.read(int(position)), _MAX_PIXELS).score
         histogram += np.bincount(score.reshape(-1), minlength=_LEVELS)
-    return split_histogram(histogram) / 100
-
-
-def split_histogram(histogram: npt.NDArray[np.int64]) -> int:
-    """First level of the upper class at the split that separates the two classes' means most.
-
-    Args:
-        histogram: (L,) counts per level.
-    """
-    levels = np.arange(len(histogram))
-    below = np.cumsum(histogram)[:-1].astype(np.float64)
-    above = histogram.sum() - below
-    sums = np.cumsum(histogram * levels)
-    low, high = sums[:-1] / np.maximum(below, 1), (sums[-1] - sums[:-1]) / np.maximum(above, 1)
-    return int(np.argmax(below * above * (high - low) ** 2)) + 1
+    return otsu(histogram) / 100

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from stages.core.errors import UserError
 from stages.evaluate.rules import own_threshold
-from stages.evaluate.thresholds import Thresholds, otsu, score_histogram
+from stages.evaluate.thresholds import Thresholds
 
 
 @settings(max_examples=100, deadline=None)
@@ -35,32 +35,6 @@ def test_stored_scores_are_whole_hundredths():
 def test_wrong_thresholds_are_refused(values):
     with pytest.raises(UserError, match="thresholds"):
         Thresholds(values)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(2, 60))
-def test_otsu_is_the_cut_of_least_variance_within(seed, size):
-    scores = np.random.default_rng(seed).integers(0, 101, size)
-    histogram = np.bincount(scores, minlength=256)
-
-    def within(cut):
-        parts = [part for part in (scores[scores < cut], scores[scores >= cut]) if part.size]
-        return sum(part.var() * part.size for part in parts)
-
-    found = otsu(histogram)
-    if len(set(scores.tolist())) == 1:
-        assert found == 0
-    else:
-        assert within(found) <= min(within(cut) for cut in range(102)) + 1e-6
-
-
-def test_otsu_equals_scikit_image_on_two_hills():
-    from skimage.filters import threshold_otsu
-
-    rng = np.random.default_rng(0)
-    scores = np.concatenate([rng.normal(25, 6, 4000), rng.normal(70, 9, 3000)]).clip(0, 100).astype(np.uint8)
-    found = otsu(score_histogram(scores, np.ones(scores.shape, bool)))
-    assert found == threshold_otsu(scores) + 1  # scikit-image gives the last level of the lower class
 
 
 def test_a_threshold_chosen_on_masks_counts_as_a_use_of_labels():

@@ -9,31 +9,8 @@ from skimage.filters import threshold_otsu
 
 from stages.core.artifacts.models import read_model
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
-from stages.finetune.threshold import ThresholdConfig, find_threshold, split_histogram
+from stages.finetune.threshold import ThresholdConfig, find_threshold
 from tests.fabricate import fabricate_images, fabricate_segmenter
-
-
-def scores(kind: str) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    drawn = {
-        "two hills": np.concatenate([rng.normal(30, 5, 500), rng.normal(70, 8, 300)]),
-        "one hill": rng.normal(40, 10, 900),
-        "uniform": rng.uniform(0, 101, 900),
-        "two values": np.repeat([20, 80], [700, 100]),
-        "a tail": rng.exponential(10, 900),
-    }[kind]
-    return drawn.clip(0, 100).astype(int)
-
-
-@pytest.mark.parametrize("kind", ["two hills", "one hill", "uniform", "two values", "a tail"])
-def test_the_split_is_otsus(kind: str) -> None:
-    counts = np.bincount(scores(kind), minlength=101)
-    last_below = threshold_otsu(hist=(counts, np.arange(101)))
-    assert split_histogram(counts) == last_below + 1
-
-
-def test_one_value_alone_splits_somewhere() -> None:
-    assert 0 < split_histogram(np.bincount([50, 50], minlength=101)) <= 100
 
 
 def restored() -> Segmenter:

@@ -1,0 +1,28 @@
+"""A threshold from a histogram alone."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def otsu(histogram: npt.NDArray[np.int64]) -> int:
+    """Choose a threshold without any label: cut the levels so that the variance between the two parts is largest.
+
+    Args:
+        histogram: (L,) pixels by level.
+
+    Returns:
+        The first level of the upper class; 0 if all are of one level.
+
+    Source: Otsu 1979, "A threshold selection method from gray-level histograms".
+    """
+    levels = np.arange(histogram.size)
+    below, total = histogram.cumsum()[:-1], int(histogram.sum())
+    mass, whole = (histogram * levels).cumsum()[:-1], int((histogram * levels).sum())
+    above = total - below
+    valid = (below > 0) & (above > 0)
+    if not valid.any():
+        return 0
+    between = np.zeros(below.size)
+    difference = mass[valid] / below[valid] - (whole - mass[valid]) / above[valid]
+    between[valid] = below[valid] * (above[valid] / total) * difference**2
+    return int(between.argmax()) + 1
