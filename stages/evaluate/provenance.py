@@ -47,11 +47,7 @@ class Provenance(NamedTuple):
     @property
     def seeds(self) -> dict[str, int]:
         """Seed of each stage that draws at random."""
-        return {
-            stage: section["seed"]
-            for stage, section in self.params.items()
-            if isinstance(section, dict) and "seed" in section
-        }
+        return {stage: seed for stage, section in self.params.items() if (seed := _find_seed(section)) is not None}
 
 
 def read_provenance(root: Path = ARTIFACTS) -> Provenance:
@@ -67,6 +63,14 @@ def read_provenance(root: Path = ARTIFACTS) -> Provenance:
     ]
     weights = {stage: _origin(card) for stage, card in cards.items()}
     return Provenance(_recipe(), params, sources, weights, supervised + used)
+
+
+def _find_seed(section: Any) -> int | None:
+    """The seed of a section, which may stand in one of its groups."""
+    if not isinstance(section, dict):
+        return None
+    found = (section.get("seed"), *map(_find_seed, section.values()))
+    return next((seed for seed in found if seed is not None), None)
 
 
 def _read_source(root: Path, name: str) -> Source:
