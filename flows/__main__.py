@@ -57,6 +57,20 @@ def use(
 
 
 @app.command()
+def run(
+    stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE]...", help="These and what they need.")] = None,
+    set_params: Annotated[
+        list[str] | None, typer.Option("--set", "-S", metavar="SECTION.FIELD=VALUE", help="Value for params.yaml.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Run also what has not changed.")] = False,
+) -> None:
+    """Run what has changed, watched in Prefect: states, live logs, progress, cancel. `dvc repro` does it without."""
+    from flows.run import run_pipeline
+
+    raise typer.Exit(run_pipeline(stages or [], set_params or [], force))
+
+
+@app.command()
 def predict(images: Photographs, out: Results) -> None:
     """Segment a folder of photographs with the segmenter that the pipeline has trained."""
     from stages.predict.folder import predict_folder

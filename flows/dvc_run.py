@@ -18,9 +18,9 @@ from stages.core.errors import UserError
 
 INTERRUPTED = 130
 
-_ENDING = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+_ENDING = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 """What a process group is sent, and how many seconds it then has. A stage answers SIGINT by keeping its work and
-leaving; SIGTERM alone would end dvc and orphan the stage."""
+leaving; SIGTERM alone would end dvc and orphan the stage. All of it fits into the 30 s that a Prefect runner grants."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STRAGGLERS = 2.0
 """Seconds that a stage's own worker processes have to notice that their parent is gone."""
@@ -58,6 +58,10 @@ class DVCProcess:
                 break
         self._end_stragglers()
 
+    def kill(self) -> None:
+        """End it and its stage at once."""
+        self._send(signal.SIGKILL)
+
     def _end_stragglers(self) -> None:
         deadline = time.monotonic() + _STRAGGLERS
         with suppress(KeyboardInterrupt):
@@ -79,7 +83,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
     Returns:
         Its exit status, or 130 if it was interrupted.
     """
-    with _signals_interrupt():
+    with signals_interrupt():
         process = DVCProcess(arguments)
         try:
             return process.wait()
@@ -113,7 +117,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
     """Turn every signal that asks for the end into KeyboardInterrupt, also where SIGINT came in ignored (a `&` job).
 
     A handled signal is at its default again in the child, an ignored one would stay ignored.

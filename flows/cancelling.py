@@ -1,0 +1,54 @@
+"""Whatever asks a run to end ends its processes: Ctrl-C, SIGTERM, a closed terminal, cancel in the UI."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect import get_client
+from prefect.runtime import flow_run
+
+from flows.dvc_run import signals_interrupt
+from flows.watch import Watch
+
+_POLL = 2.0
+"""Seconds between looks at whether the run was cancelled in the UI."""
+
+
+@contextmanager
+def ending_with_the_flow(watch: Watch) -> Iterator[None]:
+    """While inside, end `watch` as soon as the flow is asked to end; Prefect itself interrupts no task's thread.
+
+    A signal leaves the block early; all processes are gone then, and the tasks conclude on their own.
+    """
+    left = threading.Event()
+    poll = threading.Thread(target=_poll, args=(UUID(str(flow_run.id)), watch, left), daemon=True)
+    poll.start()
+    with signals_interrupt():
+        try:
+            yield
+        except BaseException as error:
+            watch.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+        finally:
+            left.set()
+
+
+def _poll(run: UUID, watch: Watch, left: threading.Event) -> None:
+    while not left.wait(_POLL):
+        if _is_cancelled(run):
+            watch.stop()
+            return
+
+
+def _is_cancelled(run: UUID) -> bool:
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run).state
+    except Exception:
+        # A server that does not answer cancels nothing: the stages finish.
+        return False
+    return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -1,0 +1,100 @@
+"""One run at a time per workspace, and values for its params.yaml."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from flows.recipe import stage_names
+from stages.core.errors import UserError
+from stages.core.params import PARAMS_FILE, load_section
+
+_LOCK = Path(".dvc/tmp/luss_run.lock")
+
+
+@contextmanager
+def occupied() -> Iterator[None]:
+    """Keep every other run out of this workspace for as long as this process lives.
+
+    Raises:
+        UserError: Another run is here; the message says which.
+    """
+    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with _LOCK.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run works in this folder ({_LOCK.read_text().strip()}): wait for it, or end it with Ctrl-C "
+                "where it runs, or cancel it in the UI"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        lock.flush()
+        yield
+
+
+def apply_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
+    """Write values into params.yaml, comments kept, in the syntax of `dvc exp run -S`.
+
+    Raises:
+        UserError: A key is unknown or a stage refuses the value; the file is left as it was.
+    """
+    with _overridden(overrides, path) as candidate:
+        if overrides:
+            path.write_text(candidate.read_text())
+
+
+def check_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
+    """Raise what `apply_overrides` would raise, and change nothing."""
+    with _overridden(overrides, path):
+        pass
+
+
+@contextmanager
+def _overridden(overrides: Sequence[str], path: Path) -> Iterator[Path]:
+    """A copy of the file with the values in it."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`")
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder) / path.name
+        candidate.write_text(path.read_text())
+        if overrides:
+            _apply(overrides, candidate)
+            try:
+                _validate(path, candidate)
+            except UserError as error:
+                raise UserError(str(error).replace(str(candidate), str(path))) from None
+        yield candidate
+
+
+def _apply(overrides: Sequence[str], path: Path) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import apply_overrides as apply
+
+    try:
+        apply(path, list(overrides))
+    except DvcException as error:
+        raise UserError(f"-S {' '.join(overrides)}: {_innermost(error)}") from None
+
+
+def _innermost(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__
+    return _innermost(cause) if cause else str(error).strip().replace("\n", " ")
+
+
+def _validate(before: Path, path: Path) -> None:
+    earlier, now = (yaml.safe_load(file.read_text()) for file in (before, path))
+    for stage in stage_names():
+        if now.get(stage) != earlier.get(stage):
+            config: Any = importlib.import_module(f"stages.{stage}").Config
+            load_section(stage, config, path)
