@@ -78,6 +78,14 @@ def predict(images: Photographs, out: Results) -> None:
     predict_folder(images, out)
 
 
+@app.command()
+def doctor() -> None:
+    """Check the installation and this folder: versions, clashes, GPU, disk, cache, locks, port; say what to do."""
+    from flows.doctor import run_doctor
+
+    raise typer.Exit(run_doctor())
+
+
 app.command()(score)
 app.command()(submit)
 

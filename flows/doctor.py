@@ -1,0 +1,239 @@
+"""`luss doctor`: what is installed and what lies in the workspace, and what to do where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from flows.dvc_run import check_workspace
+from flows.recipe import stage_names
+from stages.core.errors import UserError
+from stages.core.params import PARAMS_FILE
+
+SERVER_PORT = 4200
+"""Of `prefect server start`; its UI calls no other one unless it is told."""
+
+_OLDEST_PYTHON = (3, 11)
+_PACKAGES = ("torch", "timm", "dvc", "prefect", "fastapi", "numpy")
+_BAD_FASTAPI = (0, 151)
+_SAME_MODULE = {
+    "cv2": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "faiss": ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12"),
+}
+"""Distributions that overwrite each other's files."""
+_LARGE = 10e9
+"""Bytes of data from which a second copy in the cache is worth avoiding."""
+_ARTIFACTS_PER_DATA = 0.5
+"""Disk for artifacts, cache and checkpoints, as a share of the data; from the sample and ImageNet-S50's label maps."""
+_LEAST_FREE = 2e9
+"""Bytes: environment caches, models and a report."""
+
+
+class Finding(NamedTuple):
+    """What one check has found."""
+
+    check: str
+    found: str
+    remedy: str = ""
+    """What to do; empty if all is well."""
+    is_fatal: bool = True
+    """Nothing will run before the remedy; otherwise it is advice."""
+
+
+def run_doctor() -> int:
+    """Print every finding; returns the exit status: 1 if something must be mended."""
+    from rich.console import Console
+    from rich.table import Table
+
+    findings = list(examine())
+    table = Table("check", "found", "what to do", title="luss doctor")
+    for finding in findings:
+        mark = "[green]ok[/]" if not finding.remedy else "[red]mend[/]" if finding.is_fatal else "[yellow]advice[/]"
+        table.add_row(f"{mark} {finding.check}", finding.found, finding.remedy)
+    Console().print(table)
+    return int(any(finding.remedy and finding.is_fatal for finding in findings))
+
+
+def examine() -> Iterator[Finding]:
+    """Make every check in the current folder."""
+    yield check_python()
+    yield check_versions(_installed)
+    yield from check_clashes(_installed)
+    yield check_gpu()
+    try:
+        check_workspace()
+    except UserError as error:
+        yield Finding("workspace", "not a project", str(error))
+        return
+    yield check_params()
+    yield check_disk(Path(), shutil.disk_usage(Path()).free)
+    yield check_cache_links(Path())
+    yield check_locks(Path(".dvc/tmp/rwlock"))
+    yield check_port()
+
+
+def check_python() -> Finding:
+    """Python is new enough."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    remedy = "" if sys.version_info >= _OLDEST_PYTHON else "make the environment with Python 3.11 or newer"
+    return Finding("Python", found, remedy)
+
+
+def check_versions(installed: Callable[[str], str | None]) -> Finding:
+    """Everything that a run needs is there."""
+    missing = [name for name in _PACKAGES if installed(name) is None]
+    found = ", ".join(f"{name} {installed(name)}" for name in _PACKAGES if name not in missing)
+    return Finding("packages", found, f"pip install -e . (missing: {', '.join(missing)})" if missing else "")
+
+
+def check_clashes(installed: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Combinations that install without a word and then do not work."""
+    fastapi = installed("fastapi") or "0"
+    if tuple(int(part) for part in fastapi.split(".")[:2]) >= _BAD_FASTAPI:
+        yield Finding("clash", f"fastapi {fastapi}: no Prefect server starts with it", "pip install 'fastapi<0.151'")
+    for module, distributions in _SAME_MODULE.items():
+        several = [name for name in distributions if installed(name) is not None]
+        if len(several) > 1:
+            yield Finding(
+                "clash",
+                f"{' and '.join(several)} overwrite each other's `{module}`",
+                f"pip uninstall -y {' '.join(several)}, then pip install -e .",
+            )
+
+
+def check_gpu() -> Finding:
+    """What the training stages will compute on."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", "none: every stage runs on the CPU", "")
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    # In a process of its own: faiss and torch bring a thread pool each.
+    told = subprocess.run(
+        [sys.executable, "-c", "import faiss; print(faiss.get_num_gpus())"], capture_output=True, text=True, check=False
+    )
+    sees = told.stdout.strip() not in ("", "0")
+    remedy = "" if sees else "faiss sees no GPU, clustering takes the CPU: pip install -U faiss-gpu"
+    return Finding("GPU", f"{', '.join(names)}; CUDA {torch.version.cuda}", remedy, is_fatal=False)
+
+
+def check_params() -> Finding:
+    """Every stage accepts its section of params.yaml."""
+    import importlib
+
+    from stages.core.params import load_section
+
+    if not PARAMS_FILE.is_file():
+        return Finding("parameters", f"no {PARAMS_FILE}", "luss use METHOD DATASET")
+    try:
+        for stage in stage_names():
+            load_section(stage, importlib.import_module(f"stages.{stage}").Config)
+    except UserError as error:
+        return Finding("parameters", f"{PARAMS_FILE} is not valid", str(error))
+    return Finding("parameters", f"{PARAMS_FILE} is valid")
+
+
+def check_disk(root: Path, free: int) -> Finding:
+    """Room for the cache's copy of the data, where it is one, and for what the stages write."""
+    size = _data_size(root)
+    copies = 1 if _links(root) == ["copy"] else 0
+    needed = _LEAST_FREE + size * (copies + _ARTIFACTS_PER_DATA)
+    found = f"{free / 1e9:.1f} GB free; data {size / 1e9:.1f} GB; a run may take {needed / 1e9:.1f} GB"
+    return Finding("disk", found, "" if free >= needed else "free some space, or link the cache (see DVC cache)", False)
+
+
+def check_cache_links(root: Path) -> Finding:
+    """A large data set is better linked than copied."""
+    links = _links(root)
+    remedy = ""
+    if _data_size(root) > _LARGE and links == ["copy"]:
+        remedy = "dvc config --local cache.type reflink,hardlink,symlink && dvc checkout --relink: saves a copy of data/"
+    return Finding("DVC cache", f"links by {', '.join(links)}", remedy, is_fatal=False)
+
+
+def check_locks(path: Path) -> Finding:
+    """Who works in this workspace, and whether somebody died in it."""
+    holders = dict(_holders(path))
+    alive = {pid: command for pid, command in holders.items() if _is_alive(pid)}
+    if alive:
+        found = "; ".join(f"process {pid}: {command}" for pid, command in sorted(alive.items()))
+        return Finding("locks", found, "wait for it, or end it, before the next run", is_fatal=False)
+    left = f"{len(holders)} left by processes that are gone; the next run drops them" if holders else "none"
+    return Finding("locks", left)
+
+
+def check_port(port: int = SERVER_PORT) -> Finding:
+    """The port of the Prefect server is free, or a Prefect server has it."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex(("127.0.0.1", port)):
+            return Finding("port", f"{port} is free: `prefect server start` will take it")
+    if _is_prefect(port):
+        return Finding("port", f"a Prefect server answers at http://127.0.0.1:{port}")
+    return Finding(
+        "port",
+        f"{port} is in use by something else",
+        "prefect config set PREFECT_SERVER_API_PORT=4201 PREFECT_SERVER_UI_API_URL=http://127.0.0.1:4201/api",
+        is_fatal=False,
+    )
+
+
+def _is_prefect(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5) as answer:
+            return bool(json.load(answer) is True)
+    except (OSError, ValueError):
+        return False
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _data_size(root: Path) -> int:
+    file = root / "data.dvc"
+    outs = (yaml.safe_load(file.read_text()) or {}).get("outs", []) if file.is_file() else []
+    return sum(out.get("size", 0) for out in outs)
+
+
+def _links(root: Path) -> list[str]:
+    """How DVC links files with its cache; by default reflinks where the file system has them, else copies."""
+    from dvc.config import Config
+
+    given: list[str] = Config(str(root / ".dvc")).get("cache", {}).get("type") or ["reflink", "copy"]
+    return ["copy"] if given == ["reflink", "copy"] else given
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _holders(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return
+    for by_path in content.values():
+        for holders in by_path.values():
+            for holder in holders if isinstance(holders, list) else [holders]:
+                yield int(holder["pid"]), str(holder["cmd"])

@@ -1,0 +1,142 @@
+"""What `luss doctor` finds, each in a folder or installation where it is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.doctor import (
+    check_cache_links,
+    check_clashes,
+    check_disk,
+    check_locks,
+    check_params,
+    check_port,
+    check_python,
+    check_versions,
+)
+from tests.flows.test_commands import luss
+
+GOOD = {"torch": "2.6", "timm": "1.0", "dvc": "3.67", "prefect": "3.8", "fastapi": "0.150.0", "numpy": "2.0"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_this_python_will_do() -> None:
+    assert not check_python().remedy
+
+
+def test_a_missing_package_is_named() -> None:
+    assert not check_versions(GOOD.get).remedy
+    assert "missing: prefect" in check_versions({**GOOD, "prefect": None}.get).remedy
+
+
+@pytest.mark.parametrize(
+    ("more", "remedy"),
+    [
+        ({}, None),
+        ({"opencv-contrib-python-headless": "4.10"}, None),
+        ({"fastapi": "0.151.0"}, "fastapi<0.151"),
+        ({"fastapi": "1.0"}, "fastapi<0.151"),
+        ({"opencv-python": "4", "opencv-contrib-python-headless": "4"}, "pip uninstall -y opencv-python "),
+        ({"faiss-cpu": "1", "faiss-gpu": "1"}, "pip uninstall -y faiss-cpu faiss-gpu"),
+    ],
+)
+def test_what_does_not_go_together_is_found(more: dict[str, str], remedy: str | None) -> None:
+    findings = list(check_clashes({**GOOD, **more}.get))
+    assert [remedy in finding.remedy for finding in findings] == ([True] if remedy else [])
+
+
+def test_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert check_params().remedy == "luss use METHOD DATASET"
+    (tmp_path / "dvc.yaml").write_text("stages: {cluster: {}}\n")
+    (tmp_path / "params.yaml").write_text("cluster: {method: kmaens}\n")
+    assert "kmaens" in check_params().remedy
+
+
+def write_data(project: Path, size: float) -> None:
+    (project / "data.dvc").write_text(f"outs: [{{path: data, size: {int(size)}, nfiles: 3}}]\n")
+
+
+def test_too_little_disk_is_told_with_numbers(project: Path) -> None:
+    write_data(project, 100e9)
+    short = check_disk(project, int(120e9))
+    assert "data 100.0 GB; a run may take 152.0 GB" in short.found
+    assert short.remedy
+    assert not check_disk(project, int(160e9)).remedy
+    write_data(project, 0)
+    assert not check_disk(project, int(3e9)).remedy
+
+
+def test_a_large_data_set_is_better_linked(project: Path) -> None:
+    write_data(project, 1e9)
+    assert not check_cache_links(project).remedy
+    write_data(project, 100e9)
+    assert "cache.type" in check_cache_links(project).remedy
+    subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", "hardlink,symlink"], cwd=project, check=True)
+    linked = check_cache_links(project)
+    assert (linked.found, linked.remedy) == ("links by hardlink, symlink", "")
+    assert not check_disk(project, int(60e9)).remedy
+
+
+def test_locks_of_the_living_and_of_the_dead(tmp_path: Path) -> None:
+    path = tmp_path / "rwlock"
+    assert check_locks(path).found == "none"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path.write_text(json.dumps({"write": {"a": {"pid": gone.pid, "cmd": "dvc repro"}}}))
+    assert check_locks(path).found == "1 left by processes that are gone; the next run drops them"
+    path.write_text(json.dumps({"read": {"a": [{"pid": os.getpid(), "cmd": "dvc repro"}]}}))
+    assert check_locks(path).found == f"process {os.getpid()}: dvc repro"
+    assert check_locks(path).remedy
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers as a Prefect server does when asked for its health, and as none does otherwise."""
+
+    answer = b"true"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("answer", "found"), [(b"true", "a Prefect server answers"), (b"hello", "in use by something")])
+def test_a_port_in_use(answer: bytes, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Healthy, "answer", answer)
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert found in check_port(server.server_port).found
+        server.shutdown()
+
+
+def test_a_free_port() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert check_port(port).found.startswith(f"{port} is free")
+
+
+def test_outside_a_project_it_says_so_and_fails(tmp_path: Path) -> None:
+    done = luss(tmp_path, "doctor")
+    assert done.returncode == 1
+    assert "not a project" in done.stdout
+    assert "Traceback" not in done.stdout
