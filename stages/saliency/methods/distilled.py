@@ -12,7 +12,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
 from stages.core.unfinished import unfinished_work
-from stages.saliency.lessons import collect_lessons, follow_edges
+from stages.saliency.lessons import collect_lessons, follow_edges, teach
 from stages.saliency.maps import Image, Map, MaskOptions, SaliencyMethod
 
 
@@ -48,6 +48,9 @@ class Distilled(SaliencyMethod, MaskOptions):
 
     momentum: float = Field(0.5, ge=0, le=1)
     """Share of the old targets when the network's own maps are mixed in."""
+
+    teacher_share: float = Field(0.5, ge=0, le=1)
+    """Of the teachers' own map in a photograph's final map; 0 leaves the network alone. They err differently."""
 
     seed: int = Field(0, ge=0)
     """Of the draw, the initial weights and the batches."""
@@ -102,7 +105,8 @@ class TrainedStudent:
         torch.set_num_threads(threads)
         height, width = image.shape[:2]
         scores = cv2.resize(scores, (width, height), interpolation=cv2.INTER_LINEAR)
-        return follow_edges(np.asarray(scores, np.float32), image)
+        own, share = follow_edges(np.asarray(scores, np.float32), image), np.float32(self.config.teacher_share)
+        return own if share == 0 else (1 - share) * own + share * teach(image)
 
     def _load(self) -> Any:
         if self._network is None:

@@ -1,0 +1,185 @@
+"""Superpixels and saliency at scale: killed and resumed, with any workers, and what more photographs cost."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from stages.core.artifacts.shards import hash_files
+from stages.core.errors import UserError
+from stages.index.methods.folder import Folder
+from stages.saliency.methods.rc import RegionContrast
+from stages.superpixels.methods.slic import SLIC
+from tests.project.workspace import Workspace
+
+STAGES = ("superpixels", "saliency")
+IMAGENET_S919 = 1_183_322
+"""Training photographs of the largest set."""
+
+Hashes = dict[str, dict[str, str]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kills", type=int, default=10, help="runs that are killed (default: %(default)s)")
+    parser.add_argument("--photos", type=int, default=400, help="photographs in them (default: %(default)s)")
+    parser.add_argument("--counts", type=int, nargs="*", default=[250, 500, 1000, 2000], help="for the cost curve")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "clone")
+        prepare(workspace, args.data, args.photos)
+        start = time.monotonic()
+        undisturbed = repro(workspace, {"LUSS_WORKERS": "1"})
+        duration = time.monotonic() - start
+        equal = {
+            "two workers": repro(workspace, {"LUSS_WORKERS": "2"}) == undisturbed,
+            "two Dask workers": repro_on_dask(workspace) == undisturbed,
+        }
+        rng = random.Random(args.seed)
+        kills = [kill_and_resume(workspace, rng.uniform(0.2, duration), bool(n % 2)) for n in range(args.kills)]
+        resumed = [{"kill": text, "equal": hashes == undisturbed} for text, hashes in kills]
+        costs = [measure_cost(Path(folder) / str(count), args.data, count) for count in args.counts]
+    show(equal, resumed, costs)
+    per_photo = {stage: costs[-1][stage] / costs[-1]["photos"] for stage in STAGES} if costs else {}
+    hours = {stage: seconds * IMAGENET_S919 / 3600 for stage, seconds in per_photo.items()}
+    return {"benchmark": "priors", "equal": equal, "resumed": resumed, "cpu_seconds": costs, "core_hours_919": hours}
+
+
+def prepare(workspace: Workspace, data: Path | None, count: int) -> None:
+    """Replace the clone's photographs and run its index."""
+    shutil.rmtree(workspace.path / "data")
+    write_photos(workspace.path / "data", data, count)
+    sections = {"index": Folder(), "superpixels": SLIC(), "saliency": RegionContrast()}
+    for stage, config in sections.items():
+        workspace.set_section(stage, config.model_dump(mode="json"))
+    workspace.repro("index")
+
+
+def write_photos(target: Path, data: Path | None, count: int) -> None:
+    """Copies of the photographs of a folder, again and again until there are enough; drawn ones without a folder."""
+    target.mkdir(parents=True)
+    sources = sorted(data.rglob("*.jpg")) if data else []
+    if data and not sources:
+        raise UserError(f"{data}: no photographs (*.jpg)")
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        path = target / f"{number:05d}.jpg"
+        if sources:
+            shutil.copy(sources[number % len(sources)], path)
+        else:
+            cv2.imwrite(str(path), cv2.resize(rng.integers(0, 256, (9, 12, 3)).astype(np.uint8), (320, 240)))
+
+
+def repro(workspace: Workspace, environment: dict[str, str]) -> Hashes:
+    done = start(workspace, environment)
+    output, _ = done.communicate()
+    if done.returncode != 0:
+        raise UserError(f"dvc repro failed:\n{output}")
+    return {stage: hash_files(sorted((workspace.path / "artifacts" / stage).iterdir())) for stage in STAGES}
+
+
+def start(workspace: Workspace, environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "-f", "-s", *STAGES],
+        cwd=workspace.path,
+        env=workspace.environment | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def repro_on_dask(workspace: Workspace) -> Hashes:
+    with dask_cluster(workspace) as address:
+        return repro(workspace, {"DASK_SCHEDULER_ADDRESS": address})
+
+
+@contextmanager
+def dask_cluster(workspace: Workspace) -> Iterator[str]:
+    """Two worker processes on loopback that stand in the clone."""
+    from distributed import LocalCluster
+
+    path = os.pathsep.join(filter(None, [str(workspace.path), os.environ.get("PYTHONPATH")]))
+    alone = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with chdir(workspace.path), mock.patch.dict(os.environ, PYTHONPATH=path), LocalCluster(**alone) as cluster:
+        yield cluster.scheduler_address
+
+
+def kill_and_resume(workspace: Workspace, seconds: float, alone: bool) -> tuple[str, Hashes]:
+    """Kill everything, or the stage's own process alone, after some seconds; then run again."""
+    process = start(workspace, {"LUSS_WORKERS": "2"})
+    time.sleep(seconds)
+    stage = find_stage(process) if alone else None
+    if stage is not None:
+        stage.kill()
+        what = f"{stage_name(stage)} after {seconds:.1f} s"
+    elif process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        what = f"all after {seconds:.1f} s"
+    else:
+        what = f"nothing: done within {seconds:.1f} s"
+    process.communicate()
+    return what, repro(workspace, {"LUSS_WORKERS": "2"})
+
+
+def find_stage(dvc: subprocess.Popen[str]) -> psutil.Process | None:
+    """The process of the running stage below DVC, not its workers."""
+    try:
+        below = psutil.Process(dvc.pid).children(recursive=True)
+        return next((process for process in below if stage_name(process)), None)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def stage_name(process: psutil.Process) -> str:
+    words = process.cmdline()
+    return next((word for word in words[1:3] if word.startswith("stages.")), "") if "python" in process.name() else ""
+
+
+def measure_cost(folder: Path, data: Path | None, count: int) -> dict[str, float]:
+    """CPU seconds of each stage in one process, start-up and all."""
+    workspace = Workspace(folder)
+    prepare(workspace, data, count)
+    costs: dict[str, float] = {"photos": count}
+    for stage in STAGES:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = workspace.run("-m", f"stages.{stage}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode != 0:
+            raise UserError(done.stdout)
+        costs[stage] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    shutil.rmtree(folder)
+    return costs
+
+
+def show(equal: dict[str, bool], resumed: list[dict[str, object]], costs: list[dict[str, float]]) -> None:
+    table = Table("run", "same bytes as one undisturbed worker")
+    for name, holds in [*equal.items(), *((str(row["kill"]), bool(row["equal"])) for row in resumed)]:
+        table.add_row(name, "yes" if holds else "NO")
+    Console(width=110).print(table)
+    table = Table("photographs", *(f"{stage}: CPU s (ms each)" for stage in STAGES))
+    for row in costs:
+        cells = [f"{row[stage]:.1f} ({row[stage] / row['photos'] * 1000:.1f})" for stage in STAGES]
+        table.add_row(str(row["photos"]), *cells)
+    Console(width=110).print(table)
