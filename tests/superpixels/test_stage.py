@@ -80,6 +80,19 @@ def test_a_photograph_that_broke_since_is_named_and_the_others_are_cut():
     assert open_label_maps("superpixels").image_ids == ["000", "001", "002", "004"]
 
 
+def test_a_full_disk_leaves_no_part_of_a_shard_and_the_next_run_ends_well():
+    write_photos(70)
+    limited = ["-c", f"ulimit -f 12 && exec {sys.executable} -m stages.superpixels"]
+    environment = {**os.environ, "LUSS_WORKERS": "1", "PYTHONPATH": str(ROOT)}
+    full = subprocess.run(["sh", *limited], env=environment, capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert "ulimit -f" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not [path for path in Path().rglob("*.parquet*") if "index" not in path.parts]
+    finish(start(workers=1))
+    assert len(open_label_maps("superpixels")) == 70
+
+
 def test_none_writes_an_empty_table():
     write_photos(2)
     Path("params.yaml").write_text("superpixels: {method: none}")
