@@ -71,7 +71,7 @@ def test_the_demo_prints_the_scores_and_where_the_report_lies(finished: Workspac
     done = finished.run("-m", "flows", "demo")
     assert done.returncode == 0, done.stdout
     metrics = json.loads((finished.path / "artifacts/evaluate/metrics.json").read_text())
-    (row,) = (line for line in done.stdout.splitlines() if " mIoU " in line)
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("│ mIoU "))
     assert f"{metrics['test']['mIoU']:.1f}" in row
     assert "artifacts/evaluate/report.html" in done.stdout
     assert "Traceback" not in done.stdout
