@@ -1,5 +1,6 @@
 """What all saliency methods share: the working size, what is stored, and the optional binary masks."""
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -16,15 +17,15 @@ Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
 
 
-class SaliencyMethod(Params):
+class SaliencyMethod(Params, ABC):
     """A way to find what stands out; its fields are the stage's section of params.yaml."""
 
     supervision: Literal["images"] = "images"
     """What the maps were made from; this method sees photographs only."""
 
+    @abstractmethod
     def write_maps(self, index: ImageIndex) -> None:
         """Write the stage's artifact for every photograph of the index."""
-        raise TypeError(f"{type(self).__name__} does not say what it writes")
 
 
 class MaskOptions(Params):
@@ -71,9 +72,9 @@ class PhotoSaliency(SaliencyMethod, MaskOptions):
         small = shrink(image, self.max_side)
         return self.finish(small, self.score(small))
 
+    @abstractmethod
     def score(self, image: Image) -> Map:
         """Saliency (H, W) in 0..1 of an RGB image (H, W, 3) of working size; all zero where nothing stands out."""
-        raise TypeError(f"{type(self).__name__} does not say how it scores")
 
 
 def stretch(values: Map) -> Map:

@@ -1,5 +1,7 @@
 """What all superpixel methods share: the working size and the ids that are stored."""
 
+from abc import ABC, abstractmethod
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,12 @@ from stages.core.params import Params
 MAX_ID = np.iinfo(np.uint16).max - 1  # 65535 means "ignore" in 16-bit maps
 
 
-class SuperpixelMethod(Params):
+class SuperpixelMethod(Params, ABC):
     """A way to cut photographs into regions; its fields are the stage's section of params.yaml."""
 
+    @abstractmethod
     def write_maps(self, index: ImageIndex) -> None:
         """Write the stage's artifact for every photograph of the index."""
-        raise TypeError(f"{type(self).__name__} does not say what it writes")
 
 
 class RegionMethod(SuperpixelMethod):
@@ -50,9 +52,9 @@ class RegionMethod(SuperpixelMethod):
             raise UserError(f"{regions.max()} superpixels in one photograph, at most {MAX_ID} fit: cut larger ones")
         return regions.astype(np.uint16)
 
+    @abstractmethod
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Regions (H, W), ids from 1 without gaps, of an RGB image (H, W, 3) of working size."""
-        raise TypeError(f"{type(self).__name__} does not say how it cuts")
 
 
 class OpenCVMethod(RegionMethod):
@@ -78,6 +80,6 @@ class OpenCVMethod(RegionMethod):
         superpixels.iterate(self.iterations)
         return connect_regions(superpixels.getLabels(), lab, int(self.min_size * self.region_size**2))
 
+    @abstractmethod
     def algorithm(self) -> tuple[int, float]:
         """OpenCV's number of the algorithm, and its ruler."""
-        raise TypeError(f"{type(self).__name__} does not say which algorithm it is")
