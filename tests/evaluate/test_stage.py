@@ -2,19 +2,20 @@
 
 import json
 import re
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.errors import UserError
-from stages.core.images.decode import encode_png
+from stages.core.images.decode import encode_png, read_mask
 from stages.evaluate import Config
 from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.evaluation import evaluate
 from stages.evaluate.inputs import read_inputs
 from tests.evaluate import oracle
-from tests.evaluate.project import as_rgb, write_project
+from tests.evaluate.project import CLASSES, as_rgb, write_project
 
 
 @pytest.fixture
@@ -60,11 +61,7 @@ def test_threshold_from_validation_masks_is_the_first_best_of_the_curve_and_not_
     for threshold in range(61):
         images = images_of(truth, "validation")
         matrix = oracle.cooccurrence(images, 3, 3, threshold)
-        best = max(
-            ((a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
-            key=lambda order, matrix=matrix: sum(matrix[row, column] for row, column in enumerate(order)),
-        )
-        match = {0: 0} | {pred + 1: true + 1 for pred, true in enumerate(best)}
+        match = best_pairs(matrix)
         curve.append(expected_miou(truth, "validation", match, threshold))
     assert metrics["protocol"]["threshold"] == np.argmax(curve) / 100
     assert metrics["validation"]["mIoU"] == pytest.approx(max(curve), abs=1e-6)
@@ -180,3 +177,34 @@ def test_more_clusters_than_classes_need_a_protocol_for_it(project):
     with pytest.raises(UserError, match="5 clusters against 3 classes"):
         evaluate(Config(), inputs)
     evaluate(Config(protocol="greedy"), inputs)
+
+
+def test_the_curve_finds_the_match_anew_at_every_threshold(project):
+    """Low scores carry other ids than high ones, so that the best pairs change along the curve."""
+    write_project()
+    maps = []
+    for name, class_id in [(name, class_id) for name in ("validation", "test") for class_id in CLASSES]:
+        for number in range(4):
+            pred, score = np.full((48, 48), class_id % 3 + 1, np.uint8), np.full((48, 48), 10, np.uint8)
+            pred[8:30, 8:30] = class_id if number else 1
+            score[8:30, 8:30] = 80
+            maps.append(LabelMap(f"{name}/{CLASSES[class_id]}/{number:02d}", 48, 48, pred, score))
+    write_label_maps("predict", "segmenter", sorted(maps, key=lambda row: row.image_id))
+    curve = evaluate(Config(), read_inputs()).curve
+    matrices = {
+        value: oracle.cooccurrence([scored(read_inputs(), row) for row in maps[:12]], 3, 3, value) for value in (5, 40)
+    }
+    best = {value: best_pairs(matrix) for value, matrix in matrices.items()}
+    assert best[5] != best[40]
+    for value, pairs in best.items():
+        counts, *_ = oracle.count_set([scored(read_inputs(), row) for row in maps[:12]], pairs, 3, value)
+        assert curve.miou[value] == pytest.approx(oracle.mean_iou(counts), abs=1e-9)
+
+
+def scored(inputs, row):
+    return read_mask("data/" + inputs.labels.mask_path(row.image_id)), row.map.astype(np.int64), row.score
+
+
+def best_pairs(matrix):
+    order = max(permutations(range(3)), key=lambda order: sum(matrix[row, column] for row, column in enumerate(order)))
+    return {0: 0} | {pred + 1: true + 1 for pred, true in enumerate(order)}
