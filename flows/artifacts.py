@@ -6,7 +6,7 @@ import base64
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -43,7 +43,8 @@ class ProgressRing:
 
     def _move(self, progress: Progress) -> None:
         if self._artifact is None:
-            self._artifact = create_progress_artifact(progress.percent, f"progress-{self._stage}", progress.text)
+            made = create_progress_artifact(progress.percent, f"progress-{self._stage}", progress.text)
+            self._artifact = cast(UUID, made)
         else:
             update_progress_artifact(self._artifact, progress.percent, progress.text)
 

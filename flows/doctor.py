@@ -158,7 +158,7 @@ def check_cache_links(root: Path) -> Finding:
     links = _links(root)
     remedy = ""
     if _data_size(root) > _LARGE and links == ["copy"]:
-        remedy = "dvc config --local cache.type reflink,hardlink,symlink && dvc checkout --relink: saves a copy of data/"
+        remedy = "dvc config --local cache.type reflink,hardlink,symlink, then dvc checkout --relink: saves a copy"
     return Finding("DVC cache", f"links by {', '.join(links)}", remedy, is_fatal=False)
 
 

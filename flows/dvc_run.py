@@ -49,6 +49,11 @@ class DVCProcess:
         """Wait for its end; returns the exit status."""
         return self._process.wait()
 
+    def close(self) -> None:
+        """Give back what its lines came through."""
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
     def stop(self) -> None:
         """End dvc and every process of its stage, gently first; a further Ctrl-C hastens it."""
         for number, patience in _ENDING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Cancelled, Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressRing, publish_results, publish_stages
 from flows.cancelling import ending_with_the_flow
@@ -33,7 +33,7 @@ _WORDS = {"unchanged": "Cached", "restored": "Restored", "ran": "Completed"}
 
 @flow(
     name="pipeline",
-    task_runner=ThreadPoolTaskRunner(max_workers=_MOST_TASKS),
+    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=_MOST_TASKS)),
     persist_result=False,
     validate_parameters=True,
 )
@@ -77,7 +77,7 @@ class PipelineRun:
         wait(list(futures.values()))
         self.states = {name: future.state for name, future in futures.items()}
         publish_stages(self.states, self.seconds)
-        if self.outcomes.get("evaluate", Outcome("")).status in _WORDS:
+        if self.outcomes.get("evaluate", Outcome("")).status in ("ran", "restored"):
             publish_results(before)
         return self._conclude(self.states)
 

@@ -17,8 +17,8 @@ _UNCHANGED = re.compile(r"^(Stage|Data) .*didn't change|^Data and pipelines are 
 _RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
 _RUNNING = re.compile(r"^(Running stage|Verifying data sources)")
 _CHATTER = re.compile(
-    r"^(To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core|Use `dvc push`|Updating lock|"
-    r"Generating lock)"
+    r"^(To track the changes with git|\s+git add |To enable auto staging|\s+dvc config core|Use `dvc push`)"
+    r"|^(Updating|Generating) lock"
 )
 """Advice of DVC after every stage."""
 _PROGRESS = re.compile(r"^\[progress\] (\d+)/(\d+) ?(.*)")
@@ -107,6 +107,7 @@ class Watch:
                 lines.append(line)
             on_line(line)
         code = process.wait()
+        process.close()
         watchdog.cancel()
         failed = "late" if late.is_set() else "stopped" if self._is_stopped else "failed"
         return Outcome(failed if code else status, "\n".join(lines))

@@ -38,7 +38,7 @@ def test_it_starts_without_slow_libraries() -> None:
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     told = luss(tmp_path, "--help").stdout
-    for command in ("demo", "sample", "use", "predict", "score", "submit"):
+    for command in ("demo", "sample", "use", "run", "doctor", "predict", "score", "submit"):
         assert f" {command} " in told
 
 

@@ -119,7 +119,9 @@ class Healthy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("answer", "found"), [(b"true", "a Prefect server answers"), (b"hello", "in use by something")])
+@pytest.mark.parametrize(
+    ("answer", "found"), [(b"true", "a Prefect server answers"), (b"hello", "in use by something")]
+)
 def test_a_port_in_use(answer: bytes, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Healthy, "answer", answer)
     with HTTPServer(("127.0.0.1", 0), Healthy) as server:
