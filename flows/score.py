@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from stages.core.errors import UserError
+from stages.evaluate.rules import ProtocolName
 
 GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, id = R + 256 G, or single-channel ids.")]
 Predictions = Annotated[
@@ -88,16 +89,14 @@ def submit(
     print(f"{out}: {count} masks of split test")
 
 
-def _read_protocol(given: str) -> str:
+def _read_protocol(given: str) -> ProtocolName:
     from stages.evaluate.protocols import PROTOCOLS
 
-    name = given.replace("-", "_")
-    if name not in PROTOCOLS:
-        raise UserError(
-            f"--protocol {given}: no such protocol; "
-            f"there are: {', '.join(known.replace('_', '-') for known in PROTOCOLS)}"
-        )
-    return name
+    for name in PROTOCOLS:
+        if name == given.replace("-", "_"):
+            return name
+    known = ", ".join(name.replace("_", "-") for name in PROTOCOLS)
+    raise UserError(f"--protocol {given}: no such protocol; there are: {known}")
 
 
 def _read_thresholds(given: str) -> tuple[float, ...]:

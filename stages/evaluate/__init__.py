@@ -7,8 +7,7 @@ Reads the index with its labels, the predictions, the clusters, and the cards an
 from pydantic import Field
 
 from stages.core.params import Params
-from stages.evaluate.protocols import ProtocolName
-from stages.evaluate.rules import ThresholdRule
+from stages.evaluate.rules import ProtocolName, ThresholdRule
 
 
 class Config(Params):

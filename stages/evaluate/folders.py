@@ -15,6 +15,7 @@ from stages.evaluate.counting import Maps, Scale, count_images, list_problems
 from stages.evaluate.counts import ALL, Counts
 from stages.evaluate.matching import Match, read_match, write_match
 from stages.evaluate.protocols import PROTOCOLS, check_match, check_sizes
+from stages.evaluate.rules import ProtocolName
 from stages.evaluate.scores import score
 from stages.evaluate.thresholds import Thresholds
 
@@ -26,7 +27,7 @@ class Request(NamedTuple):
 
     ground_truth: Path
     predictions: Path
-    protocol: str = "imagenet_s"
+    protocol: ProtocolName = "imagenet_s"
     classes: int | None = None
     """Classes C; None takes the highest id of the masks."""
     clusters: int | None = None

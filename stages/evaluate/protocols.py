@@ -18,9 +18,8 @@ from stages.evaluate.matching import (
     match_iou,
     match_pixels,
 )
+from stages.evaluate.rules import ProtocolName
 from stages.evaluate.scores import Scores, benchmark_summary, pixel_summary
-
-ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "given"]
 
 
 class Protocol(NamedTuple):
@@ -48,7 +47,7 @@ def _counting_zero(scores: Scores, with_edges: bool) -> dict[str, float | None]:
 _ALL_IDS = "all true ids with background, absent ones count 0"
 _PRESENT_IDS = "true ids with background that occur in truth or prediction"
 
-PROTOCOLS: dict[str, Protocol] = {
+PROTOCOLS: dict[ProtocolName, Protocol] = {
     "imagenet_s": Protocol(
         lambda counts, level: match_images(counts.cooccurrence(level)),
         benchmark_summary,

@@ -1,9 +1,10 @@
-"""Which threshold is used, and what it owes to labels."""
+"""The names of protocols and threshold rules, and which threshold is used and what it owes to labels."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "given"]
 ThresholdRule = Literal["segmenter", "fixed", "validation", "otsu"]
 
 
