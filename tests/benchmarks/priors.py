@@ -25,6 +25,7 @@ from rich.table import Table
 
 from stages.core.artifacts.shards import hash_files
 from stages.core.errors import UserError
+from stages.core.progress import track
 from stages.index.methods.folder import Folder
 from stages.saliency.methods.rc import RegionContrast
 from stages.superpixels.methods.slic import SLIC
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             "two Dask workers": repro_on_dask(workspace) == undisturbed,
         }
         rng = random.Random(args.seed)
-        kills = [kill_and_resume(workspace, rng.uniform(0.2, duration), bool(n % 2)) for n in range(args.kills)]
+        rounds = track(range(args.kills), label="kills", unit="kills")
+        kills = [kill_and_resume(workspace, rng.uniform(0.2, duration), bool(n % 2)) for n in rounds]
         resumed = [{"kill": text, "equal": hashes == undisturbed} for text, hashes in kills]
         costs = [measure_cost(Path(folder) / str(count), args.data, count) for count in args.counts]
     show(equal, resumed, costs)

@@ -73,7 +73,8 @@ def peers() -> dict[str, Cut]:
 
     return {
         PEER: cut_opencv,
-        "scikit-image slic": lambda image: skimage_slic(image, image.shape[0] * image.shape[1] // 400, start_label=1),
+        # Asked for more regions than there are cells of 20x20, because it gives fewer than it is asked for.
+        "scikit-image slic": lambda image: skimage_slic(image, image.shape[0] * image.shape[1] // 310, start_label=1),
         "scikit-image felzenszwalb": lambda image: felzenszwalb(image, scale=100, sigma=0.8, min_size=100) + 1,
     }
 
