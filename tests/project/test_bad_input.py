@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -44,12 +43,6 @@ def test_a_broken_shard(spoilt: Workspace) -> None:
     assert_refused(spoilt.run("-m", "stages.cluster"), str(shard.relative_to(spoilt.path)), "run `dvc repro`")
 
 
-def test_a_shard_that_is_gone(spoilt: Workspace) -> None:
-    shard = next((spoilt.path / "artifacts/extract").glob("part-*.parquet"))
-    shard.unlink()
-    assert_refused(spoilt.run("-m", "stages.cluster"), "artifacts/extract", "dvc repro extract")
-
-
 @pytest.mark.parametrize(
     ("artifact", "file", "version", "reader"),
     [("attend", "manifest.json", "model/", "extract"), ("extract", "manifest.json", "features/", "cluster")],
@@ -85,4 +78,3 @@ def test_a_full_disk(spoilt: Workspace, stage: str) -> None:
         check=False,
     )
     assert_refused(done, f"{stage}: ")
-    assert not Path(spoilt.path / "artifacts" / f"{stage}.partial").exists() or stage == "evaluate"
