@@ -99,6 +99,8 @@ def write_models_and_clusters(rows):
             "labels_used": False,
         }
         if stage == "finetune":
+            card["parts"] = {"backbone": {"name": "resnet10t", "output_stride": 32, "drop_path": 0.0}}
+            card["input"] = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32}
             card["segmenter"] = {
                 "clusters": len(CLASSES),
                 "background": "threshold",
