@@ -1,8 +1,8 @@
 """`python -m stages.evaluate`."""
 
-import json
 import shutil
 
+from stages.core.artifacts.image_index import SPLITS
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, write_atomically
 from stages.core.cli import run_stage
 from stages.evaluate import Config
@@ -16,6 +16,8 @@ from stages.evaluate.records import write_matching, write_metrics, write_per_cla
 from stages.evaluate.report.page import render_report
 
 OUT = ARTIFACTS / "evaluate"
+
+_SHOWN = ("mIoU", "b_mIoU", "F", "accuracy", "NMI")
 
 
 def main(config: Config) -> None:
@@ -31,7 +33,9 @@ def main(config: Config) -> None:
     write_atomically(OUT / "matching.json", encode_json(write_matching(inputs, evaluation, agreement)))
     metrics = write_metrics(config, inputs, evaluation, agreement, provenance)
     write_atomically(OUT / "metrics.json", encode_json(metrics))
-    print(json.dumps({split: scores for split, scores in metrics.items() if split != "protocol"}))
+    for split in SPLITS:
+        if shown := [f"{name} {metrics[split][name]:.1f}" for name in _SHOWN if name in metrics.get(split, {})]:
+            print(f"{split}: {', '.join(shown)}")
 
 
 def _write_overlays(overlays: list[Overlay]) -> None:
