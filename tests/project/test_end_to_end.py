@@ -163,7 +163,7 @@ def test_a_method_changed_alone_is_refused_with_a_message(finished: Workspace) -
 
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(finished: Workspace) -> None:
     section = finished.section("pretrain")
-    finished.set_section("pretrain", {**section, "training": {**section["training"], "epochs": 100}})
+    finished.set_section("pretrain", {**section, "training": {**section["training"], "epochs": 40}})
     with finished.start("-m", "flows", "demo") as (process, log):
         wait_until(lambda: "[progress]" in log.read_text().partition("Running stage 'pretrain'")[2], process)
         started = family(process)
