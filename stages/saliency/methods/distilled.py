@@ -1,4 +1,4 @@
-"""A small network that learns from classical maps alone, without any label."""
+"""A small network that learns from classical maps alone, without any label, averaged with its teachers."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,11 @@ from stages.saliency.maps import Image, Map, MaskOptions, SaliencyMethod
 
 
 class Distilled(SaliencyMethod, MaskOptions):
-    """A student of region contrast and robust background detection, from random weights; it outgrows their noise.
+    """A student of region contrast and robust background detection, from random weights, averaged with its teachers.
+
+    Max F on ECSSD, trained on its 1,000 photographs without their masks: 0.763, region contrast 0.739. Most of the gain
+    is the teachers' mean: on every second photograph this method has 0.761, that mean 0.758, region contrast 0.744 and
+    the student alone 0.740; the rounds on its own maps did not help it (0.742 after the first).
 
     Source: ours, after Nguyen et al., "DeepUSPS: Deep Robust Unsupervised Saliency Prediction With Self-Supervision",
     NeurIPS 2019, whose networks start from weights trained with labels.
