@@ -74,6 +74,9 @@ def validate_section(section: str, values: object, config_type: Any, source: str
         return model.model_validate(values)
     except ValidationError as error:
         lines = [f"  {_describe(section, problem, model)}" for problem in error.errors()]
+        others = [other for other in models_by_method(config_type).values() if other is not model]
+        if any(str(problem["loc"][-1]) in other.model_fields for problem in error.errors() for other in others):
+            lines.append("  A method's fields belong to it: change the method with `luss use METHOD DATASET`")
         raise UserError("\n".join([heading, *lines])) from None
 
 

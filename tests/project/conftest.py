@@ -14,4 +14,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("clone"))
     workspace.use()
     assert workspace.repro() == dict.fromkeys(stage_folders(), "ran")
+    assert not list((workspace.path / ".checkpoints").glob("*/*")), "unfinished work is removed when a stage succeeds"
     return workspace

@@ -43,6 +43,12 @@ def test_a_broken_shard(spoilt: Workspace) -> None:
     assert_refused(spoilt.run("-m", "stages.cluster"), str(shard.relative_to(spoilt.path)), "run `dvc repro`")
 
 
+def test_a_shard_that_is_gone(spoilt: Workspace) -> None:
+    shard = next((spoilt.path / "artifacts/extract").glob("part-*.parquet"))
+    shard.unlink()
+    assert_refused(spoilt.run("-m", "stages.cluster"), "artifacts/extract", "dvc repro extract")
+
+
 @pytest.mark.parametrize(
     ("artifact", "file", "version", "reader"),
     [("attend", "manifest.json", "model/", "extract"), ("extract", "manifest.json", "features/", "cluster")],

@@ -146,8 +146,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def shard_paths(out: Path) -> list[Path]:
-    """The Parquet shards of an artifact, in order."""
-    return sorted(out.glob("part-*.parquet"))
+    """The Parquet shards that an artifact's manifest lists, in order.
+
+    Raises:
+        UserError: One is gone.
+    """
+    paths = [out / name for name in sorted(read_json(out / MANIFEST)["files"]) if name.startswith("part-")]
+    if gone := [path for path in paths if not path.is_file()]:
+        raise _missing(gone[0])
+    return paths
 
 
 def hash_files(paths: Iterable[Path]) -> dict[str, str]:
