@@ -112,7 +112,9 @@ def fabricate_segmenter(clusters: int = 3, threshold: float = 0.4) -> tuple[nn.M
         "threshold": threshold,
         "threshold_source": "fixed",
     }
-    write_model("finetune", {"backbone": backbone, "head": head}, {**backbone_card(), "segmenter": segmenter}, [])
+    card = backbone_card()
+    card |= {"parts": {**card["parts"], "head": head.card}, "segmenter": segmenter}
+    write_model("finetune", {"backbone": backbone, "head": head}, card, [])
     return backbone, head
 
 

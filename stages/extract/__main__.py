@@ -6,7 +6,7 @@ from stages.core.artifacts.features import write_features
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import Card, read_model
 from stages.core.cli import run_stage
-from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.features import restore_features
 from stages.core.nets.heads import GlobalPool, ProjectionConfig, ProjectionHead
 from stages.extract import Config
 from stages.extract.methods.image import ImageEmbeddings
@@ -21,14 +21,15 @@ def main(config: ImageEmbeddings) -> None:
 
 def _restore_network(config: ImageEmbeddings) -> tuple[nn.Module, Card, int]:
     """The network from photographs to embeddings, its model's card, and the embeddings' size."""
-    if config.embedding == "backbone":
-        card, states = read_model("attend", ["backbone"])
-        return nn.Sequential(restore_backbone(card, states["backbone"]), GlobalPool()), card, card["embedding_size"]
-    card, states = read_model("attend", ["backbone", "projector"])
+    projected = config.embedding == "projected"
+    card, states = read_model("attend", ["projector"] if projected else [])
+    features = restore_features(card, states)
+    if not projected:
+        return nn.Sequential(features, GlobalPool()), card, features.size
     head_config = ProjectionConfig.model_validate(card["parts"]["projector"])
-    head = ProjectionHead(card["embedding_size"], head_config)
+    head = ProjectionHead(features.size, head_config)
     head.load_state_dict(states["projector"])
-    return nn.Sequential(restore_backbone(card, states["backbone"]), GlobalPool(), head), card, head_config.projected
+    return nn.Sequential(features, GlobalPool(), head), card, head_config.projected
 
 
 if __name__ == "__main__":

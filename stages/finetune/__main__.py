@@ -7,7 +7,7 @@ from stages.core.artifacts.models import Card, model_hash, read_model, write_mod
 from stages.core.cli import run_stage
 from stages.core.engine.devices import inference_device, seed_everything
 from stages.core.engine.loop import train
-from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.features import restore_features
 from stages.core.nets.segmenter import Segmenter, SegmenterCard
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
@@ -21,7 +21,7 @@ def main(config: ImageFineTuning) -> None:
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    method = config.build(restore_backbone(pretrained, states["backbone"]), len(read_centroids().embeddings))
+    method = config.build(restore_features(pretrained, states), len(read_centroids().embeddings))
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with unfinished_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
@@ -38,12 +38,13 @@ def _describe(config: ImageFineTuning, pretrained: Card, method: ImageClassifier
         threshold=config.threshold.value,
         threshold_source="fixed" if config.threshold.rule == "fixed" else "without_labels",
     )
-    network = Segmenter(method.backbone, method.head, segmenter, config.views.input_card).to(inference_device()).eval()
+    network = Segmenter(method.features, method.head, segmenter, config.views.input_card).to(inference_device()).eval()
     segmenter["threshold"] = find_threshold(config.threshold, network, index)
     kept = {key: pretrained[key] for key in ("feature_map", "output_stride", "embedding_size", "start", "labels_used")}
+    parts = {part: pretrained["parts"][part] for part in method.features.parts}
     return {
         "method": config.method,
-        "parts": {"backbone": pretrained["parts"]["backbone"], "head": {"clusters": clusters}},
+        "parts": {**parts, "head": method.head.card},
         **kept,
         "input": config.views.input_card,
         "segmenter": segmenter,

@@ -1,5 +1,8 @@
 """`python -m stages.pretrain`."""
 
+from collections.abc import Mapping
+from typing import cast
+
 from torch import nn
 
 from stages.core.artifacts.image_index import read_images
@@ -8,26 +11,27 @@ from stages.core.artifacts.models import Card, write_model
 from stages.core.cli import run_stage
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.loop import train
-from stages.core.nets.backbones import build_backbone, embedding_size
+from stages.core.nets.backbones import build_backbone
+from stages.core.nets.decoders import Decoder
+from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.weights import load_weights
 from stages.core.unfinished import unfinished_work
 from stages.pretrain import Config
 from stages.pretrain.methods.none import NoPretraining
-from stages.pretrain.methods.swav import SwAVConfig
 
 
-def main(config: NoPretraining | SwAVConfig) -> None:
+def main(config: Config) -> None:
     """Write a backbone that was trained on the train split, or taken as it is."""
     if isinstance(config, NoPretraining):
         parts = {"backbone": _take_backbone(config)}
-        return write_model("pretrain", parts, _describe(config, parts["backbone"]), [])
+        return write_model("pretrain", parts, _describe(config, parts), [])
     index = read_images().of("train")
     seed_everything(config.training.seed)
     method = config.build()
     inputs = {"images": index.content_hash, **{name: open_label_maps(name).content_hash for name in method.maps}}
     with unfinished_work("pretrain", config, inputs) as work:
         history = train(method, config.training, index, "pretrain", work)
-        write_model("pretrain", method.export(), _describe(config, method.export()["backbone"]), history)
+        write_model("pretrain", method.export(), _describe(config, method.export()), history)
     return None
 
 
@@ -39,14 +43,14 @@ def _take_backbone(config: NoPretraining) -> nn.Module:
     return backbone
 
 
-def _describe(config: NoPretraining | SwAVConfig, backbone: nn.Module) -> Card:
-    weights = config.weights
+def _describe(config: Config, parts: Mapping[str, nn.Module]) -> Card:
+    weights, features = config.weights, FeatureNetwork(parts["backbone"], cast(Decoder | None, parts.get("decoder")))
     return {
         "method": config.method,
         "parts": config.parts_card,
-        "feature_map": "stage4",
+        "feature_map": features.feature_map,
         "output_stride": config.backbone.output_stride,
-        "embedding_size": embedding_size(backbone),
+        "embedding_size": features.size,
         "input": config.input_card,
         "start": {"origin": weights.origin, "sha256": weights.sha256} if weights else {"origin": "random"},
         "labels_used": weights is not None and weights.origin == "supervised",

@@ -11,7 +11,7 @@ import torch
 
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
-from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.features import restore_features
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune import Config
 from stages.finetune.__main__ import main
@@ -51,7 +51,7 @@ def fabricate_inputs(origin: str = "random") -> Any:
 def build(config: Any) -> Any:
     card, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    return config.build(restore_backbone(card, states["backbone"]), 3).train()
+    return config.build(restore_features(card, states), 3).train()
 
 
 @every_trained_method

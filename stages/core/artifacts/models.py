@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
-PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "head")
+PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "head", "saliency")
 """Prefixes of the keys in model.safetensors."""
 
 Card = dict[str, Any]
@@ -83,8 +83,15 @@ def read_model_card(stage: str, root: Path = ARTIFACTS) -> Card:
     return read_json(root / stage / _CARD)
 
 
-def read_model(stage: str, parts: Iterable[str], root: Path = ARTIFACTS) -> tuple[Card, dict[str, dict[str, "Tensor"]]]:
-    """Read a model's card and the weights of the parts asked for.
+def read_model(
+    stage: str, parts: Iterable[str] = (), root: Path = ARTIFACTS
+) -> tuple[Card, dict[str, dict[str, "Tensor"]]]:
+    """Read a model's card and the weights of every part it holds.
+
+    Args:
+        stage: Stage that wrote it.
+        parts: Parts that must be there.
+        root: Directory of artifacts.
 
     Raises:
         UserError: Missing, broken, of another version, or without one of the parts.
@@ -103,10 +110,9 @@ def read_model(stage: str, parts: Iterable[str], root: Path = ARTIFACTS) -> tupl
         raise UserError(
             f"{path}: missing or broken ({error}); delete {path.parent} and run `dvc repro {stage}`"
         ) from None
-    states = {part: _select(state, part) for part in parts}
-    if absent := [part for part, values in states.items() if not values]:
-        there = [part for part in PARTS if _select(state, part)]
-        raise UserError(f"{path}: has no {' and no '.join(absent)}; it holds: {', '.join(there)}")
+    states = {part: selected for part in PARTS if (selected := _select(state, part))}
+    if absent := [part for part in parts if part not in states]:
+        raise UserError(f"{path}: has no {' and no '.join(absent)}; it holds: {', '.join(states)}")
     return card, states
 
 

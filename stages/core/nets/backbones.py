@@ -11,6 +11,8 @@ from stages.core.artifacts.models import Card
 from stages.core.errors import UserError
 from stages.core.params import Params
 
+_STAGES = 4
+
 
 class BackboneConfig(Params):
     """Which network, and how fine its last map is."""
@@ -56,6 +58,18 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
 def embedding_size(backbone: nn.Module) -> int:
     """L, channels of the backbone's last map."""
     return cast(int, backbone.num_features)
+
+
+def stage_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
+    """Maps (B, C_s, h_s, w_s) of the last four stages, finest first, the last as timm's `forward_features`."""
+    last, maps = backbone.forward_intermediates(images, indices=_STAGES)  # type: ignore[operator]
+    return [*maps[:-1], last]
+
+
+def stage_channels(backbone: nn.Module) -> list[int]:
+    """C_s of the last four stages, finest first."""
+    stages = cast(list[dict[str, int]], backbone.feature_info)[-_STAGES:-1]
+    return [stage["num_chs"] for stage in stages] + [embedding_size(backbone)]
 
 
 def restore_backbone(card: Card, state: Mapping[str, Tensor]) -> nn.Module:

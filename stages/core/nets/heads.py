@@ -1,5 +1,7 @@
 """Heads that several methods put on a backbone."""
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -59,16 +61,42 @@ class Prototypes(nn.Module):
 
 
 class PixelClassifier(nn.Module):
-    """A 1x1 convolution from features to the logits of K clusters."""
+    """A 1x1 convolution from features to the logits of K clusters.
 
-    def __init__(self, size: int, clusters: int) -> None:
+    Args:
+        size: D, channels of the features.
+        clusters: K.
+        normalise: Bring every pixel's features to length 1 before.
+    """
+
+    def __init__(self, size: int, clusters: int, normalise: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(size, clusters, 1)
+        self.normalise = normalise
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, L, h, w) to (B, K, h, w)."""
-        logits: Tensor = self.conv(features)
+        """(B, D, h, w) to (B, K, h, w)."""
+        logits: Tensor = self.conv(F.normalize(features, dim=1) if self.normalise else features)
         return logits
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a model's card says of it."""
+        return {"clusters": self.conv.out_channels, "normalise": self.normalise}
+
+
+def classify_by_centroids(centroids: Tensor, normalise: bool) -> PixelClassifier:
+    """The classifier whose largest logit is the nearest centroid: -|x - c|^2 / 2 without the part that all share.
+
+    Args:
+        centroids: (K, D), as they are compared with the features.
+        normalise: Bring every pixel's features to length 1 before.
+    """
+    classifier = PixelClassifier(centroids.shape[1], len(centroids), normalise)
+    with torch.no_grad():
+        classifier.conv.weight.copy_(centroids[:, :, None, None])
+        classifier.conv.bias.copy_(-centroids.square().sum(1) / 2)  # type: ignore[union-attr]
+    return classifier
 
 
 class GlobalPool(nn.Module):

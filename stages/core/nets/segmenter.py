@@ -1,7 +1,7 @@
 """The segmenter: one self-contained model from a photograph to a category and a score for every pixel."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,11 @@ from stages.core.artifacts.models import Card, InputCard
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalise
-from stages.core.nets.backbones import restore_backbone
+from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier
 
 Score = Literal["softmax", "normalised_logit"]
+Background = Literal["threshold", "class_0", "saliency_head"]
 
 _CLASSES_AT_ONCE = 64
 
@@ -30,32 +31,40 @@ class SegmenterCard(TypedDict):
     """Side in pixels that photographs are resized to."""
     score: Score
     """How certain a pixel is: the largest softmax, or the largest logit, scaled to 0..1 within the photograph."""
-    background: Literal["threshold"]
-    """A pixel whose score is below the threshold is background."""
+    background: Background
+    """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
+    pixel whose saliency, which then is the score, is below the threshold."""
     threshold: float
-    threshold_source: Literal["fixed", "without_labels"]
+    threshold_source: Literal["fixed", "without_labels", "validation"]
 
 
 class Segmentation(NamedTuple):
     """Categories of a photograph's pixels, before any threshold."""
 
     label: npt.NDArray[np.uint16]
-    """(H, W) cluster_id + 1."""
+    """(H, W) cluster_id + 1; 0 for background where it is a class of its own."""
     score: npt.NDArray[np.uint8]
     """(H, W) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
 
 class Segmenter(nn.Module):
-    """A backbone and a 1x1 classifier of its features."""
+    """A network of features, a 1x1 classifier of them, and a saliency head where that tells the background."""
 
-    def __init__(self, backbone: nn.Module, head: PixelClassifier, card: SegmenterCard, expects: InputCard) -> None:
+    def __init__(
+        self,
+        features: FeatureNetwork,
+        head: PixelClassifier,
+        card: SegmenterCard,
+        expects: InputCard,
+        saliency: PixelClassifier | None = None,
+    ) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.features, self.head, self.saliency = features, head, saliency
         self.card, self.expects = card, expects
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised to logits (B, K, h, w)."""
-        logits: Tensor = self.head(self.backbone(images))
+        logits: Tensor = self.head(self.features(images))
         return logits
 
     def prepare(self, image: UInt8) -> UInt8:
@@ -72,10 +81,16 @@ class Segmenter(nn.Module):
             max_pixels: Above this many, logits are enlarged to this many only and the labels from there by nearest
                 neighbour. Source: PASS, step 4 (10^6, there with 1000 on the height; here the aspect is kept).
         """
-        logits = self(images).float()
+        features = self.features(images)
+        logits = self.head(features).float()
         scale = min(1.0, (max_pixels / (size[0] * size[1])) ** 0.5)
         inner = (max(int(size[0] * scale), 1), max(int(size[1] * scale), 1))
         label, score = _label_and_score(logits, inner, self.card["score"])
+        if self.card["background"] == "class_0":
+            label = label - 1
+        if self.saliency:
+            salient = F.interpolate(self.saliency(features).float(), inner, mode="bilinear", align_corners=False)
+            score = _hundredths(torch.sigmoid(salient[0, 0]))
         if inner != size:
             label, score = (
                 F.interpolate(each[None, None].float(), size, mode="nearest")[0, 0] for each in (label, score)
@@ -90,11 +105,25 @@ class Segmenter(nn.Module):
 
 
 def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> Segmenter:
-    """The segmenter of a model artifact; `states` holds its backbone and head."""
-    segmenter: SegmenterCard = card["segmenter"]
-    head = PixelClassifier(card["embedding_size"], segmenter["clusters"])
-    head.load_state_dict(dict(states["head"]))
-    return Segmenter(restore_backbone(card, states["backbone"]), head, segmenter, card["input"]).eval()
+    """The segmenter of a model artifact.
+
+    Args:
+        card: The model's card.
+        states: Its tensors by part: backbone, head, and decoder and saliency where it has them.
+    """
+    features = restore_features(card, states)
+    heads = {
+        part: _restore_head(features.size, card["parts"][part], states[part])
+        for part in ("head", "saliency")
+        if part in states
+    }
+    return Segmenter(features, heads["head"], card["segmenter"], card["input"], heads.get("saliency")).eval()
+
+
+def _restore_head(size: int, described: Mapping[str, Any], state: Mapping[str, Tensor]) -> PixelClassifier:
+    head = PixelClassifier(size, described["clusters"], described["normalise"])
+    head.load_state_dict(dict(state))
+    return head
 
 
 def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:
@@ -109,9 +138,13 @@ def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tup
         top = torch.maximum(top, highest)
         mass = torch.logaddexp(mass, part.logsumexp(0))
     certain = torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top)
-    # By comparison with the hundredths themselves: 100 score, rounded in float32, can pass the next one.
-    hundredths = torch.arange(101, dtype=torch.float32, device=certain.device) / 100
-    return label, torch.bucketize(certain.clamp(0, 1), hundredths, right=True) - 1
+    return label, _hundredths(certain)
+
+
+def _hundredths(score: Tensor) -> Tensor:
+    """Rounded down, by comparison with the hundredths themselves: 100 score in float32 can pass the next one."""
+    hundredths = torch.arange(101, dtype=torch.float32, device=score.device) / 100
+    return torch.bucketize(score.clamp(0, 1), hundredths, right=True) - 1
 
 
 def _scale_to_unit(values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig
 from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
-from stages.core.nets.backbones import embedding_size
+from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Score
 from stages.core.params import Params
@@ -39,29 +39,29 @@ class ImageFineTuning(Params):
     threshold: ThresholdConfig = ThresholdConfig()
     """Below it a pixel is background."""
 
-    def build(self, backbone: nn.Module, clusters: int) -> "ImageClassifier":
-        """The method on a pretrained backbone; the head's weights come from torch's generator."""
-        return ImageClassifier(self, backbone, clusters)
+    def build(self, features: FeatureNetwork, clusters: int) -> "ImageClassifier":
+        """The method on a pretrained network; the head's weights come from torch's generator."""
+        return ImageClassifier(self, features, clusters)
 
 
 class ImageClassifier(TrainingMethod):
-    """Backbone and 1x1 convolution."""
+    """Network of features and 1x1 convolution."""
 
     maps = ("pseudolabel",)
 
-    def __init__(self, config: ImageFineTuning, backbone: nn.Module, clusters: int) -> None:
+    def __init__(self, config: ImageFineTuning, features: FeatureNetwork, clusters: int) -> None:
         super().__init__()
         self.views = config.views
-        self.backbone = backbone
-        self.head = PixelClassifier(embedding_size(backbone), clusters)
+        self.features = features
+        self.head = PixelClassifier(features.size, clusters)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Cross-entropy of the pooled logits against the cluster of the photograph."""
         target = batch.maps["pseudolabel"][0][:, 0, 0].long() - 1  # (B,)
-        logits = self.head(self.backbone(batch.views[0])).mean((2, 3)).float()  # (B, K)
+        logits = self.head(self.features(batch.views[0])).mean((2, 3)).float()  # (B, K)
         accuracy = (logits.argmax(1) == target).float().mean()
         return Losses(F.cross_entropy(logits, target), {"accuracy": accuracy})
 
     def export(self) -> dict[str, nn.Module]:
-        """Backbone and head."""
-        return {"backbone": self.backbone, "head": self.head}
+        """Backbone, decoder where there is one, and head."""
+        return {**self.features.parts, "head": self.head}

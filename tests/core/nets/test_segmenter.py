@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import read_model
-from stages.core.nets.heads import PixelClassifier, ProjectionConfig, ProjectionHead, Prototypes
+from stages.core.artifacts.models import read_model, write_model
+from stages.core.nets.heads import (
+    PixelClassifier,
+    ProjectionConfig,
+    ProjectionHead,
+    Prototypes,
+    classify_by_centroids,
+)
 from stages.core.nets.segmenter import Segmenter, _label_and_score, restore_segmenter
-from tests.fabricate import EXPECTS, fabricate_segmenter
+from tests.fabricate import EXPECTS, SIZE, fabricate_segmenter
 
 
 @pytest.mark.parametrize("clusters", [2, 64, 65, 70, 130])
@@ -73,7 +79,7 @@ def test_a_photograph_is_segmented_at_its_own_size_as_plain_torch_does() -> None
     small = tv.resize(Image.fromarray(PHOTO), [32], antialias=True)
     pixels = tv.normalize(tv.to_dtype(tv.to_image(small), torch.float32, scale=True), EXPECTS["mean"], EXPECTS["std"])
     with torch.no_grad():
-        logits = F.interpolate(segmenter.head(segmenter.backbone(pixels[None])), (40, 60), mode="bilinear")[0]
+        logits = F.interpolate(segmenter.head(segmenter.features(pixels[None])), (40, 60), mode="bilinear")[0]
     found = segmenter.segment_photograph(PHOTO, 10**6)
     assert (found.label.dtype, found.score.dtype) == (np.uint16, np.uint8)
     assert found.label.shape == found.score.shape == (40, 60)
@@ -89,6 +95,47 @@ def test_above_the_bound_labels_are_enlarged_by_nearest_neighbour() -> None:
     np.testing.assert_array_equal(coarse.score, np.kron(coarse.score[::2, ::2], np.ones((2, 2), int)))
     alone = segmenter.segment_photograph(PHOTO, 1)
     assert len(np.unique(alone.label)) == 1
+
+
+def test_background_as_a_class_of_its_own_is_label_0() -> None:
+    segmenter = build(clusters=4)
+    plain = segmenter.segment_photograph(PHOTO, 10**6)
+    segmenter.card["background"] = "class_0"
+    found = segmenter.segment_photograph(PHOTO, 10**6)
+    np.testing.assert_array_equal(found.label + 1, plain.label)
+    np.testing.assert_array_equal(found.score, plain.score)
+
+
+def test_a_saliency_head_gives_the_score_and_comes_back_from_the_artifact() -> None:
+    backbone, head = fabricate_segmenter(3)
+    card, states = read_model("finetune", ["backbone", "head"])
+    saliency = PixelClassifier(SIZE, 1).requires_grad_(False)
+    saliency.conv.weight.mul_(50)
+    card["parts"]["saliency"], card["segmenter"]["background"] = saliency.card, "saliency_head"
+    write_model("finetune", {"backbone": backbone, "head": head, "saliency": saliency}, card, [])
+    segmenter = restore_segmenter(*read_model("finetune", ["saliency"]))
+    found = segmenter.segment_photograph(PHOTO, 10**6)
+    np.testing.assert_array_equal(found.label, restore_segmenter(card, states).segment_photograph(PHOTO, 10**6).label)
+    images = torch.tensor(segmenter.prepare(PHOTO)).permute(2, 0, 1)[None] / 255
+    images = (images - torch.tensor(EXPECTS["mean"])[:, None, None]) / torch.tensor(EXPECTS["std"])[:, None, None]
+    with torch.no_grad():
+        logits = F.interpolate(saliency(backbone(images)), PHOTO.shape[:2], mode="bilinear")
+    expected = torch.sigmoid(logits)[0, 0].numpy()
+    assert np.ptp(expected) > 0.01
+    assert abs(found.score / 100 - expected).max() < 0.011
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_largest_logit_is_the_nearest_centroid(normalise: bool) -> None:
+    from scipy.spatial.distance import cdist
+
+    rng = np.random.default_rng(0)
+    centroids, features = rng.normal(size=(7, 5)).astype(np.float32), rng.normal(size=(1, 5, 6, 9)).astype(np.float32)
+    head = classify_by_centroids(torch.from_numpy(centroids), normalise)
+    points = features[0].reshape(5, -1).T
+    points = points / np.linalg.norm(points, axis=1, keepdims=True) if normalise else points
+    nearest = cdist(points, centroids).argmin(1)
+    np.testing.assert_array_equal(head(torch.from_numpy(features)).argmax(1).flatten().numpy(), nearest)
 
 
 def test_heads_have_the_shapes_and_lengths_that_they_say() -> None:

@@ -1,0 +1,87 @@
+"""Networks of features: shapes, gradients, restoring, and the cost of LUSS's decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from stages.core.artifacts.models import Card
+from stages.core.errors import UserError
+from stages.core.nets.backbones import BackboneConfig, build_backbone, stage_channels, stage_maps
+from stages.core.nets.decoders import DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
+from stages.core.nets.features import FeatureNetwork, build_features, restore_features
+
+BACKBONE = BackboneConfig(name="test_resnet", output_stride=8)
+DECODERS = [DeepLabV3PlusConfig(channels=12, low_level=4), DeepLabV3Config(channels=12), FPNConfig(channels=12)]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet"])
+def test_stage_maps_end_in_the_backbones_features(name: str) -> None:
+    backbone = build_backbone(BackboneConfig(name=name)).eval()
+    images = torch.randn(2, 3, 64, 96)
+    maps = stage_maps(backbone, images)
+    assert [each.shape[1] for each in maps] == stage_channels(backbone)
+    assert [64 // each.shape[2] for each in maps] == [4, 8, 16, 32]
+    torch.testing.assert_close(maps[-1], backbone.forward_features(images))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda config: config.kind)
+def test_decoders_give_one_map_and_gradients_reach_every_parameter(decoder: DecoderConfig) -> None:
+    network = build_features(BACKBONE, decoder)
+    features = network(torch.randn(2, 3, 64, 96))
+    stride = 8 if decoder.kind == "deeplabv3" else 4
+    assert features.shape == (2, network.size, 64 // stride, 96 // stride) == (2, 12, 64 // stride, 96 // stride)
+    (features * torch.randn_like(features)).sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert network.decoder is not None
+    assert all(p.grad.abs().sum() > 0 for p in network.decoder.parameters() if p.grad is not None)
+    assert (network.feature_map, set(network.parts)) == ("decoder", {"backbone", "decoder"})
+
+
+def card(network: FeatureNetwork, decoder: DecoderConfig | None) -> Card:
+    described = {"decoder": decoder.model_dump(mode="json")} if decoder else {}
+    parts = {"backbone": BACKBONE.model_dump(mode="json"), **described}
+    return {"method": "drawn", "parts": parts, "feature_map": network.feature_map}
+
+
+@pytest.mark.parametrize("decoder", [None, *DECODERS])
+def test_a_network_comes_back_from_its_card_and_tensors(decoder: DecoderConfig | None) -> None:
+    network = build_features(BACKBONE, decoder).eval()
+    states = {part: module.state_dict() for part, module in network.parts.items()}
+    images = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(restore_features(card(network, decoder), states).eval()(images), network(images))
+    shallow = restore_features(card(network, decoder), states, "stage4").eval()
+    torch.testing.assert_close(shallow(images), network.backbone(images))
+
+
+def test_a_map_that_the_model_lacks_is_refused() -> None:
+    network = build_features(BACKBONE, None)
+    states = {part: module.state_dict() for part, module in network.parts.items()}
+    with pytest.raises(UserError, match=r"feature_map: decoder, but the model of drawn has no decoder"):
+        restore_features(card(network, None), states, "decoder")
+
+
+@pytest.mark.parametrize(("name", "stride", "out", "giga"), [("resnet50", 16, 16, 9.44), ("resnet18", 32, 8, 3.03)])
+def test_the_decoder_of_luss_costs_what_the_paper_says(name: str, stride: int, out: int, giga: float) -> None:
+    """Multiply-adds at 224 pixels: LUSS states 9.5 G with ResNet-50, and 3.3 G with ResNet-18 and SEAM's heads."""
+    rates = (6, 12, 18)
+    decoder = DeepLabV3PlusConfig.model_validate({"output_stride": out, "rates": rates})
+    backbone = BackboneConfig.model_validate({"name": name, "output_stride": stride})
+    with torch.device("meta"):
+        network = build_features(backbone, decoder).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, 224, 224))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.06)
+
+
+def test_the_pyramid_of_features_is_the_sum_of_the_enlarged_projections() -> None:
+    torch.manual_seed(0)
+    decoder = FPNConfig(channels=3).build([2, 4])
+    fine, coarse = torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)
+    first, second = decoder.lateral
+    assert isinstance(first, nn.Conv2d)
+    expected = first(fine) + F.interpolate(second(coarse), (8, 8), mode="bilinear")
+    torch.testing.assert_close(decoder([fine, coarse]), expected)
