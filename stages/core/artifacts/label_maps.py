@@ -26,6 +26,9 @@ from stages.core.images.decode import decode_png, encode_png
 IGNORE = 65535
 """Id of pixels that count neither as background nor as a cluster, in 16-bit maps."""
 
+SALIENT = 128
+"""From here on a pixel of a stored saliency map (0..255) belongs to the object. MaskContrast: 0.5."""
+
 _SHARD_ROWS = 256
 _CACHED_ROW_GROUPS = 8
 _FIELDS = [("image_id", pa.string()), ("height", pa.int32()), ("width", pa.int32()), ("map_png", pa.binary())]

@@ -123,7 +123,8 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     run = _Run(method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations))
     if checkpoint := load_newest_checkpoint(work):
         run.load(checkpoint, work)
-    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, config.seed)
+    maps = {name: open_label_maps(name) for name in method.maps}
+    dataset = ViewDataset(index, method.views, maps, config.seed, method.coverage)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
     speed = SpeedLog(stage, work.name)
     with Progress(plan.iterations, stage, unit="steps", done=run.iteration) as bar:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stages.core.images.dataset import Batch
-from stages.core.images.views import ViewSpec
+from stages.core.images.views import Coverage, ViewSpec
 
 
 class TrainingProgress(NamedTuple):
@@ -38,6 +38,8 @@ class TrainingMethod(nn.Module, ABC):
     """What the loader cuts."""
     maps: tuple[str, ...] = ()
     """Stages whose label maps travel with the views."""
+    coverage: Coverage | None = None
+    """How much of every view must be salient; wants `saliency` among the maps."""
 
     @abstractmethod
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:

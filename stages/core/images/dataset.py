@@ -9,13 +9,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.cli import leave_signals_to_parent, worker_count
+from stages.core.errors import UserError
 from stages.core.images.crops import cut_map
+from stages.core.images.decode import UInt8
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import ViewSpec, draw_views
+from stages.core.images.views import Coverage, View, ViewSpec, draw_covered_views, draw_views
 
 _MAX_LOADERS = 16
+_MAX_REPLACED = 1000
 
 
 class Batch(NamedTuple):
@@ -57,19 +60,44 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 class ViewDataset(Dataset[dict[str, Any]]):
-    """Cuts the views of a photograph, and of its maps with the same geometry."""
+    """Cuts the views of a photograph, and of its maps with the same geometry.
 
-    def __init__(self, index: ImageIndex, spec: ViewSpec, maps: Mapping[str, LabelMaps], seed: int) -> None:
-        self._index, self._spec, self._maps, self._seed = index, spec, maps, seed
+    With a coverage, a photograph whose saliency map allows no view of it is replaced by another one.
+    """
+
+    def __init__(
+        self,
+        index: ImageIndex,
+        spec: ViewSpec,
+        maps: Mapping[str, LabelMaps],
+        seed: int,
+        coverage: Coverage | None = None,
+    ) -> None:
+        self._index, self._spec, self._maps, self._seed, self._coverage = index, spec, maps, seed, coverage
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, position = key
-        image = self._index.read(position)
-        views = draw_views(image, self._spec, np.random.default_rng([self._seed, 1, epoch, position]))
-        size = image.shape[:2]
+        rng = np.random.default_rng([self._seed, 1, epoch, position])
+        for _ in range(_MAX_REPLACED):
+            image = self._index.read(position)
+            if (views := self._draw(image, position, rng)) is not None:
+                return self._pack(position, (image.shape[0], image.shape[1]), views)
+            position = int(rng.integers(len(self)))  # From the same generator, so that it stays decided by the key.
+        raise UserError(
+            f"{_MAX_REPLACED} photographs drawn and none has views whose saliency mask is within the limits "
+            f"({self._coverage}); widen them or change the section saliency"
+        )
+
+    def _draw(self, image: UInt8, position: int, rng: np.random.Generator) -> list[View] | None:
+        if self._coverage is None:
+            return draw_views(image, self._spec, rng)
+        mask = np.asarray(self._maps["saliency"][self._index[position].image_id].map) >= SALIENT
+        return draw_covered_views(image, mask, self._spec, self._coverage, rng)
+
+    def _pack(self, position: int, size: tuple[int, int], views: list[View]) -> dict[str, Any]:
         image_id = self._index[position].image_id if self._maps else ""
         return {
             "pixels": [np.ascontiguousarray(view.pixels.transpose(2, 0, 1)) for view in views],

@@ -1,13 +1,14 @@
 """What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
 
-from typing import Annotated, NamedTuple
+from itertools import chain, repeat
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from stages.core.artifacts.models import InputCard
-from stages.core.images.crops import Window, cut, sample_window
+from stages.core.images.crops import Window, cut, cut_map, sample_window
 from stages.core.images.decode import UInt8
 from stages.core.params import Params
 
@@ -35,6 +36,30 @@ class CropSpec(Params):
         if scale[0] > scale[1]:
             raise ValueError("the smallest share stands first")
         return scale
+
+
+class Coverage(Params):
+    """How much of a view must lie inside the photograph's mask, so that it shows a part of the object.
+
+    Source: MaskContrast, section 4.1; limits and tries from its code.
+    """
+
+    share: tuple[float, float] = (0.01, 0.99)
+    """Between these shares of a view's pixels lie inside the mask. MaskContrast's code: 0.01 and 0.99; paper: more than
+    0.1."""
+    tries: int = Field(3, ge=1)
+    """Windows drawn for a view before another photograph is taken. MaskContrast's code: 3."""
+
+    @field_validator("share")
+    @classmethod
+    def _is_range(cls, share: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= share[0] < share[1] <= 1:
+            raise ValueError("two shares between 0 and 1, the smaller one first")
+        return share
+
+    def accepts(self, mask: npt.NDArray[Any]) -> bool:
+        """Whether a view's mask (size, size) of truth values lies within the limits."""
+        return bool(self.share[0] < mask.mean() < self.share[1])
 
 
 class Photometric(Params):
@@ -96,6 +121,23 @@ def draw_views(image: UInt8, spec: ViewSpec, rng: np.random.Generator) -> list[V
         for _ in range(crop.count):
             window = sample_window(image.shape[0], image.shape[1], crop.scale, spec.flip, rng)
             views.append(View(window, cut(image, window, crop.size), draw_photometric(spec.photometric, rng)))
+    return views
+
+
+def draw_covered_views(
+    image: UInt8, mask: npt.NDArray[np.bool_], spec: ViewSpec, coverage: Coverage, rng: np.random.Generator
+) -> list[View] | None:
+    """Draw and cut all views of a photograph (H, W, 3) so that each shows enough of its mask; None if one cannot.
+
+    The mask (h, w) may be smaller than the photograph.
+    """
+    views, size = [], (image.shape[0], image.shape[1])
+    for crop in chain.from_iterable(repeat(crop, crop.count) for crop in spec.crops):
+        windows = (sample_window(*size, crop.scale, spec.flip, rng) for _ in range(coverage.tries))
+        fitting = (each for each in windows if coverage.accepts(cut_map(mask, size, each, crop.size)))
+        if (window := next(fitting, None)) is None:
+            return None
+        views.append(View(window, cut(image, window, crop.size), draw_photometric(spec.photometric, rng)))
     return views
 
 
