@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field
+from torch import Tensor
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
@@ -46,14 +47,21 @@ class TrainingPlan:
         self._steps = steps_per_epoch(photographs, config.batch_size)
         self.iterations = config.epochs * self._steps
         self._warmup = round(config.optimiser.warmup_epochs * self._steps)
+        self.clip_norm = config.optimiser.clip_norm
 
     def progress(self, iteration: int) -> TrainingProgress:
         """Where an iteration stands."""
         return TrainingProgress(iteration, self.iterations, iteration // self._steps, self._config.epochs)
 
+    def epoch_note(self, done: int) -> str:
+        """The epoch of the last of `done` iterations, for a progress line."""
+        return f"epoch {(done - 1) // self._steps + 1}/{self._config.epochs}"
+
     def learning_rate(self, iteration: int) -> float:
         """The learning rate of an iteration."""
         optimiser, batch_size = self._config.optimiser, self._config.batch_size
+        if optimiser.falls_every == "epoch" and iteration >= self._warmup:
+            iteration = max(iteration - iteration % self._steps, self._warmup)
         return learning_rate(optimiser, batch_size, iteration, self.iterations, self._warmup)
 
 
@@ -129,31 +137,39 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     speed = SpeedLog(stage, work.name)
     with Progress(plan.iterations, stage, unit="steps", done=run.iteration) as bar:
         for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
-            progress = plan.progress(run.iteration)
-            _take_step(fabric, run, batch, progress, plan.learning_rate(run.iteration))
+            _take_step(fabric, run, batch, plan)
             speed.add(len(batch.positions), waited)
             run.save_now_and_then(work)
-            bar.update(run.iteration, f"epoch {progress.epoch + 1}/{config.epochs} {run.history.note}")
+            bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.note}")
     run.save(work)
     speed.write(fabric)
     return run.history.rows
 
 
-def _take_step(fabric: Fabric, run: _Run, batch: Batch, progress: TrainingProgress, lr: float) -> None:
+def _take_step(fabric: Fabric, run: _Run, batch: Batch, plan: TrainingPlan) -> None:
+    progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
     for group in run.optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_scale"]
     with fabric.autocast():
         losses = run.method.step(batch, progress)
     fabric.backward(losses.total)
     run.method.after_gradients(progress)
-    gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm = _clip_gradients(run.method, plan.clip_norm)
     run.optimiser.step()
     run.optimiser.zero_grad(set_to_none=True)
     run.method.after_step(progress)
     values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
     run.history.add(run.iteration, values, {"epoch": progress.epoch + 1, "lr": lr})
     run.iteration += 1
+
+
+def _clip_gradients(method: TrainingMethod, largest: float) -> Tensor:
+    """The norm of all gradients, which are then scaled down to `largest` where that is not 0."""
+    gradients = [p.grad for p in method.parameters() if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if largest:
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))
+    return norm
 
 
 def _finished(

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import all_reduce, get_world_size, is_available, is_initialized
 from torch.nn import functional as F
+
+from stages.core.engine.distributed import max_over_processes, process_count, sum_over_processes
 
 _SINKHORN_ROUNDS = 3
 
@@ -25,13 +26,12 @@ def sinkhorn(scores: Tensor, epsilon: float) -> Tensor:
     avoids overflow.
     """
     scores = scores.float()
-    top = scores.max()
-    _reduce(top, "max")
+    top = max_over_processes(scores.max())
     codes = torch.exp((scores - top) / epsilon)  # (B, P)
-    batch = codes.shape[0] * (get_world_size() if _is_distributed() else 1)
-    codes /= _reduce(codes.sum())
+    batch = codes.shape[0] * process_count()
+    codes /= sum_over_processes(codes.sum())
     for _ in range(_SINKHORN_ROUNDS):
-        codes /= _reduce(codes.sum(0)) * codes.shape[1]
+        codes /= sum_over_processes(codes.sum(0)) * codes.shape[1]
         codes /= codes.sum(1, keepdim=True) * batch
     return codes * batch
 
@@ -83,13 +83,3 @@ class Queue(nn.Module):
         self.embeddings[view] = torch.cat(
             [z[:count].float(), self.embeddings[view, : self.embeddings.shape[1] - count]]
         )
-
-
-def _is_distributed() -> bool:
-    return is_available() and is_initialized()
-
-
-def _reduce(value: Tensor, how: str = "sum") -> Tensor:
-    if _is_distributed():
-        all_reduce(value, torch.distributed.ReduceOp.MAX if how == "max" else torch.distributed.ReduceOp.SUM)
-    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -119,6 +120,19 @@ def test_progress_and_history_say_where_training_stands() -> None:
     base = 0.3 * 2 / 256
     assert [row["lr"] for row in history[:4]] == pytest.approx([base / 3, base * 2 / 3, base, base])
     assert all(math.isfinite(value) for row in history for value in row.values())
+
+
+def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
+    network, largest = nn.Linear(4, 3), 0.5
+    for scale in (10.0, 1e-3):
+        twin = copy.deepcopy(network)
+        for each in (network, twin):
+            each.zero_grad()
+            (each(torch.ones(2, 4)).sum() * scale).backward()
+        norm = loop._clip_gradients(network, largest)
+        torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(twin.parameters(), largest))
+        for p, q in zip(network.parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(p.grad, q.grad)
 
 
 def test_speeds_stand_in_the_log_alone() -> None:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from stages.core.engine.larc import LARC
 from stages.core.engine.loop import TrainingConfig, TrainingPlan
-from stages.core.engine.optim import LARC, OptimiserConfig, build_optimiser, learning_rate
+from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
+from stages.core.errors import UserError
 
 START = {"weight": [3.0, -4.0, 0.5], "bias": [0.0, 0.0], "small": [1e-3]}
 
@@ -116,16 +118,79 @@ def test_a_plan_counts_whole_batches_and_epochs() -> None:
     assert plan.learning_rate(2) == pytest.approx(0.01)
 
 
-def test_adamw_decays_matrices_only() -> None:
-    method = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
-    method[2].weight.requires_grad_(False)
-    optimiser = build_optimiser(method, OptimiserConfig(kind="adamw", base_lr=0.1, weight_decay=0.5), 64)
-    decayed, free = optimiser.param_groups
+def rates(config: OptimiserConfig, warmup: int = 0) -> list[float]:
+    return [learning_rate(config, 256, iteration, 20, warmup) for iteration in range(20)]
+
+
+def test_the_rate_agrees_with_torchs_poly() -> None:
+    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    poly = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=20, power=0.9)
+    for rate in rates(OptimiserConfig(base_lr=0.3, final_lr=0.0, schedule="poly", power=0.9)):
+        assert rate == pytest.approx(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        poly.step()
+
+
+def test_a_constant_rate_is_constant_after_a_warm_up_from_its_start() -> None:
+    config = OptimiserConfig(base_lr=0.4, warmup_lr=0.2, schedule="constant")
+    assert rates(config, warmup=4) == pytest.approx([0.25, 0.3, 0.35] + [0.4] * 17)
+
+
+def test_a_rate_that_falls_every_epoch_stands_still_in_between() -> None:
+    values = {"base_lr": 0.4, "final_lr": 0.0, "schedule": "poly", "falls_every": "epoch", "warmup_epochs": 0.5}
+    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=256, optimiser=OptimiserConfig(**values)), 4 * 256)
+    epochs = [0.4, 0.4 * (1 - 2 / 10) ** 0.9, 0.4 * (1 - 6 / 10) ** 0.9]
+    expected = [0.2, 0.4, *[epochs[0]] * 2, *[epochs[1]] * 4, *[epochs[2]] * 4]
+    assert [plan.learning_rate(iteration) for iteration in range(12)] == pytest.approx(expected)
+
+
+def small_network() -> nn.Sequential:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    network[2].weight.requires_grad_(False)
+    return network
+
+
+def test_vectors_decay_only_if_asked_for() -> None:
+    network = small_network()
+    config = OptimiserConfig(kind="adamw", base_lr=0.1, weight_decay=0.5, decay_vectors=False)
+    decayed, free = build_optimiser(network, config, 64).param_groups
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
-    assert [p.shape for p in decayed["params"]] == [method[0].weight.shape]
+    assert [p.shape for p in decayed["params"]] == [network[0].weight.shape]
     assert len(free["params"]) == 4
     assert decayed["lr"] == pytest.approx(0.025)
     assert decayed["betas"] == (0.9, 0.999)
+    (everything,) = build_optimiser(network, config.model_copy(update={"decay_vectors": True}), 64).param_groups
+    assert len(everything["params"]) == 5
+
+
+def test_rates_are_scaled_by_the_longest_beginning_of_a_name() -> None:
+    network = small_network()
+    config = OptimiserConfig(kind="sgd", lr_scales={"0": 0.1, "0.bias": 0.5})
+    scales = {
+        id(p): group["lr_scale"]
+        for group in build_optimiser(network, config, 256).param_groups
+        for p in group["params"]
+    }
+    assert [scales.get(id(p)) for p in network.parameters()] == [0.1, 0.5, 1, 1, None, 1]
+    with pytest.raises(UserError, match="lr_scales: no parameter's name begins with 'backbone'; there are: 0, 1, 2"):
+        build_optimiser(network, OptimiserConfig(lr_scales={"backbone": 0.1}), 256)
+
+
+def test_lars_equals_lightlys() -> None:
+    from lightly.utils.lars import LARS
+
+    ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    config = OptimiserConfig(kind="lars", base_lr=0.5, weight_decay=0.1, decay_vectors=False)
+    groups = [{"params": [theirs.weight], "weight_decay": 0.1}, {"params": [theirs.bias], "weight_decay": 0.0}]
+    optimisers = [build_optimiser(ours, config, 256), LARS(groups, lr=0.5, momentum=0.9)]
+    for step in range(4):
+        for network, optimiser in zip((ours, theirs), optimisers, strict=True):
+            for p in network.parameters():
+                p.grad = torch.linspace(-1, step, p.numel()).view_as(p)
+            optimiser.step()
+    for p, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(p, expected)
 
 
 def test_sgd_is_torchs() -> None:

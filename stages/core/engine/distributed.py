@@ -1,0 +1,64 @@
+"""What the processes of one training tell each other; alone, every function is the identity."""
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def process_count() -> int:
+    """Processes of this training."""
+    return dist.get_world_size() if _is_distributed() else 1
+
+
+def process_number() -> int:
+    """This process among them, from 0."""
+    return dist.get_rank() if _is_distributed() else 0
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Sum of a tensor over all processes, in place; no gradient flows."""
+    return _reduce(value, dist.ReduceOp.SUM)
+
+
+def max_over_processes(value: Tensor) -> Tensor:
+    """Maximum of a tensor over all processes, in place; no gradient flows."""
+    return _reduce(value, dist.ReduceOp.MAX)
+
+
+@torch.no_grad()
+def gather(value: Tensor) -> Tensor:
+    """The rows of all processes below each other, in the order of the processes.
+
+    Args:
+        value: (B, ...), of one shape in all processes.
+
+    Returns:
+        (processes B, ...) without gradient.
+    """
+    if not _is_distributed():
+        return value
+    parts = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(process_count())]
+    dist.all_gather(parts, value.contiguous())
+    return torch.cat(parts)
+
+
+def own_rows(value: Tensor) -> Tensor:
+    """This process's rows of what `gather` gives."""
+    return value.chunk(process_count())[process_number()]
+
+
+def share_first(value: Tensor) -> Tensor:
+    """The first process's tensor, in place."""
+    if _is_distributed():
+        dist.broadcast(value, 0)
+    return value
+
+
+def _reduce(value: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
+    if _is_distributed():
+        dist.all_reduce(value, how)
+    return value
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
