@@ -31,6 +31,16 @@ SMALL: dict[str, Any] = {
     "training": {"epochs": 3, "batch_size": 4, "optimiser": OPTIMISER},
 }
 """Values that make any method small; a method takes those that it has a field for."""
+SMALL_OF: dict[str, dict[str, Any]] = {
+    "maskcontrast": {
+        "backbone": {**SMALL["backbone"], "output_stride": 8},
+        "decoder": {"kind": "deeplabv3", "channels": 8, "rates": [1, 2, 3], "dropout": 0.1},
+        "temperature": 0.2,
+        "momentum": {"value": 0.5, "schedule": "fixed"},
+        "shuffle_groups": 1,
+    },
+}
+"""Values that make one method small."""
 SMALL_CROPS = ({"count": 2, "size": 32, "scale": [0.5, 1]}, {"count": 2, "size": 24, "scale": [0.2, 0.5]})
 EPOCH = 3
 """Steps of an epoch over the fabricated photographs."""
@@ -51,7 +61,8 @@ def small(config_type: Any, **values: Any) -> Any:
         crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[:groups]]
         crops[0]["count"] = min(views["crops"][0]["count"], 2)
         fields["views"] = {**views, "crops": crops}
-    return config_type.model_validate({**fields, **values})
+    own = SMALL_OF.get(config_type.model_fields["method"].default, {})
+    return config_type.model_validate({**fields, **own, **values})
 
 
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:

@@ -8,11 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.pretrain.methods.maskcontrast import MaskContrastConfig
 from stages.pretrain.methods.none import NoPretraining
 from stages.pretrain.methods.swav import SwAVConfig
 
 Config = Annotated[
     NoPretraining
-    | SwAVConfig,
+    | SwAVConfig
+    | MaskContrastConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

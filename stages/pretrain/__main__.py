@@ -25,13 +25,18 @@ def main(config: Config) -> None:
     if isinstance(config, NoPretraining):
         parts = {"backbone": _take_backbone(config)}
         return write_model("pretrain", parts, _describe(config, parts), [])
-    index = read_images().of("train")
+    train_split = read_images().of("train")
     seed_everything(config.training.seed)
     method = config.build()
+    index = method.choose(train_split)
+    photographs = {"used": len(index), "left_out": len(train_split) - len(index)}
     inputs = {"images": index.content_hash, **{name: open_label_maps(name).content_hash for name in method.maps}}
     with unfinished_work("pretrain", config, inputs) as work:
         history = train(method, config.training, index, "pretrain", work)
-        write_model("pretrain", method.export(), _describe(config, method.export()), history)
+        card = {**_describe(config, method.export()), "photographs": photographs}
+        write_model("pretrain", method.export(), card, history)
+    if photographs["left_out"]:
+        print("pretrain: {used} photographs used, {left_out} left out".format(**photographs))
     return None
 
 

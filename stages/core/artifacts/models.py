@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
-PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "head", "saliency")
+PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "embedding", "head", "saliency")
 """Prefixes of the keys in model.safetensors."""
 
 Card = dict[str, Any]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from stages.core.artifacts.image_index import ImageIndex
 from stages.core.images.dataset import Batch
 from stages.core.images.views import Coverage, ViewSpec
 
@@ -40,6 +41,14 @@ class TrainingMethod(nn.Module, ABC):
     """Stages whose label maps travel with the views."""
     coverage: Coverage | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
+
+    def choose(self, index: ImageIndex) -> ImageIndex:
+        """The photographs that the method can learn from; by default all.
+
+        Raises:
+            UserError: There is none.
+        """
+        return index
 
     @abstractmethod
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:

@@ -1,0 +1,232 @@
+"""MaskContrast: pixels of an object are drawn to its mean in another view, away from other photographs' objects.
+
+Source: Van Gansbeke et al., Unsupervised Semantic Segmentation by Contrasting Object Mask Proposals, ICCV 2021; what
+the paper leaves open, and the defaults, from its code at revision dfd5fa0.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import SALIENT, open_label_maps
+from stages.core.artifacts.models import InputCard
+from stages.core.engine.distributed import gather
+from stages.core.engine.loop import TrainingConfig
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.momentum import MomentumConfig, MomentumCopy, restore_order, shuffle_batch
+from stages.core.engine.online_clustering import Queue
+from stages.core.engine.optim import OptimiserConfig
+from stages.core.errors import UserError
+from stages.core.images.dataset import Batch
+from stages.core.images.views import Coverage, CropSpec, Photometric, ViewSpec
+from stages.core.nets.backbones import BackboneConfig
+from stages.core.nets.decoders import DecoderConfig, DeepLabV3Config
+from stages.core.nets.features import build_features
+from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.weights import WeightsFile, load_weights
+from stages.core.params import Params
+from stages.core.progress import track
+
+
+class MaskContrastConfig(Params):
+    """MaskContrast. The defaults are those of the code's runs with unsupervised masks.
+
+    The paper's text says 60 epochs, batches of 64 (base_lr 0.016), a queue of 128, a share of 0.1 and no class weights.
+    """
+
+    method: Literal["maskcontrast"] = "maskcontrast"
+    backbone: BackboneConfig = BackboneConfig(name="resnet50", output_stride=8)
+    decoder: DecoderConfig = DeepLabV3Config()
+    weights: WeightsFile | None = None
+    """Weights that the backbone starts from; null for random ones. The paper: MoCo v2 on ImageNet."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the backbone that stay as they start, by timm's names. The code's runs with supervised masks: conv1,
+    bn1, layer1, layer2."""
+    views: ViewSpec = ViewSpec(
+        crops=(CropSpec(count=2, size=224, scale=(0.2, 1.0)),),
+        photometric=Photometric(jitter=(0.4, 0.4, 0.4, 0.1), blur_probability=0.0),
+    )
+    """The query and the key; with one view it is both. Section 4.1 and the code: SimCLR's changes without blur."""
+    coverage: Coverage = Coverage()
+    """How much of each view the object covers."""
+    min_mask: float = Field(0.01, gt=0, lt=1)
+    """Photographs whose mask is smaller, as a share of their area, are left out. The code: 0.01."""
+    embedding_size: int = Field(32, ge=2)
+    """D. Section 4.1: 32."""
+    temperature: float = Field(0.5, gt=0)
+    """Of the softmax, section 4.1: 0.5."""
+    queue: int = Field(256, ge=0)
+    """K, objects of earlier batches that pixels are contrasted with; 0 for none. The code: 256; paper: 128."""
+    class_weights: bool = True
+    """Weigh the pixels of an object by 1 / ln(1.02 + its share of the pixels), as the code does; the paper does not."""
+    momentum: MomentumConfig = MomentumConfig(value=0.999)
+    """How slowly the key network follows; a value of 0 makes it the trained network. The code: 0.999, fixed."""
+    shuffle_groups: int = Field(2, ge=1)
+    """Parts that a GPU's shuffled keys are put through the key network in, each with batch statistics of its own, as on
+    that many GPUs: a pixel must not find its object by the statistics they share. Two, so that one GPU shuffles too."""
+    training: TrainingConfig = TrainingConfig(
+        epochs=40,
+        batch_size=128,
+        optimiser=OptimiserConfig(
+            kind="sgd", base_lr=0.008, final_lr=0.0, schedule="poly", falls_every="epoch", weight_decay=1e-4
+        ),
+    )
+
+    @field_validator("views")
+    @classmethod
+    def _has_query_and_key(cls, views: ViewSpec) -> ViewSpec:
+        if len(views.sizes) > 2:
+            raise ValueError("there are a query and a key: one group of one or two crops")
+        return views
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "MaskContrastConfig":
+        if self.training.batch_size < 2 * self.shuffle_groups:
+            raise ValueError("shuffle_groups: each group needs two photographs; enlarge training.batch_size")
+        return self
+
+    @property
+    def parts_card(self) -> dict[str, Any]:
+        """The parts that are exported, with their configs."""
+        return {
+            "backbone": self.backbone.model_dump(mode="json"),
+            "decoder": self.decoder.model_dump(mode="json"),
+            "embedding": {"clusters": self.embedding_size, "normalise": False},
+            "saliency": {"clusters": 1, "normalise": False},
+        }
+
+    @property
+    def input_card(self) -> InputCard:
+        """What the network expects to see."""
+        return self.views.input_card
+
+    def build(self) -> "MaskContrast":
+        """The method, with fresh weights from torch's generator."""
+        return MaskContrast(self)
+
+
+class MaskContrast(TrainingMethod):
+    """Network, embedding and saliency head, the key network that follows them, and the queue of objects."""
+
+    maps = ("saliency",)
+
+    def __init__(self, config: MaskContrastConfig) -> None:
+        super().__init__()
+        self.config, self.views, self.coverage = config, config.views, config.coverage
+        self.features = build_features(config.backbone, config.decoder)
+        if config.weights:
+            load_weights(self.features.backbone, config.weights)
+        self.embedding = PixelClassifier(self.features.size, config.embedding_size)
+        self.saliency = PixelClassifier(self.features.size, 1)
+        self.keys = MomentumCopy(nn.Sequential(self.features, self.embedding), buffers="own")
+        self.queue = Queue(1, config.queue, config.embedding_size)
+        self.queue.push(0, F.normalize(torch.randn(config.queue, config.embedding_size), dim=1))
+        for name, parameter in self.features.backbone.named_parameters():
+            parameter.requires_grad_(name.partition(".")[0] not in config.frozen)
+
+    def choose(self, index: ImageIndex) -> ImageIndex:
+        """The photographs whose mask is large enough."""
+        maps, least = open_label_maps("saliency"), self.config.min_mask
+        shares = (np.mean(np.asarray(maps[one].map) >= SALIENT) for one in track(index.image_ids, label="masks"))
+        kept = [image_id for image_id, share in zip(index.image_ids, shares, strict=True) if share >= least]
+        if not kept:
+            raise UserError(
+                f"artifacts/saliency: no photograph has a mask of at least {least} of its area; lower "
+                "saliency.threshold or choose another saliency method"
+            )
+        return index.among(kept)
+
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """Contrast the query's salient pixels with the objects of the keys and the queue; learn the masks beside."""
+        masks = [each >= SALIENT for each in batch.maps["saliency"]]
+        prototypes = self._describe_keys(batch.views[-1], masks[-1])
+        features = self.features(batch.views[0])
+        embeddings, salient = _enlarge(self.embedding(features), masks[0]), _enlarge(self.saliency(features), masks[0])
+        pixels = F.normalize(embeddings, dim=1).movedim(1, -1)[masks[0]]  # (P, D)
+        objects = torch.cat([prototypes, self.queue.embeddings[0]])  # (B + K, D)
+        owners = masks[0].nonzero()[:, 0]  # (P,)
+        with torch.autocast(pixels.device.type, enabled=False):  # Cosines want more digits than bf16 has.
+            contrast, accuracy = contrast_objects(
+                pixels, owners, objects, self.config.temperature, self.config.class_weights
+            )
+        saliency = balanced_cross_entropy(salient[:, 0], masks[0])
+        self.queue.push(0, gather(prototypes))
+        return Losses(contrast + saliency, {"contrast": contrast, "saliency": saliency, "accuracy": accuracy})
+
+    def after_step(self, progress: TrainingProgress) -> None:
+        """Let the key network follow."""
+        self.keys.update(nn.Sequential(self.features, self.embedding), self.config.momentum.at(progress))
+
+    def export(self) -> dict[str, nn.Module]:
+        """Backbone, decoder, embedding and saliency head."""
+        return {**self.features.parts, "embedding": self.embedding, "saliency": self.saliency}
+
+    @torch.no_grad()
+    def _describe_keys(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Prototypes (B, D) of the objects in the keys."""
+        shuffled, order = shuffle_batch(images)
+        parts = [self.keys(part) for part in shuffled.tensor_split(self.config.shuffle_groups)]
+        return average_objects(_enlarge(restore_order(torch.cat(parts), order), masks), masks)
+
+
+def average_objects(embeddings: Tensor, masks: Tensor) -> Tensor:
+    """The direction of the mean of each object's unit pixel embeddings.
+
+    Args:
+        embeddings: (B, D, H, W), of any length.
+        masks: (B, H, W) bool.
+
+    Returns:
+        (B, D), of length 1; zero where a mask is empty.
+
+    Source: equation 2; brought to length 1 as in the code.
+    """
+    return F.normalize(torch.einsum("bdhw,bhw->bd", F.normalize(embeddings, dim=1), masks.float()), dim=1)
+
+
+def contrast_objects(
+    pixels: Tensor, owners: Tensor, objects: Tensor, temperature: float, weighted: bool
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of telling each pixel's object among all objects.
+
+    Args:
+        pixels: (P, D) unit vectors.
+        owners: (P,) row of each pixel's own object.
+        objects: (B + K, D) unit vectors.
+        temperature: Of the softmax.
+        weighted: Weigh pixels by their object's share of them, the small ones more.
+
+    Returns:
+        The loss and, without gradient, the share of pixels nearest to their own object.
+
+    Source: equation 3; the weights from the code.
+    """
+    logits = pixels @ objects.T / temperature  # (P, B + K)
+    shares = torch.bincount(owners, minlength=len(objects)) / max(len(owners), 1)
+    weights = 1 / torch.log(1.02 + shares) if weighted else None
+    accuracy = (logits.detach().argmax(1) == owners).float().mean()
+    return F.cross_entropy(logits, owners, weights), accuracy
+
+
+def balanced_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy in which ones and zeros of the batch weigh the same.
+
+    Args:
+        logits: (B, H, W)
+        masks: (B, H, W) bool.
+
+    Source: the code's auxiliary loss, section 3.3: ones are weighted by the share of zeros and the other way round.
+    """
+    zeros = 1 - masks.float().mean()
+    weights = torch.where(masks, zeros, 1 - zeros)
+    return F.binary_cross_entropy_with_logits(logits, masks.float(), weights)
+
+
+def _enlarge(maps: Tensor, masks: Tensor) -> Tensor:
+    """(B, C, h, w) to float32 at the size of the masks (B, H, W)."""
+    return F.interpolate(maps.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
