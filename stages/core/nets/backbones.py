@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class BackboneConfig(Params):
     name: str = "resnet18"
     """timm's name of the architecture."""
     output_stride: Literal[8, 16, 32] = 32
-    """Pixels of the image per cell of the last feature map."""
+    """Pixels of the image per cell of the last feature map; of a vision transformer its patch size."""
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Stochastic depth."""
 
@@ -39,20 +39,43 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
         close = difflib.get_close_matches(config.name, timm.list_models(), n=3)
         hint = f"; close names: {', '.join(close)}" if close else ""
         raise UserError(f"backbone.name = {config.name!r}: timm has no such network{hint}")
+    options = {"num_classes": 0, "global_pool": "", "drop_path_rate": config.drop_path}
     try:
-        return cast(
-            nn.Module,
-            timm.create_model(
-                config.name,
-                num_classes=0,
-                global_pool="",
-                output_stride=config.output_stride,
-                drop_path_rate=config.drop_path,
-            ),
+        backbone = _create_transformer(config, options) or timm.create_model(
+            config.name, output_stride=config.output_stride, **options
         )
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
         stride = config.output_stride
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
+    return cast(nn.Module, backbone)
+
+
+def _create_transformer(config: BackboneConfig, options: dict[str, Any]) -> nn.Module | None:
+    """A vision transformer of one patch size that takes images of any size, or None if the network is no such one."""
+    import timm
+
+    try:
+        network = timm.create_model(config.name, dynamic_img_size=True, dynamic_img_pad=True, **options)
+    except TypeError:
+        return None
+    if not hasattr(network, "patch_embed"):
+        return None
+    patch = network.patch_embed.patch_size[0]
+    if patch != config.output_stride:
+        raise UserError(
+            f"backbone.output_stride = {config.output_stride}: {config.name} has patches of {patch} pixels, which are "
+            f"its stride"
+        )
+    # A hook and not a wrapper: the parameters keep timm's own names.
+    network.register_forward_hook(_lay_out_tokens)
+    return cast(nn.Module, network)
+
+
+def _lay_out_tokens(network: nn.Module, images: tuple[Tensor], tokens: Tensor) -> Tensor:
+    """Tokens (B, N, L) of the patches as a map (B, L, h, w); class and register tokens are left out."""
+    patch = cast(Any, network).patch_embed.patch_size[0]
+    height, width = (-(-side // patch) for side in images[0].shape[2:])
+    return tokens[:, -height * width :].transpose(1, 2).reshape(len(tokens), -1, height, width)
 
 
 def embedding_size(backbone: nn.Module) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -35,10 +37,27 @@ def test_an_unknown_name_is_told_close_ones(name: str, close: str) -> None:
         build_backbone(BackboneConfig(name=name))
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_mambaout", "resnet18.no_such_weights"])
+@pytest.mark.parametrize("name", ["test_mambaout", "resnet18.no_such_weights"])
 def test_a_network_that_gives_no_map_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"backbone {name} cannot be built at output stride 32"):
         build_backbone(BackboneConfig(name=name))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit3", "vit_tiny_patch16_dinov3_qkvb"])
+def test_a_vision_transformer_gives_a_map_of_its_patches(name: str) -> None:
+    backbone = build_backbone(BackboneConfig(name=name, output_stride=16)).eval()
+    images = torch.randn(2, 3, 64, 96)
+    expected = backbone.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[-1]
+    assert expected.shape == (2, embedding_size(backbone), 4, 6)
+    torch.testing.assert_close(backbone(images), expected)
+    assert backbone(torch.zeros(1, 3, 40, 50)).shape[2:] == (3, 4)
+    plain = timm.create_model(name, num_classes=0, global_pool="")
+    plain.load_state_dict(copy.deepcopy(backbone).state_dict())
+
+
+def test_a_vision_transformer_at_another_stride_is_refused() -> None:
+    with pytest.raises(UserError, match="output_stride = 32: test_vit has patches of 16 pixels"):
+        build_backbone(BackboneConfig(name="test_vit"))
 
 
 def test_a_backbone_comes_back_from_its_card() -> None:
