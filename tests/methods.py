@@ -22,6 +22,7 @@ OPTIMISER = {"kind": "adamw", "base_lr": 0.32, "final_lr": 0.0, "weight_decay": 
 SMALL: dict[str, Any] = {
     # Dropped paths make steps depend on torch's random numbers, so that a resume must restore them.
     "backbone": {**BACKBONE.model_dump(), "drop_path": 0.1},
+    "decoder": {"kind": "fpn", "channels": 16},
     "projector": {"hidden": 16, "projected": 8, "last_norm": False},
     "prototypes": 6,
     "queue": 8,

@@ -21,7 +21,7 @@ def main(config: ImageFineTuning) -> None:
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    method = config.build(restore_features(pretrained, states), len(read_centroids().embeddings))
+    method = config.build(restore_features(pretrained, states, config.feature_map), len(read_centroids().embeddings))
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with unfinished_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
@@ -40,11 +40,13 @@ def _describe(config: ImageFineTuning, pretrained: Card, method: ImageClassifier
     )
     network = Segmenter(method.features, method.head, segmenter, config.views.input_card).to(inference_device()).eval()
     segmenter["threshold"] = find_threshold(config.threshold, network, index)
-    kept = {key: pretrained[key] for key in ("feature_map", "output_stride", "embedding_size", "start", "labels_used")}
+    kept = {key: pretrained[key] for key in ("output_stride", "start", "labels_used")}
     parts = {part: pretrained["parts"][part] for part in method.features.parts}
     return {
         "method": config.method,
         "parts": {**parts, "head": method.head.card},
+        "feature_map": method.features.feature_map,
+        "embedding_size": method.features.size,
         **kept,
         "input": config.views.input_card,
         "segmenter": segmenter,

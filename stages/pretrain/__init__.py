@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.pretrain.methods.luss import LUSSConfig
 from stages.pretrain.methods.maskcontrast import MaskContrastConfig
 from stages.pretrain.methods.none import NoPretraining
 from stages.pretrain.methods.swav import SwAVConfig
@@ -15,6 +16,7 @@ from stages.pretrain.methods.swav import SwAVConfig
 Config = Annotated[
     NoPretraining
     | SwAVConfig
+    | LUSSConfig
     | MaskContrastConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

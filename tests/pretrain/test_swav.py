@@ -33,7 +33,7 @@ def test_the_loss_is_the_papers_written_out() -> None:
     method, (batch, _) = build(queue=0)
     method.eval()
     got = method.step(batch, FIRST).total
-    prototypes = F.normalize(method.prototypes.weight, dim=1)
+    prototypes = F.normalize(method.clustering.prototypes.weight, dim=1)
     z = [method.projector(method.backbone(view).mean((2, 3))) for view in batch.views]
     assert len({view.shape[-1] for view in batch.views}) == 2
     scores = [each @ prototypes.T for each in z]
@@ -49,9 +49,9 @@ def test_the_loss_is_the_papers_written_out() -> None:
 def test_prototypes_have_length_one_in_every_step() -> None:
     method, (batch, _) = build()
     with torch.no_grad():
-        method.prototypes.weight.mul_(3)
+        method.clustering.prototypes.weight.mul_(3)
     method.step(batch, FIRST)
-    torch.testing.assert_close(method.prototypes.weight.norm(dim=1), torch.ones(6))
+    torch.testing.assert_close(method.clustering.prototypes.weight.norm(dim=1), torch.ones(6))
 
 
 def test_prototypes_wait_for_their_first_iterations() -> None:
@@ -60,28 +60,28 @@ def test_prototypes_wait_for_their_first_iterations() -> None:
         progress = FIRST._replace(iteration=iteration)
         method.step(batch, progress).total.backward()
         method.after_gradients(progress)
-        assert (method.prototypes.weight.grad is not None) == learns
+        assert (method.clustering.prototypes.weight.grad is not None) == learns
         method.zero_grad()
 
 
 def test_the_queue_starts_with_its_epoch_and_takes_part_once_full() -> None:
     method, (batch, _) = build(queue=8, queue_start_epoch=2)
     method.step(batch, FIRST)
-    assert not method.queue.embeddings.any()
+    assert not method.clustering.queue.embeddings.any()
     for full in (False, True, True):
         method.step(batch, FIRST._replace(epoch=2))
-        assert method.queue.is_full == full
-    lengths = method.queue.embeddings.norm(dim=2)
+        assert method.clustering.queue.is_full == full
+    lengths = method.clustering.queue.embeddings.norm(dim=2)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
     seen = []
-    method.prototypes.register_forward_hook(lambda module, given, scores: seen.append(len(scores)))
+    method.clustering.prototypes.register_forward_hook(lambda module, given, scores: seen.append(len(scores)))
     method.step(batch, FIRST._replace(epoch=2))
     assert seen.count(8) == 2, "the queue of each assigned view is scored with the prototypes of today"
 
 
 def test_the_queue_is_a_multiple_of_the_batch() -> None:
-    assert build(queue=10)[0].queue.embeddings.shape == (2, 8, 8)
-    assert build(queue=3)[0].queue.embeddings.shape == (2, 0, 8)
+    assert build(queue=10)[0].clustering.queue.embeddings.shape == (2, 8, 8)
+    assert build(queue=3)[0].clustering.queue.embeddings.shape == (2, 0, 8)
 
 
 def test_entropies_say_how_peaked_codes_are_and_how_even_their_use() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.engine.distributed import max_over_processes, process_count, sum_over_processes
+from stages.core.engine.distributed import max_over_processes, sum_over_processes
 
 _SINKHORN_ROUNDS = 3
 
@@ -28,7 +28,8 @@ def sinkhorn(scores: Tensor, epsilon: float) -> Tensor:
     scores = scores.float()
     top = max_over_processes(scores.max())
     codes = torch.exp((scores - top) / epsilon)  # (B, P)
-    batch = codes.shape[0] * process_count()
+    # Pixels may be more on one process than on another.
+    batch = sum_over_processes(codes.new_tensor(float(codes.shape[0])))
     codes /= sum_over_processes(codes.sum())
     for _ in range(_SINKHORN_ROUNDS):
         codes /= sum_over_processes(codes.sum(0)) * codes.shape[1]

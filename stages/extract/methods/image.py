@@ -1,6 +1,6 @@
-"""One embedding per photograph: the spatial mean of the backbone's last map.
+"""One embedding per photograph: the mean of a map of features, weighted by the model's attention if it has one.
 
-Source: LUSS, section 3.1 (label generation); resize and crop from PASS, step 2.2.
+Source: LUSS, section 3.1 (label generation) and 4 (attention); resize and crop from PASS, step 2.2.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from stages.core.engine.devices import inference_device
 from stages.core.images.crops import centre_crop, resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import see
+from stages.core.nets.features import FeatureMap
 from stages.core.params import Params
 from stages.core.progress import Progress
 
@@ -24,7 +25,7 @@ _BATCH = 64
 
 
 class ImageEmbeddings(Params):
-    """The mean of the last feature map over a centre crop."""
+    """The mean of a feature map over a centre crop, attention-pooled where the model has an attention part."""
 
     method: Literal["image"] = "image"
     splits: tuple[Split, ...] = Field(("train",), min_length=1)
@@ -33,9 +34,12 @@ class ImageEmbeddings(Params):
     """Shorter side in pixels. PASS: 256."""
     crop: int = Field(224, ge=8)
     """Side of the centre crop in pixels. PASS: 224."""
+    feature_map: FeatureMap | None = None
+    """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the model was trained
+    by. Attention belongs to that one and weighs no other."""
     embedding: Literal["backbone", "projected"] = "backbone"
-    """The backbone's mean feature, or what the projection head makes of it (a unit vector). LUSS and PASS: the
-    backbone's. With few photographs the projected one holds less of what a category does not share."""
+    """The map's mean feature, or what the projection head makes of it (a unit vector). LUSS and PASS: the
+    map's. With few photographs the projected one holds less of what a category does not share."""
     dtype: Literal["float16", "float32"] = "float32"
     """Of the stored embeddings."""
 

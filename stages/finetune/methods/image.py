@@ -16,7 +16,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig
 from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
-from stages.core.nets.features import FeatureNetwork
+from stages.core.nets.features import FeatureMap, FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Score
 from stages.core.params import Params
@@ -29,6 +29,9 @@ class ImageFineTuning(Params):
     method: Literal["image"] = "image"
     supervision: Literal["images"] = "images"
     """What the training labels come from; this method takes clusters of photographs."""
+    feature_map: FeatureMap | None = None
+    """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the pretrained model
+    was trained by."""
     views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=224, scale=(0.08, 1.0)),), photometric=None)
     """PASS: 224 pixels, scale 0.08-1, flip, no change of colour."""
     training: TrainingConfig = TrainingConfig(epochs=20, optimiser=OptimiserConfig())

@@ -1,0 +1,94 @@
+"""Pixel attention: how much each pixel counts when a map of features is pooled."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.artifacts.models import Card
+
+AttentionKind = Literal["pixel", "channel"]
+
+
+class PixelAttention(nn.Module):
+    """One weight per pixel: c(z) = sigmoid(conv1x1(z)).
+
+    Source: LUSS, section 4 (pixel attention).
+    """
+
+    kind: AttentionKind = "pixel"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(size, 1, 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, 1, h, w), before the sigmoid."""
+        logits: Tensor = self.conv(features)
+        return logits
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) to weights (B, 1, h, w) in 0..1."""
+        return torch.sigmoid(self.logits(features))
+
+
+class ChannelAttention(nn.Module):
+    """One weight per pixel and channel, from features of length 1: two 1x1 convolutions and a sigmoid.
+
+    Source: the code of LUSS's authors (PASS, step 2.1), with its offset per channel, which starts at 0.
+    """
+
+    kind: AttentionKind = "channel"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(size, size, 1), nn.BatchNorm2d(size), nn.ReLU(inplace=True), nn.Conv2d(size, size, 1)
+        )
+        self.norm = nn.BatchNorm2d(size)
+        self.offset = nn.Parameter(torch.zeros(size, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) of any length to weights (B, D, h, w) in 0..1."""
+        return torch.sigmoid(self.norm(self.layers(F.normalize(features, dim=1))) + self.offset)
+
+
+class AttentivePool(nn.Module):
+    """The spatial mean of a map times its attention.
+
+    Args:
+        attention: Gives the weights.
+        enlarge: Times that the map is enlarged before.
+    """
+
+    def __init__(self, attention: PixelAttention | ChannelAttention, enlarge: int = 1) -> None:
+        super().__init__()
+        self.attention, self.enlarge = attention, enlarge
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, D)."""
+        features = enlarge_map(features, self.enlarge)
+        weighted: Tensor = self.attention(features) * features
+        return weighted.mean((2, 3))
+
+
+def enlarge_map(features: Tensor, times: int) -> Tensor:
+    """Bilinear; (B, D, h, w) to (B, D, times h, times w)."""
+    if times == 1:
+        return features
+    return F.interpolate(features, scale_factor=times, mode="bilinear", align_corners=False)
+
+
+def attention_card(kind: AttentionKind, enlarge: int = 1) -> dict[str, Any]:
+    """What a model's card says of its attention."""
+    return {"kind": kind, "enlarge": enlarge}
+
+
+def restore_attention(card: Card, state: Mapping[str, Tensor], size: int) -> AttentivePool:
+    """The attentive pooling of a model artifact, for maps with `size` channels."""
+    described = card["parts"]["attention"]
+    attention = (PixelAttention if described["kind"] == "pixel" else ChannelAttention)(size)
+    attention.load_state_dict(dict(state))
+    return AttentivePool(attention, described["enlarge"])
