@@ -75,7 +75,8 @@ def validate_section(section: str, values: object, config_type: Any, source: str
     except ValidationError as error:
         lines = [f"  {_describe(section, problem, model)}" for problem in error.errors()]
         others = [other for other in models_by_method(config_type).values() if other is not model]
-        if any(str(problem["loc"][-1]) in other.model_fields for problem in error.errors() for other in others):
+        wrong = {str(problem["loc"][-1]) for problem in error.errors() if problem["loc"]}
+        if any(wrong & set(other.model_fields) for other in others):
             lines.append("  A method's fields belong to it: change the method with `luss use METHOD DATASET`")
         raise UserError("\n".join([heading, *lines])) from None
 
@@ -103,6 +104,8 @@ def _select_model(section: str, values: dict[str, Any], config_type: Any, headin
 def _describe(section: str, problem: ErrorDetails, model: type[Params]) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join([section, *location])
+    if not location:
+        return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
     if problem["type"] == "missing":
         return f"{field}: missing"
     if problem["type"] == "extra_forbidden":

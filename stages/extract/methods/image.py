@@ -35,8 +35,8 @@ class ImageEmbeddings(Params):
     crop: int = Field(224, ge=8)
     """Side of the centre crop in pixels. PASS: 224."""
     feature_map: FeatureMap | None = None
-    """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the model was trained
-    by. Attention belongs to that one and weighs no other."""
+    """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the model was
+    trained by. Attention belongs to that one and weighs no other."""
     embedding: Literal["backbone", "projected"] = "backbone"
     """The map's mean feature, or what the projection head makes of it (a unit vector). LUSS and PASS: the
     map's. With few photographs the projected one holds less of what a category does not share."""
