@@ -19,7 +19,9 @@ from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, wr
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.models import Card, write_model
 from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.features import build_features
 from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.objects import ObjectNetwork
 
 BACKBONE = BackboneConfig(name="test_resnet")
 SIZE = 96
@@ -85,6 +87,31 @@ def fabricate_backbone(stage: str = "pretrain", origin: str = "random") -> nn.Mo
     backbone = build_backbone(BACKBONE)
     write_model(stage, {"backbone": backbone}, backbone_card(origin), [{"iteration": 1, "loss": 1.0}])
     return backbone.eval()
+
+
+def fabricate_object_network(stage: str = "attend", size: int = 6) -> ObjectNetwork:
+    """Write a model of the tiny backbone at stride 8 with an embedding and a saliency head, all with random weights."""
+    config = BACKBONE.model_copy(update={"output_stride": 8})
+    network = ObjectNetwork(build_features(config, None), PixelClassifier(SIZE, size), PixelClassifier(SIZE, 1))
+    assert network.embedding is not None
+    assert network.saliency is not None
+    heads = {"embedding": network.embedding, "saliency": network.saliency}
+    card = backbone_card()
+    card["parts"] = {"backbone": config.model_dump(mode="json"), **{part: head.card for part, head in heads.items()}}
+    write_model(stage, {**network.features.parts, **heads}, {**card, "output_stride": 8}, [])
+    return network.eval()
+
+
+def fabricate_saliency(index: ImageIndex, empty: Sequence[int] = ()) -> np.ndarray:
+    """Write `artifacts/saliency`: the left part of every photograph stands out, nothing of the `empty` ones."""
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:12, 2:8] = 255
+    maps = [mask * np.uint8(position not in empty) for position in range(len(index))]
+    photos = [index[position] for position in range(len(index))]
+    write_label_maps(
+        "saliency", "drawn", [LabelMap(p.image_id, p.height, p.width, m) for p, m in zip(photos, maps, strict=True)]
+    )
+    return mask
 
 
 def backbone_card(origin: str = "random") -> Card:

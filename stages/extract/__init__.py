@@ -4,6 +4,15 @@ Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency` an
 the features `artifacts/extract`, which clustering groups.
 """
 
-from stages.extract.methods.image import ImageEmbeddings
+from typing import Annotated
 
-Config = ImageEmbeddings
+from pydantic import Field
+
+from stages.extract.methods.image import ImageEmbeddings
+from stages.extract.methods.salient_object import SalientObjects
+
+Config = Annotated[
+    ImageEmbeddings
+    | SalientObjects,
+    Field(discriminator="method"),
+]  # fmt: skip

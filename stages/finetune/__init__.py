@@ -4,6 +4,15 @@ Reads `artifacts/index/images`, the models `artifacts/pretrain` and `artifacts/a
 label maps `artifacts/pseudolabel`. Writes the model `artifacts/finetune`: a segmenter, which needs nothing else to run.
 """
 
-from stages.finetune.methods.image import ImageFineTuning
+from typing import Annotated
 
-Config = ImageFineTuning
+from pydantic import Field
+
+from stages.finetune.methods.image import ImageFineTuning
+from stages.finetune.methods.none import NoFineTuning
+
+Config = Annotated[
+    NoFineTuning
+    | ImageFineTuning,
+    Field(discriminator="method"),
+]  # fmt: skip

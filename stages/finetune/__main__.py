@@ -3,20 +3,23 @@
 from stages.core.artifacts.clusters import read_centroids
 from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.artifacts.models import Card, model_hash, read_model, write_model
+from stages.core.artifacts.models import Card, InputCard, model_hash, read_model, write_model
 from stages.core.cli import run_stage
 from stages.core.engine.devices import inference_device, seed_everything
 from stages.core.engine.loop import train
-from stages.core.nets.features import restore_features
+from stages.core.nets.features import FeatureNetwork, restore_features
+from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter, SegmenterCard
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
-from stages.finetune.methods.image import ImageClassifier, ImageFineTuning
+from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.threshold import find_threshold
 
 
-def main(config: ImageFineTuning) -> None:
+def main(config: Config) -> None:
     """Write the segmenter."""
+    if isinstance(config, NoFineTuning):
+        return _take_centroids(config)
     labels = open_label_maps("pseudolabel")
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
@@ -25,31 +28,52 @@ def main(config: ImageFineTuning) -> None:
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with unfinished_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
-        write_model("finetune", method.export(), _describe(config, pretrained, method, index), history)
+        segmenter = _assemble(config, method.features, method.head, config.views.input_card)
+        write_model("finetune", segmenter.parts, _describe(config, pretrained, segmenter, index), history)
+    return None
 
 
-def _describe(config: ImageFineTuning, pretrained: Card, method: ImageClassifier, index: ImageIndex) -> Card:
-    clusters = method.head.conv.out_channels
-    segmenter = SegmenterCard(
-        clusters=clusters,
+def _take_centroids(config: NoFineTuning) -> None:
+    card, states = read_model("attend", ["backbone"])
+    network, head = config.build(card, states, read_centroids())
+    saliency = network.saliency if config.background == "saliency_head" else None
+    segmenter = _assemble(config, network.features, head, card["input"], saliency)
+    write_model("finetune", segmenter.parts, _describe(config, card, segmenter, read_images().of("train")), [])
+
+
+def _assemble(
+    config: Config,
+    features: FeatureNetwork,
+    head: PixelClassifier,
+    expects: InputCard,
+    saliency: PixelClassifier | None = None,
+) -> Segmenter:
+    card = SegmenterCard(
+        clusters=head.conv.out_channels,
         short_side=config.short_side,
         score=config.score,
-        background="threshold",
+        background="saliency_head" if saliency else "threshold",
         threshold=config.threshold.value,
         threshold_source="fixed" if config.threshold.rule == "fixed" else "without_labels",
     )
-    network = Segmenter(method.features, method.head, segmenter, config.views.input_card).to(inference_device()).eval()
-    segmenter["threshold"] = find_threshold(config.threshold, network, index)
-    kept = {key: pretrained[key] for key in ("output_stride", "start", "labels_used")}
-    parts = {part: pretrained["parts"][part] for part in method.features.parts}
+    return Segmenter(features, head, card, expects, saliency).to(inference_device()).eval()
+
+
+def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIndex) -> Card:
+    segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
+    kept = {key: origin[key] for key in ("output_stride", "start", "labels_used")}
+    features = segmenter.features
     return {
         "method": config.method,
-        "parts": {**parts, "head": method.head.card},
-        "feature_map": method.features.feature_map,
-        "embedding_size": method.features.size,
+        "parts": {
+            **{part: origin["parts"][part] for part in features.parts},
+            **{part: head.card for part, head in segmenter.heads.items()},
+        },
+        "feature_map": features.feature_map,
+        "embedding_size": features.size,
         **kept,
-        "input": config.views.input_card,
-        "segmenter": segmenter,
+        "input": segmenter.expects,
+        "segmenter": segmenter.card,
         "params": config.model_dump(mode="json"),
     }
 

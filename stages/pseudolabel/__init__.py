@@ -4,6 +4,15 @@ Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency`, t
 `artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background.
 """
 
-from stages.pseudolabel.methods.image import ImageLabels
+from typing import Annotated
 
-Config = ImageLabels
+from pydantic import Field
+
+from stages.pseudolabel.methods.image import ImageLabels
+from stages.pseudolabel.methods.region import RegionLabels
+
+Config = Annotated[
+    ImageLabels
+    | RegionLabels,
+    Field(discriminator="method"),
+]  # fmt: skip

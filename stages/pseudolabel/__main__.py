@@ -5,10 +5,9 @@ from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import write_label_maps
 from stages.core.cli import run_stage
 from stages.pseudolabel import Config
-from stages.pseudolabel.methods.image import ImageLabels
 
 
-def main(config: ImageLabels) -> None:
+def main(config: Config) -> None:
     """Write the label maps of all photographs that have a cluster."""
     write_label_maps("pseudolabel", config.method, config.label(read_images(), read_assignments()))
 

@@ -1,5 +1,6 @@
 """Heads that several methods put on a backbone."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -83,6 +84,19 @@ class PixelClassifier(nn.Module):
     def card(self) -> dict[str, Any]:
         """What a model's card says of it."""
         return {"clusters": self.conv.out_channels, "normalise": self.normalise}
+
+
+def restore_classifier(size: int, described: Mapping[str, Any], state: Mapping[str, Tensor]) -> PixelClassifier:
+    """The classifier of a model artifact.
+
+    Args:
+        size: D, channels of the features.
+        described: What the model's card says of it.
+        state: Its tensors.
+    """
+    classifier = PixelClassifier(size, described["clusters"], described["normalise"])
+    classifier.load_state_dict(dict(state))
+    return classifier
 
 
 def classify_by_centroids(centroids: Tensor, normalise: bool) -> PixelClassifier:

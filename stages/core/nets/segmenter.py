@@ -1,7 +1,7 @@
 """The segmenter: one self-contained model from a photograph to a category and a score for every pixel."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalise
 from stages.core.nets.features import FeatureNetwork, restore_features
-from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.heads import PixelClassifier, restore_classifier
 
 Score = Literal["softmax", "normalised_logit"]
 Background = Literal["threshold", "class_0", "saliency_head"]
@@ -61,6 +61,16 @@ class Segmenter(nn.Module):
         super().__init__()
         self.features, self.head, self.saliency = features, head, saliency
         self.card, self.expects = card, expects
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """Its modules by part of the model artifact."""
+        return {**self.features.parts, **self.heads}
+
+    @property
+    def heads(self) -> dict[str, PixelClassifier]:
+        """Its classifiers by part of the model artifact."""
+        return {"head": self.head} | ({"saliency": self.saliency} if self.saliency else {})
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised to logits (B, K, h, w)."""
@@ -113,17 +123,11 @@ def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) ->
     """
     features = restore_features(card, states)
     heads = {
-        part: _restore_head(features.size, card["parts"][part], states[part])
+        part: restore_classifier(features.size, card["parts"][part], states[part])
         for part in ("head", "saliency")
         if part in states
     }
     return Segmenter(features, heads["head"], card["segmenter"], card["input"], heads.get("saliency")).eval()
-
-
-def _restore_head(size: int, described: Mapping[str, Any], state: Mapping[str, Tensor]) -> PixelClassifier:
-    head = PixelClassifier(size, described["clusters"], described["normalise"])
-    head.load_state_dict(dict(state))
-    return head
 
 
 def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:

@@ -3,21 +3,24 @@
 Source: LUSS, section 3.1 (label generation) and 4 (attention); resize and crop from PASS, step 2.2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from stages.core.artifacts.features import Feature
 from stages.core.artifacts.image_index import ImageIndex, Split
-from stages.core.artifacts.models import InputCard
+from stages.core.artifacts.models import Card, InputCard
 from stages.core.engine.devices import inference_device
+from stages.core.errors import UserError
 from stages.core.images.crops import centre_crop, resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import see
-from stages.core.nets.features import FeatureMap
+from stages.core.nets.attention import restore_attention
+from stages.core.nets.features import FeatureMap, restore_features
+from stages.core.nets.heads import GlobalPool, ProjectionConfig, ProjectionHead
 from stages.core.params import Params
 from stages.core.progress import Progress
 
@@ -47,8 +50,36 @@ class ImageEmbeddings(Params):
         """The centre crop that is described."""
         return centre_crop(resize_short_side(image, max(self.resize, self.crop)), self.crop)
 
-    def embed(self, network: nn.Module, expects: InputCard, index: ImageIndex) -> Iterator[Feature]:
-        """Describe every photograph by a network (B, 3, crop, crop) -> (B, D), in the index's order."""
+    def describe(
+        self, card: Card, states: Mapping[str, Mapping[str, Tensor]], index: ImageIndex
+    ) -> tuple[Iterator[Feature], int]:
+        """The embeddings of all photographs in the index's order, and their size D.
+
+        Raises:
+            UserError: The model has no projection head and one is asked for, or it belongs to another map.
+        """
+        network, size = self._restore_network(card, states)
+        return self._embed(network, card["input"], index), size
+
+    def _restore_network(self, card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[nn.Module, int]:
+        """The network (B, 3, crop, crop) -> (B, D), and D."""
+        features = restore_features(card, states, self.feature_map)
+        own_map = features.feature_map == card["feature_map"]
+        # Attention and projection head were trained on the model's own map and fit no other.
+        attends = own_map and "attention" in states
+        pool = restore_attention(card, states["attention"], features.size) if attends else GlobalPool()
+        if self.embedding == "backbone":
+            return nn.Sequential(features, pool), features.size
+        if "projector" not in states:
+            raise UserError(f"extract.embedding: the model of {card['method']} has no projector; take backbone")
+        if not own_map:
+            raise UserError(f"extract.embedding: projected is made of the model's {card['feature_map']}; take backbone")
+        head_config = ProjectionConfig.model_validate(card["parts"]["projector"])
+        head = ProjectionHead(features.size, head_config)
+        head.load_state_dict(dict(states["projector"]))
+        return nn.Sequential(features, pool, head), head_config.projected
+
+    def _embed(self, network: nn.Module, expects: InputCard, index: ImageIndex) -> Iterator[Feature]:
         device = inference_device()
         network.to(device).to(memory_format=torch.channels_last).eval()
         with torch.inference_mode(), Progress(len(index), "embeddings") as progress:

@@ -1,0 +1,58 @@
+"""Networks that tell objects: an embedding for every pixel, and how salient it is where a model can say that."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.artifacts.models import Card
+from stages.core.nets.features import FeatureNetwork, restore_features
+from stages.core.nets.heads import PixelClassifier, restore_classifier
+
+
+class Objects(NamedTuple):
+    """What the network sees in a batch, at the size of its images."""
+
+    embeddings: Tensor
+    """(B, D, H, W), of any length."""
+    salient: Tensor | None
+    """(B, H, W) logits."""
+
+
+class ObjectNetwork(nn.Module):
+    """A network of features with the heads that a model has: without an embedding head the features are embeddings."""
+
+    def __init__(
+        self, features: FeatureNetwork, embedding: PixelClassifier | None, saliency: PixelClassifier | None
+    ) -> None:
+        super().__init__()
+        self.features, self.embedding, self.saliency = features, embedding, saliency
+        self.size = embedding.conv.out_channels if embedding else features.size
+
+    def forward(self, images: Tensor) -> Objects:
+        """(B, 3, H, W) normalised to what is enlarged to their size, bilinearly."""
+        features, size = self.features(images), images.shape[-2:]
+        embeddings = self.embedding(features) if self.embedding else features
+        salient = _enlarge(self.saliency(features), size)[:, 0] if self.saliency else None
+        return Objects(_enlarge(embeddings, size), salient)
+
+
+def restore_objects(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> ObjectNetwork:
+    """The network of a model artifact, with its weights.
+
+    Args:
+        card: The model's card.
+        states: Its tensors by part; `embedding` and `saliency` may be missing.
+    """
+    features = restore_features(card, states)
+    heads = {
+        part: restore_classifier(features.size, card["parts"][part], states[part])
+        for part in ("embedding", "saliency")
+        if part in states
+    }
+    return ObjectNetwork(features, heads.get("embedding"), heads.get("saliency"))
+
+
+def _enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False)
