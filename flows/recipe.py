@@ -1,8 +1,9 @@
 """METHOD ⊕ DATASET ⊕ key=value -> a validated params.yaml with every value written out.
 
-A data set recipe holds the section `index` and the keys that several stages share (`shared`: seed, number of classes,
-image size …). A method recipe holds the sections of the other stages, takes shared keys as `${shared.seed}`, and may
-carry `variants` with values for one data set. What none of them says is the default of the stage's config.
+A data set recipe holds the section `index`, the keys that several stages share (`shared`: seed, number of classes,
+image size …), and `evaluate` where it is scored by a protocol of its own. A method recipe holds the sections of the
+other stages, takes shared keys as `${shared.seed}`, and may carry `variants` with values for one data set. What none of
+them says is the default of the stage's config.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """
     stages = stage_names()
     method = _read("methods", recipe.method, [*(stage for stage in stages if stage != _DATASET_SECTION), "variants"])
-    dataset = _read("datasets", recipe.dataset, ["shared", _DATASET_SECTION])
+    dataset = _read("datasets", recipe.dataset, ["shared", _DATASET_SECTION, "evaluate"])
     variant = (method.pop("variants", None) or {}).get(Path(recipe.dataset).stem, {})
     merged = _merge([dataset, method, variant], recipe.overrides, stages)
     return {stage: _complete(stage, merged.get(stage), recipe) for stage in stages}

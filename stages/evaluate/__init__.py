@@ -4,6 +4,8 @@ Reads the index with its labels, the predictions, the clusters, and the cards an
 `metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.core.params import Params
@@ -15,7 +17,10 @@ class Config(Params):
 
     protocol: ProtocolName = "imagenet_s"
     """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE.
-    iou_hungarian: MaskContrast. greedy, optimal: ViCE. given: predicted ids are class ids."""
+    iou_hungarian: MaskContrast. greedy, optimal: ViCE's two matches, with background. scenes: both of them, where every
+    pixel has a class. given: predicted ids are class ids."""
+    fitted_on: Literal["protocol", "train", "validation"] = "protocol"
+    """Split whose masks the match is found on; it must be among predict.splits. protocol: the protocol's own."""
     threshold: ThresholdRule = "segmenter"
     """Score below which a pixel is background. segmenter: the segmenter's own. fixed: `fixed_threshold`. validation:
     best mIoU on the validation masks (uses labels). otsu: Otsu's cut of the scores, without labels."""

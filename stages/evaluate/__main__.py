@@ -17,7 +17,7 @@ from stages.evaluate.report.page import render_report
 
 OUT = ARTIFACTS / "evaluate"
 
-_SHOWN = ("mIoU", "b_mIoU", "F", "accuracy", "NMI")
+_SHOWN = ("mIoU", "b_mIoU", "F", "accuracy", "pixel_accuracy", "mIoU_optimal", "NMI")
 
 
 def main(config: Config) -> None:

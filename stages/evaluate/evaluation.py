@@ -14,7 +14,7 @@ from stages.evaluate.counting import Scale, count_images
 from stages.evaluate.counts import ALL, Counts
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, splits_with_masks
 from stages.evaluate.matching import Match
-from stages.evaluate.protocols import PROTOCOLS, check_sizes
+from stages.evaluate.protocols import PROTOCOLS, check_sizes, check_truth
 from stages.evaluate.rules import UNSCORED, Threshold, own_threshold
 from stages.evaluate.scores import Scores, score
 from stages.evaluate.thresholds import Thresholds, score_histogram
@@ -77,8 +77,11 @@ def evaluate(config: Config, inputs: Inputs) -> Evaluation:
         threshold = threshold or Threshold(curve.best, "chosen on validation masks", True)
     threshold = threshold or UNSCORED
     chosen = (threshold.hundredths,) if threshold.hundredths is not None else ()
-    match = PROTOCOLS[config.protocol].find_match(*counted.one(fitted_on, chosen))
+    protocol, fitted = PROTOCOLS[config.protocol], counted.one(fitted_on, chosen)
+    match = protocol.find_match(*fitted)
     splits = {split: _score_split(config, *counted.one(split, chosen), match) for split in masked}
+    for ending, find_match in protocol.also.items():
+        _score_beside(config, splits, ending, find_match(*fitted))
     return Evaluation(threshold, match, _describe_match(config, fitted_on), splits, curve)
 
 
@@ -112,10 +115,11 @@ class _Counted:
     def _count(self, split: str, levels: tuple[int, ...]) -> Counts:
         thresholds = Thresholds([value / 100 for value in levels]) if levels else None
         scale = Scale(self._inputs.classes, self._inputs.clusters, self._config.ignore_id, max(len(levels), 1))
-        load = StoredMaps(PREDICTIONS, thresholds)
+        load = StoredMaps(PREDICTIONS, thresholds, self._inputs.labels.mask_ids)
         counts = count_images(self._masked[split], load, scale, f"score {split}")
         if not counts.true_area[ALL, 1:].any():
             raise UserError(f"the masks of split {split} hold no class at all, only 0 and {self._config.ignore_id}")
+        check_truth(self._config.protocol, counts)
         return counts
 
 
@@ -157,12 +161,16 @@ def _label_free(inputs: Inputs, fallback: bool) -> Threshold:
 
 def _fitting_split(config: Config, masked: list[str]) -> str:
     """The protocol's split, or the next best that has masks."""
-    wanted = PROTOCOLS[config.protocol].fitted_on
+    wanted = _wanted_split(config)
     return next(split for split in (wanted, "validation", "test", "train") if split in masked)
 
 
+def _wanted_split(config: Config) -> str:
+    return PROTOCOLS[config.protocol].fitted_on if config.fitted_on == "protocol" else config.fitted_on
+
+
 def _describe_match(config: Config, fitted_on: str) -> str:
-    wanted = PROTOCOLS[config.protocol].fitted_on
+    wanted = _wanted_split(config)
     if config.protocol == "given":
         return "predicted ids are class ids"
     return fitted_on if fitted_on == wanted else f"{fitted_on} ({wanted} has no masks or was not segmented)"
@@ -180,3 +188,10 @@ def _draw_curve(config: Config, scored: Counts, fitted: Counts, levels: tuple[in
 def _score_split(config: Config, counts: Counts, level: int, match: Match) -> SplitScores:
     scores = score(counts, match, level)
     return SplitScores(counts, level, scores, PROTOCOLS[config.protocol].summarise(scores, config.boundary))
+
+
+def _score_beside(config: Config, splits: dict[str, SplitScores], ending: str, match: Match) -> None:
+    """Add the scores of another match to every split's summary."""
+    for scored in splits.values():
+        beside = _score_split(config, scored.counts, scored.level, match).summary
+        scored.summary.update({f"{name}_{ending}": value for name, value in beside.items()})

@@ -119,7 +119,8 @@ def _cluster(inputs: Inputs, splits: list[str], describe: Describe) -> dict[str,
 
 def _score(config: Config, inputs: Inputs, ids: dict[str, int], threshold: float | None) -> dict[str, float]:
     masked = splits_with_masks(inputs)
-    load = PaintedMaps(StoredMaps(PREDICTIONS, None if threshold is None else Thresholds([threshold])), ids)
+    thresholds = None if threshold is None else Thresholds([threshold])
+    load = PaintedMaps(StoredMaps(PREDICTIONS, thresholds, inputs.labels.mask_ids), ids)
     scale = Scale(inputs.classes, inputs.clusters, config.ignore_id)
     counts = {split: count_images(pairs, load, scale, split) for split, pairs in masked.items()}
     protocol = PROTOCOLS[config.protocol]

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
-from stages.core.artifacts.image_index import DATA, SPLITS, ImageIndex, Labels, read_images, read_labels
+from stages.core.artifacts.image_index import DATA, SPLITS, ImageIndex, Labels, read_class_map, read_images, read_labels
 from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.errors import UserError
-from stages.core.images.decode import read_mask
 from stages.evaluate.counting import Maps, list_problems
 from stages.evaluate.thresholds import Thresholds
 
@@ -84,11 +83,13 @@ def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:
 class StoredMaps:
     """Loads a photograph's mask and prediction; each process opens the predictions for itself."""
 
-    def __init__(self, predictions: Path, thresholds: Thresholds | None) -> None:
-        self._predictions, self._thresholds = predictions, thresholds
+    def __init__(
+        self, predictions: Path, thresholds: Thresholds | None, mask_ids: dict[int, int] | None = None
+    ) -> None:
+        self._predictions, self._thresholds, self._mask_ids = predictions, thresholds, mask_ids
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_predictions": self._predictions, "_thresholds": self._thresholds}
+        return {name: value for name, value in vars(self).items() if name != "_maps"}
 
     @cached_property
     def _maps(self) -> LabelMaps:
@@ -105,5 +106,6 @@ class StoredMaps:
                     f"{self._predictions}: {image_id} has no scores, but others have; run `dvc repro predict`"
                 )
             ranks = self._thresholds.rank_stored(predicted.score)
-        true, pred = read_mask(mask_path).astype(np.uint16), np.ascontiguousarray(predicted.map).astype(np.uint16)
+        true = read_class_map(Path(mask_path), self._mask_ids).astype(np.uint16)
+        pred = np.ascontiguousarray(predicted.map).astype(np.uint16)
         return Maps(true, pred, ranks, mask_path, f"{self._predictions}: prediction of {image_id}")

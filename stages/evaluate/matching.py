@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,17 @@ def match_greedily(confusion: Int64) -> Match:
     Source: ViCE's majority assignment.
     """
     return np.where(confusion.sum(1) > 0, confusion.argmax(1), NONE)
+
+
+def without_background(match: Callable[[Int64], Match], confusion: Int64) -> Match:
+    """A match of clusters and classes alone: neither the truth nor the prediction knows a background.
+
+    Args:
+        match: What matches the rest, (clusters, classes) pixels.
+        confusion: (clusters + 1, classes + 1) pixels.
+    """
+    found = match(confusion[1:, 1:])
+    return np.concatenate([[NONE], np.where(found == NONE, NONE, found + 1)])
 
 
 def match_identity(clusters: int, classes: int) -> Match:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.core.artifacts.image_index import DATA, SPLITS
-from stages.core.images.decode import read_mask
+from stages.core.artifacts.image_index import SPLITS
 from stages.evaluate import Config
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.inputs import Inputs
@@ -75,7 +74,7 @@ def _choose(pool: Sequence[str], values: dict[str, float], count: int) -> dict[s
 
 def _matched(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str) -> tuple[UInt16, UInt16, int]:
     """True ids, predicted class ids at the threshold, and the ignored id."""
-    true = read_mask(DATA / str(inputs.labels.mask_path(image_id))).astype(np.uint16)
+    true = inputs.labels.read_mask(image_id).astype(np.uint16)
     return true, apply_match(_cut(inputs, evaluation, image_id), evaluation.match), config.ignore_id
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.evaluate.counts import Counts
+from stages.evaluate.counts import ALL, Counts
 from stages.evaluate.matching import (
     NONE,
     Match,
@@ -17,15 +18,18 @@ from stages.evaluate.matching import (
     match_images,
     match_iou,
     match_pixels,
+    without_background,
 )
 from stages.evaluate.rules import ProtocolName
-from stages.evaluate.scores import Scores, benchmark_summary, pixel_summary
+from stages.evaluate.scores import Scores, benchmark_summary, pixel_summary, scene_summary
+
+FindMatch = Callable[[Counts, int], Match]
 
 
 class Protocol(NamedTuple):
     """How a match is found and what is reported."""
 
-    find_match: Callable[[Counts, int], Match]
+    find_match: FindMatch
     """From the counts of the split that the match is fitted on, at one threshold."""
     summarise: Callable[[Scores, bool], dict[str, float | None]]
     """In percent; the flag asks for boundary scores where the protocol has them."""
@@ -34,6 +38,8 @@ class Protocol(NamedTuple):
     denominator: str
     """What the mean IoU is a mean over."""
     source: str
+    also: Mapping[str, FindMatch] = MappingProxyType({})
+    """Further matches, found on the same split; their scores are reported beside, under names with this ending."""
 
 
 def _skipping(scores: Scores, with_edges: bool) -> dict[str, float | None]:
@@ -83,6 +89,15 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         _PRESENT_IDS,
         "ViCE: one-to-one matching by shared pixels",
     ),
+    "scenes": Protocol(
+        lambda counts, level: without_background(match_greedily, counts.confusion(level)),
+        lambda scores, with_edges: scene_summary(scores),
+        "train",
+        "classes that occur in truth or prediction",
+        "ViCE: every pixel has a class; each predicted id takes the class it shares most pixels with, and beside it, "
+        "as _optimal, the one-to-one matching by shared pixels",
+        {"optimal": lambda counts, level: without_background(match_pixels, counts.confusion(level))},
+    ),
     "given": Protocol(
         lambda counts, level: match_identity(counts.clusters, counts.classes),
         benchmark_summary,
@@ -103,6 +118,19 @@ def check_sizes(protocol: str, clusters: int, classes: int) -> None:
         raise UserError(
             f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. "
             "Take as many clusters as classes, or protocol 'greedy' or 'iou_hungarian', made for more clusters"
+        )
+
+
+def check_truth(protocol: str, counts: Counts) -> None:
+    """Refuse masks that a protocol has no place for.
+
+    Raises:
+        UserError: There is background where every pixel must have a class.
+    """
+    if protocol == "scenes" and counts.true_area[ALL, 0]:
+        raise UserError(
+            "protocol scenes: the masks hold background (id 0), but every pixel must have a class or be ignored; "
+            "take protocol 'greedy' or 'optimal'"
         )
 
 

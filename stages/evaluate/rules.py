@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "given"]
+ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "scenes", "given"]
 ThresholdRule = Literal["segmenter", "fixed", "validation", "otsu"]
 
 

@@ -122,5 +122,14 @@ def pixel_summary(scores: Scores, skip_absent: bool) -> dict[str, float | None]:
     return {"mIoU": _percent(iou[there] if skip_absent else iou), "pixel_accuracy": 100 * scores.pixel_accuracy}
 
 
+def scene_summary(scores: Scores) -> dict[str, float | None]:
+    """MIoU over the classes that occur in the truth or the prediction, and pixel accuracy, in percent.
+
+    Source: MMSegmentation's evaluation, as ViCE uses it; there is no background.
+    """
+    iou, there = scores.areas.iou[ALL, 1:], scores.areas.is_there[ALL, 1:]
+    return {"mIoU": _percent(iou[there]), "pixel_accuracy": 100 * scores.pixel_accuracy}
+
+
 def _percent(values: Float64) -> float | None:
     return 100 * float(values.mean()) if values.size else None

@@ -13,10 +13,12 @@ from pydantic import Field
 
 from stages.index.methods.folder import Folder
 from stages.index.methods.imagenet_s import ImageNetS
+from stages.index.methods.scenes import Scenes
 
 # fmt: off
 Config = Annotated[
     Folder
-    | ImageNetS,
+    | ImageNetS
+    | Scenes,
     Field(discriminator="method"),
 ]

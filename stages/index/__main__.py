@@ -32,7 +32,8 @@ def main(config: Config) -> None:
         raise UserError(_describe_nothing(config.explain(), rejected))
     labels, rejected_masks = accept_masks(layout, readings, photos)
     write_images(photos, rejected, config.method)
-    write_labels(labels, dict(enumerate(layout.classes, start=1)), rejected_masks, config.method)
+    classes = dict(enumerate(layout.classes, start=1))
+    write_labels(labels, classes, rejected_masks, config.method, layout.mask_ids)
     _report(photos, labels, len(rejected), len(rejected_masks))
 
 

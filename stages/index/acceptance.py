@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from stages.core.artifacts.image_index import Label, Photo, Rejected
-from stages.index.layout import IGNORE_ID, Layout, image_id_of
+from stages.core.artifacts.image_index import IGNORE_ID, Label, Photo, Rejected
+from stages.index.layout import Layout, image_id_of
 from stages.index.reading import Reading
 
 Readings = Mapping[str, Reading]
@@ -38,7 +38,7 @@ def accept_masks(layout: Layout, readings: Readings, photos: list[Photo]) -> tup
         if image_id not in by_id:
             problem = "its photograph cannot be used" if image_id in found else f"no photograph {image_id}.*"
         else:
-            problem = _problem_of_mask(readings[path], by_id[image_id], len(layout.classes))
+            problem = _problem_of_mask(readings[path], by_id[image_id], layout)
         if not problem and image_id in masks:
             problem = f"same name but for the suffix as {masks[image_id]}"
         if problem:
@@ -51,12 +51,18 @@ def accept_masks(layout: Layout, readings: Readings, photos: list[Photo]) -> tup
     return [Label(key, masks.get(key), hashes.get(key), found[key]) for key in by_id], rejected
 
 
-def _problem_of_mask(reading: Reading, photo: Photo, classes: int) -> str:
+def _problem_of_mask(reading: Reading, photo: Photo, layout: Layout) -> str:
     if reading.problem:
         return reading.problem
     if (reading.height, reading.width) != (photo.height, photo.width):
         size = f"{reading.width}x{reading.height}"
         return f"{size} pixels, but the photograph has {photo.width}x{photo.height} (after EXIF rotation)"
-    if reading.largest_id > classes:
-        return f"id {reading.largest_id}, but there are {classes} categories ({IGNORE_ID} is ignore)"
-    return ""
+    return _problem_of_ids(set(reading.ids), layout)
+
+
+def _problem_of_ids(ids: set[int], layout: Layout) -> str:
+    if layout.mask_ids is not None:
+        unknown = sorted(ids - set(layout.mask_ids))
+        return f"id {', '.join(map(str, unknown[:5]))}, which is neither a class nor void" if unknown else ""
+    largest, classes = max(ids - {IGNORE_ID}, default=0), len(layout.classes)
+    return f"id {largest}, but there are {classes} categories ({IGNORE_ID} is ignore)" if largest > classes else ""

@@ -8,9 +8,6 @@ from typing import NamedTuple
 from stages.core.artifacts.image_index import DATA, Rejected, Split
 from stages.core.errors import UserError
 
-IGNORE_ID = 1000
-"""Id in masks of pixels that belong to no category and not to "other"."""
-
 
 class Candidate(NamedTuple):
     """A photograph to be looked at."""
@@ -32,6 +29,8 @@ class Layout(NamedTuple):
     rejected: list[Rejected]
     """Files that their names rule out as photographs."""
     rejected_masks: list[Rejected]
+    mask_ids: dict[int, int] | None = None
+    """Class id, or `IGNORE_ID`, by the id that masks hold; None where masks hold the class ids themselves."""
 
 
 def list_files(folder: Path) -> list[str]:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.shards import write_atomically
 from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
@@ -15,7 +17,6 @@ from stages.core.params import Params
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.core.unfinished import unfinished_work
-from stages.index.layout import IGNORE_ID
 
 _CHUNK_BYTES, _CHUNK_FILES = 64_000_000, 4096
 """Work for about a second, so that a small set needs no further process and a large one keeps all of them busy."""
@@ -30,8 +31,8 @@ class Reading(NamedTuple):
     height: int = 0
     """Pixels; of a photograph after EXIF rotation."""
     width: int = 0
-    largest_id: int = 0
-    """Of a mask, ignored pixels apart."""
+    ids: tuple[int, ...] = ()
+    """That a mask holds, in order."""
     problem: str = ""
     """Why the file cannot be used; empty if it can."""
 
@@ -114,17 +115,17 @@ def _read(file: _File) -> Reading:
         return Reading(problem="not a regular file")
     try:
         data = read_bytes(path)
-        height, width, largest_id = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))
+        height, width, ids = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))
     except UnreadableImage as error:
         return Reading(problem=str(error).removeprefix(f"{path}: "))
-    return Reading(len(data), hashlib.sha256(data).hexdigest(), height, width, largest_id)
+    return Reading(len(data), hashlib.sha256(data).hexdigest(), height, width, ids)
 
 
-def _look_at_photograph(data: bytes, name: str) -> tuple[int, int, int]:
-    return (*measure_image(data, name), 0)
+def _look_at_photograph(data: bytes, name: str) -> tuple[int, int, tuple[int, ...]]:
+    return (*measure_image(data, name), ())
 
 
-def _look_at_mask(data: bytes, name: str) -> tuple[int, int, int]:
+def _look_at_mask(data: bytes, name: str) -> tuple[int, int, tuple[int, ...]]:
     ids = decode_mask(data, name)
     height, width = ids.shape
-    return height, width, int(ids.max(initial=0, where=ids != IGNORE_ID))
+    return height, width, tuple(np.flatnonzero(np.bincount(ids.ravel())).tolist())

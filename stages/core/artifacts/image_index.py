@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,12 +21,15 @@ from stages.core.artifacts.shards import (
     write_table,
 )
 from stages.core.errors import UserError
-from stages.core.images.decode import UInt8, read_image
+from stages.core.images.decode import Int32, UInt8, read_image, read_mask
 
 DATA = Path("data")
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
+IGNORE_ID = 1000
+"""Class id of pixels that are not scored. Source: ImageNet-S."""
+_MASK_IDS = "mask_ids.json"
 
 _IMAGE_SCHEMA = pa.schema(
     [
@@ -136,11 +140,13 @@ class ImageIndex:
 class Labels:
     """Masks and class names by image; both may be missing for any image."""
 
-    def __init__(self, table: pa.Table, classes: dict[int, str]) -> None:
+    def __init__(self, table: pa.Table, classes: dict[int, str], mask_ids: dict[int, int] | None = None) -> None:
         rows = (Label(**row) for row in table.to_pylist())
         self._by_id = {row.image_id: row for row in rows}
         self.classes = classes
         """Class names by id, from 1; empty where the data set has no classes."""
+        self.mask_ids = mask_ids
+        """Class id by the id that masks hold; None where they hold class ids themselves."""
 
     def mask_path(self, image_id: str) -> str | None:
         """Path of the mask relative to `data/`."""
@@ -151,6 +157,27 @@ class Labels:
         """Name of the category that the photograph is filed under."""
         label = self._by_id.get(image_id)
         return label.class_name if label else None
+
+    def read_mask(self, image_id: str) -> Int32:
+        """Class ids (H, W) of a photograph's pixels, `IGNORE_ID` where they are not scored.
+
+        Raises:
+            UserError: It has no mask, or one that cannot be read any more.
+        """
+        path = self.mask_path(image_id)
+        if path is None:
+            raise UserError(f"{LABELS}: {image_id} has no mask")
+        return read_class_map(DATA / path, self.mask_ids)
+
+
+def read_class_map(path: Path, mask_ids: dict[int, int] | None) -> Int32:
+    """Class ids (H, W) of a mask file; `mask_ids` as in `Labels`, ids that it does not name become `IGNORE_ID`."""
+    stored = read_mask(path)
+    if mask_ids is None:
+        return stored
+    table = np.full(max(int(stored.max(initial=0)), *mask_ids) + 1, IGNORE_ID, np.int32)
+    table[list(mask_ids)] = list(mask_ids.values())
+    return np.asarray(table[stored])
 
 
 def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: str) -> None:
@@ -166,8 +193,14 @@ def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: 
         _write_rejected(out, rejected)
 
 
-def write_labels(labels: Iterable[Label], classes: dict[int, str], rejected: Iterable[Rejected], method: str) -> None:
-    """Write `artifacts/index/labels`."""
+def write_labels(
+    labels: Iterable[Label],
+    classes: dict[int, str],
+    rejected: Iterable[Rejected],
+    method: str,
+    mask_ids: dict[int, int] | None = None,
+) -> None:
+    """Write `artifacts/index/labels`; `mask_ids` as in `Labels`."""
     rows = sorted(labels)
     table = pa.table({name: [getattr(row, name) for row in rows] for name in Label._fields}, _LABEL_SCHEMA)
     with partial_out(LABELS, "labels", "index", method) as out:
@@ -175,6 +208,8 @@ def write_labels(labels: Iterable[Label], classes: dict[int, str], rejected: Ite
             out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method}
         )
         write_atomically(out / "classes.json", encode_json({str(key): name for key, name in sorted(classes.items())}))
+        if mask_ids is not None:
+            write_atomically(out / _MASK_IDS, encode_json({str(key): value for key, value in sorted(mask_ids.items())}))
         _write_rejected(out, rejected)
 
 
@@ -190,8 +225,10 @@ def read_images(out: Path = IMAGES) -> ImageIndex:
 
 def read_labels(out: Path = LABELS) -> Labels:
     """Read `artifacts/index/labels`. Only for `evaluate` and stages with `supervision: labels`."""
-    classes = read_json(out / "classes.json")
-    return Labels(read_table(out / "labels.parquet", "labels"), {int(key): name for key, name in classes.items()})
+    classes = {int(key): name for key, name in read_json(out / "classes.json").items()}
+    stored = read_json(out / _MASK_IDS) if (out / _MASK_IDS).exists() else None
+    mask_ids = None if stored is None else {int(key): value for key, value in stored.items()}
+    return Labels(read_table(out / "labels.parquet", "labels"), classes, mask_ids)
 
 
 def _write_rejected(out: Path, rejected: Iterable[Rejected]) -> None:

@@ -23,6 +23,8 @@ LABELS = {
     "F": "F (foreground)",
     "accuracy": "image accuracy",
     "pixel_accuracy": "pixel accuracy",
+    "mIoU_optimal": "mIoU, matched one to one",
+    "pixel_accuracy_optimal": "pixel accuracy, matched one to one",
     "NMI": "NMI of the clusters",
 }
 

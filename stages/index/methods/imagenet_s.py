@@ -16,12 +16,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.artifacts.image_index import DATA, SPLITS, Rejected
+from stages.core.artifacts.image_index import DATA, IGNORE_ID, SPLITS, Rejected
 from stages.core.errors import UserError
 from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.core.params import Params
 from stages.index.layout import (
-    IGNORE_ID,
     Candidate,
     Layout,
     image_id_of,
