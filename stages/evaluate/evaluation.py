@@ -15,7 +15,7 @@ from stages.evaluate.counts import ALL, Counts
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, splits_with_masks
 from stages.evaluate.matching import Match
 from stages.evaluate.protocols import PROTOCOLS, check_sizes, check_truth
-from stages.evaluate.rules import UNSCORED, Threshold, own_threshold
+from stages.evaluate.rules import EVERYWHERE, UNSCORED, Threshold, own_threshold
 from stages.evaluate.scores import Scores, score
 from stages.evaluate.thresholds import Thresholds, score_histogram
 
@@ -127,6 +127,8 @@ def _choose_levels(
     config: Config, inputs: Inputs, masked: dict[str, list[tuple[str, str]]]
 ) -> tuple[tuple[int, ...], Threshold | None]:
     """The thresholds to count on validation, and the threshold unless validation is to choose it."""
+    if config.protocol == "scenes":
+        return (), EVERYWHERE
     first = next(iter(inputs.predictions.image_ids), None)
     if first is None or inputs.predictions[first].score is None:
         return (), UNSCORED

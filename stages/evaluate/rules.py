@@ -27,3 +27,4 @@ def own_threshold(segmenter: dict[str, Any]) -> Threshold | None:
 
 
 UNSCORED = Threshold(None, "none: the segmenter decides on background by itself", False)
+EVERYWHERE = Threshold(None, "none: every pixel has a class", False)
