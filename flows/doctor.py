@@ -77,6 +77,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("workspace", "not a project", str(error))
         return
     yield check_params()
+    yield check_lock_file(Path("dvc.lock"))
     yield check_disk(Path(), shutil.disk_usage(Path()).free)
     yield check_cache_links(Path())
     yield check_locks(Path(".dvc/tmp/rwlock"))
@@ -142,6 +143,15 @@ def check_params() -> Finding:
     except UserError as error:
         return Finding("parameters", f"{PARAMS_FILE} is not valid", str(error))
     return Finding("parameters", f"{PARAMS_FILE} is valid")
+
+
+def check_lock_file(path: Path) -> Finding:
+    """DVC can read what it wrote about the last run; a kill may have hit it in the middle."""
+    try:
+        count = len(yaml.safe_load(path.read_text())["stages"]) if path.exists() else 0
+    except (LookupError, TypeError, ValueError, yaml.YAMLError):
+        return Finding("dvc.lock", "torn by a kill while DVC wrote it", "git checkout dvc.lock, then run on")
+    return Finding("dvc.lock", f"{count} stages have run")
 
 
 def check_disk(root: Path, free: int) -> Finding:

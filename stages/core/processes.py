@@ -8,7 +8,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
+
+import cv2
+from threadpoolctl import threadpool_limits
 
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
@@ -22,8 +26,9 @@ def in_processes(
 ) -> Generator[tuple[int, Result], None, None]:
     """Apply a function to every item; yields the item's position and the result as they get ready, in any order.
 
-    Runs in LUSS_WORKERS processes, or on the Dask cluster that DASK_SCHEDULER_ADDRESS names. Close the iterator
-    (`contextlib.closing`) so that the processes end with it. They also end when this process is killed.
+    Runs in LUSS_WORKERS processes, or on the Dask cluster that DASK_SCHEDULER_ADDRESS names; each computes on one
+    thread. Close the iterator (`contextlib.closing`) so that the processes end with it. They also end when this
+    process is killed.
 
     Args:
         function: Picklable, as are the items and results.
@@ -32,14 +37,26 @@ def in_processes(
     Raises:
         UserError: A process was ended from outside, or there is no such cluster.
     """
+    alone = partial(_on_one_thread, function)
     if (len(items) < 2 or worker_count() == 1) and "DASK_SCHEDULER_ADDRESS" not in os.environ:
-        yield from enumerate(map(function, items))
+        yield from enumerate(map(alone, items))
         return
     with _executor(min(worker_count(), len(items))) as submit:
         with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
-            futures = {submit(function, item): position for position, item in enumerate(items)}
+            futures = {submit(alone, item): position for position, item in enumerate(items)}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
+    """Apply a function without the thread pools of OpenCV, BLAS and OpenMP: there is a process for every processor."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            return function(item)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 @contextmanager

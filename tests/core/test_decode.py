@@ -97,6 +97,8 @@ def test_broken_exif_leaves_the_photograph_as_it_is_stored(directory: bytes) -> 
 
 
 JPEG = as_file(Image.fromarray(np.tile(COLOUR, (4, 4, 1))), "JPEG")
+ONE_BIT_WRONG = bytearray(png(32, 20, 8, 0, b"".join(b"\0" + row.tobytes() for row in GRADIENT)))
+ONE_BIT_WRONG[60] ^= 1
 
 
 @pytest.mark.parametrize(
@@ -106,10 +108,11 @@ JPEG = as_file(Image.fromarray(np.tile(COLOUR, (4, 4, 1))), "JPEG")
         (b"a letter to the editor", "not an image"),
         (JPEG[: len(JPEG) // 2], "truncated"),
         (as_file(Image.fromarray(COLOUR))[:-60], "truncated"),
+        (bytes(ONE_BIT_WRONG), "broken PNG"),
         (png(20000, 20000, 8, 0, b"\0"), f"more than the {MAX_PIXELS}"),
         (as_file(Image.fromarray(GRADIENT.astype(np.float32)), "TIFF"), "floating-point"),
     ],
-    ids=["empty", "text", "truncated jpeg", "truncated png", "bomb", "float"],
+    ids=["empty", "text", "truncated jpeg", "truncated png", "wrong checksum", "bomb", "float"],
 )
 def test_what_cannot_be_decoded_is_refused_with_file_and_reason(data: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"

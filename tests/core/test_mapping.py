@@ -10,9 +10,11 @@ import time
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from stages.core.artifacts.image_index import Photo, read_images, write_images
 from stages.core.artifacts.label_maps import open_label_maps
@@ -158,6 +160,26 @@ def test_a_worker_that_the_system_kills_is_reported(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LUSS_WORKERS", "2")
     with pytest.raises(UserError, match="one of 2 worker processes was ended from outside"):
         list(in_processes(os._exit, [1, 2, 3]))
+
+
+def count_threads(_: object) -> list[int]:
+    return [cv2.getNumThreads(), *(pool["num_threads"] for pool in threadpool_info())]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_worker_computes_on_one_thread(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUSS_WORKERS", workers)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with threadpool_limits(2):
+            told = [count for _, counts in in_processes(count_threads, [1, 2, 3]) for count in counts]
+            assert set(told) == {1}
+            assert set(count_threads(None)) == {2}, "and here it is as it was"
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_what_a_worker_raises_arrives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from flows.doctor import (
     check_cache_links,
     check_clashes,
     check_disk,
+    check_lock_file,
     check_locks,
     check_params,
     check_port,
@@ -24,6 +25,7 @@ from flows.doctor import (
     check_versions,
 )
 from tests.flows.test_commands import luss
+from tests.project.rooms import ROOT
 
 GOOD = {"torch": "2.6", "timm": "1.0", "dvc": "3.67", "prefect": "3.8", "fastapi": "0.150.0", "numpy": "2.0"}
 
@@ -103,6 +105,17 @@ def test_locks_of_the_living_and_of_the_dead(tmp_path: Path) -> None:
     path.write_text(json.dumps({"read": {"a": [{"pid": os.getpid(), "cmd": "dvc repro"}]}}))
     assert check_locks(path).found == f"process {os.getpid()}: dvc repro"
     assert check_locks(path).remedy
+
+
+def test_a_lock_file_that_a_kill_tore_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.lock"
+    assert not check_lock_file(path).remedy
+    whole = (ROOT / "dvc.lock").read_text()
+    path.write_text(whole)
+    assert check_lock_file(path).found == "11 stages have run"
+    for torn in ("", whole[:5], whole[: whole.index("stages:") + 3], whole[: whole.index("size:") + 2]):
+        path.write_text(torn)
+        assert "git checkout dvc.lock" in check_lock_file(path).remedy
 
 
 class Healthy(BaseHTTPRequestHandler):

@@ -71,19 +71,26 @@ def test_killed_and_resumed_with_other_workers_gives_the_same_bytes():
     assert not list(Path(".checkpoints").rglob("part-*.parquet"))
 
 
-def test_a_photograph_that_broke_since_is_named_and_the_others_are_cut():
-    write_photos(5)
-    broken = Path("data/003.png")
-    broken.write_bytes(b"x" * broken.stat().st_size)
-    messages, _ = finish(start(workers=1))
-    assert "data/003.png" in messages
-    assert open_label_maps("superpixels").image_ids == ["000", "001", "002", "004"]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_photographs_that_broke_since_are_named_and_the_others_of_their_shards_are_cut(workers):
+    write_photos(70)
+    broken = [Path(f"data/{number:03d}.png") for number in (3, 64, 69)]  # of both shards
+    for path in broken:
+        size = path.stat().st_size
+        path.write_bytes(path.read_bytes()[: size // 2].ljust(size, b"x"))
+    messages, _ = finish(start(workers))
+    told = [line for line in messages.splitlines() if line.startswith("skipped: ")]
+    assert [sum(str(path) in line for line in told) for path in broken] == [1, 1, 1]
+    assert len(told) == 3
+    left = [f"{number:03d}" for number in range(70) if number not in (3, 64, 69)]
+    assert open_label_maps("superpixels").image_ids == left
 
 
-def test_a_full_disk_leaves_no_part_of_a_shard_and_the_next_run_ends_well():
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_full_disk_leaves_no_part_of_a_shard_and_the_next_run_ends_well(workers):
     write_photos(70)
     limited = ["-c", f"ulimit -f 12 && exec {sys.executable} -m stages.superpixels"]
-    environment = {**os.environ, "LUSS_WORKERS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "LUSS_WORKERS": workers, "PYTHONPATH": str(ROOT)}
     full = subprocess.run(["sh", *limited], env=environment, capture_output=True, text=True, check=False)
     assert full.returncode == 1
     assert "ulimit -f" in full.stderr

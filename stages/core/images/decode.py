@@ -105,6 +105,8 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and large sizes; what matters is raised below.
             with Image.open(io.BytesIO(data)) as image:
                 yield image
+            if image.format == "PNG":
+                _check_sums(data)
     except (MemoryError, UnreadableImage):
         raise
     except Image.DecompressionBombError:
@@ -113,6 +115,12 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         raise UnreadableImage(f"{name}: {'not an image' if data else 'empty file'}") from None
     except Exception as error:  # Decoders of broken files raise almost anything: struct.error, TypeError, KeyError ...
         raise UnreadableImage(f"{name}: cannot be decoded ({error})") from None
+
+
+def _check_sums(data: bytes) -> None:
+    """Raise where a PNG holds other bytes than were written; Pillow decodes it to other pixels without a word."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
 
 
 def _upright(image: Image.Image) -> Image.Image:
