@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.images.dataset import Batch
-from stages.core.images.views import Coverage, ViewSpec
+from stages.core.images.views import Coverage, Views
 
 
 class TrainingProgress(NamedTuple):
@@ -35,7 +35,7 @@ class Losses:
 class TrainingMethod(nn.Module, ABC):
     """A method that the loop can train. All its state lives in parameters and buffers."""
 
-    views: ViewSpec
+    views: Views
     """What the loader cuts."""
     maps: tuple[str, ...] = ()
     """Stages whose label maps travel with the views."""

@@ -55,20 +55,26 @@ def centre_window(height: int, width: int, flip: bool = False) -> Window:
     return Window((width - w) // 2, (height - h) // 2, w, h, flip)
 
 
-def cut(image: UInt8, window: Window, size: int) -> UInt8:
-    """Cut a window and resize it to a square, with anti-aliased bilinear interpolation; not yet mirrored.
+def cut(image: UInt8, window: Window, size: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> UInt8:
+    """Cut a window and resize it to a square, anti-aliased; not yet mirrored.
 
     Args:
         image: (H, W, 3) uint8.
-        window: Part of it.
+        window: Part of it; what reaches beyond it is black.
         size: Side of the view in pixels.
+        resampling: Kind of interpolation.
 
     Returns:
         (size, size, 3) uint8.
     """
     # Cut first: Pillow's `box` lets pixels outside the window into the view's edge.
-    inside = image[window.y : window.y + window.height, window.x : window.x + window.width]
-    return np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.BILINEAR))
+    top, left = max(window.y, 0), max(window.x, 0)
+    inside = image[top : max(window.y + window.height, 0), left : max(window.x + window.width, 0)]
+    if inside.shape[:2] != (window.height, window.width):
+        whole = np.zeros((window.height, window.width, 3), np.uint8)
+        whole[top - window.y :, left - window.x :][: inside.shape[0], : inside.shape[1]] = inside
+        inside = whole
+    return np.asarray(Image.fromarray(inside).resize((size, size), resampling))
 
 
 def cut_map(
@@ -83,18 +89,25 @@ def cut_map(
         size: Side of the result.
 
     Returns:
-        (size, size), of the map's own type.
+        (size, size), of the map's own type; 0 where the window reaches beyond the photograph.
     """
     if label_map.shape == (1, 1):
         return label_map
-    rows = _nearest(window.y, window.height, size, photo[0], label_map.shape[0])
-    columns = _nearest(window.x, window.width, size, photo[1], label_map.shape[1])
-    return label_map[rows[:, None], columns[None, :]]
+    rows, row_inside = _nearest(window.y, window.height, size, photo[0], label_map.shape[0])
+    columns, column_inside = _nearest(window.x, window.width, size, photo[1], label_map.shape[1])
+    found = label_map[rows[:, None], columns]
+    if row_inside.all() and column_inside.all():
+        return found
+    return np.where(row_inside[:, None] & column_inside, found, np.zeros((), label_map.dtype))
 
 
-def _nearest(start: int, length: int, size: int, photo: int, side: int) -> npt.NDArray[np.int64]:
+def _nearest(
+    start: int, length: int, size: int, photo: int, side: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Rows (or columns) of the map under those of the view, and which of these lie on the photograph."""
     centres = start + (np.arange(size) + 0.5) * (length / size)
-    return np.minimum((centres * (side / photo)).astype(np.int64), side - 1)
+    places = np.floor(centres * (side / photo)).astype(np.int64)
+    return np.clip(places, 0, side - 1), (centres >= 0) & (centres < photo)
 
 
 def resize_short_side(image: UInt8, side: int) -> UInt8:

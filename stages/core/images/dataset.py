@@ -15,7 +15,7 @@ from stages.core.errors import UserError
 from stages.core.images.crops import cut_map
 from stages.core.images.decode import UInt8
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import Coverage, View, ViewSpec, draw_covered_views, draw_views
+from stages.core.images.views import Coverage, View, Views, ViewSpec, draw_covered_views
 
 _MAX_LOADERS = 16
 _MAX_REPLACED = 1000
@@ -68,7 +68,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         index: ImageIndex,
-        spec: ViewSpec,
+        spec: Views,
         maps: Mapping[str, LabelMaps],
         seed: int,
         coverage: Coverage | None = None,
@@ -93,7 +93,8 @@ class ViewDataset(Dataset[dict[str, Any]]):
 
     def _draw(self, image: UInt8, position: int, rng: np.random.Generator) -> list[View] | None:
         if self._coverage is None:
-            return draw_views(image, self._spec, rng)
+            return self._spec.draw(image, rng)
+        assert isinstance(self._spec, ViewSpec)
         mask = np.asarray(self._maps["saliency"][self._index[position].image_id].map) >= SALIENT
         return draw_covered_views(image, mask, self._spec, self._coverage, rng)
 
@@ -128,7 +129,7 @@ def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.devi
     )
 
 
-def finish_batch(raw: dict[str, Any], spec: ViewSpec, device: torch.device) -> Batch:
+def finish_batch(raw: dict[str, Any], spec: Views, device: torch.device) -> Batch:
     """Move a raw batch to the device and mirror, recolour and normalise it there."""
     photometric, windows = (
         raw["photometric"].to(device, non_blocking=True),

@@ -1,5 +1,6 @@
 """What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
 
+from abc import ABC, abstractmethod
 from itertools import chain, repeat
 from typing import Annotated, Any, NamedTuple
 
@@ -79,11 +80,9 @@ class Photometric(Params):
     """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
 
 
-class ViewSpec(Params):
-    """The views of a training method and the maps that travel with them."""
+class Views(Params, ABC):
+    """What a training method wants to see of a photograph: where views are cut, and what changes their colours."""
 
-    crops: tuple[CropSpec, ...] = Field(min_length=1)
-    """Groups of crops; the first group holds the large views."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of mirroring a view."""
     photometric: Photometric | None = Photometric()
@@ -94,14 +93,38 @@ class ViewSpec(Params):
     """Channel deviations that are divided by. ImageNet's."""
 
     @property
+    @abstractmethod
     def sizes(self) -> list[int]:
         """Side of each view, in order."""
-        return [crop.size for crop in self.crops for _ in range(crop.count)]
+
+    @abstractmethod
+    def draw(self, image: UInt8, rng: np.random.Generator) -> "list[View]":
+        """Draw and cut all views of a photograph (H, W, 3)."""
 
     @property
     def input_card(self) -> InputCard:
         """What a network trained on these views expects to see."""
         return {"mean": list(self.mean), "std": list(self.std), "size": self.sizes[0]}
+
+
+class ViewSpec(Views):
+    """Random resized crops, in groups of one size (multi-crop)."""
+
+    crops: tuple[CropSpec, ...] = Field(min_length=1)
+    """Groups of crops; the first group holds the large views."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of each view, in order."""
+        return [crop.size for crop in self.crops for _ in range(crop.count)]
+
+    def draw(self, image: UInt8, rng: np.random.Generator) -> "list[View]":
+        """Draw and cut all views of a photograph (H, W, 3)."""
+        views = []
+        for crop in chain.from_iterable(repeat(crop, crop.count) for crop in self.crops):
+            window = sample_window(image.shape[0], image.shape[1], crop.scale, self.flip, rng)
+            views.append(View(window, cut(image, window, crop.size), draw_photometric(self.photometric, rng)))
+        return views
 
 
 class View(NamedTuple):
@@ -112,16 +135,6 @@ class View(NamedTuple):
     """(size, size, 3), not yet mirrored or recoloured."""
     photometric: npt.NDArray[np.float32]
     """One value per field of `PHOTOMETRIC_FIELDS`."""
-
-
-def draw_views(image: UInt8, spec: ViewSpec, rng: np.random.Generator) -> list[View]:
-    """Draw and cut all views of a photograph."""
-    views = []
-    for crop in spec.crops:
-        for _ in range(crop.count):
-            window = sample_window(image.shape[0], image.shape[1], crop.scale, spec.flip, rng)
-            views.append(View(window, cut(image, window, crop.size), draw_photometric(spec.photometric, rng)))
-    return views
 
 
 def draw_covered_views(

@@ -1,0 +1,141 @@
+"""Views that share a part of the photograph: one around a point of much detail, the others one per direction."""
+
+import math
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import Field, field_validator
+
+from stages.core.images.crops import Window, cut
+from stages.core.images.decode import UInt8
+from stages.core.images.views import View, Views, draw_photometric
+
+_CANNY = (10, 50)
+_EVERYWHERE = 0.005
+_CONCENTRATION = 2.0
+
+
+class SectorViews(Views):
+    """Square views of one size and several zooms around a common point.
+
+    Source: ViCE, section 3.2; the distributions from its code at revision 96d328b.
+    """
+
+    count: int = Field(5, ge=2)
+    """M, views per photograph. ViCE, section 4: 5."""
+    size: int = Field(256, ge=8)
+    """Side of a view in pixels. ViCE, section 4: 256 at low, 512 at high resolution."""
+    zoom: tuple[float, float] = (0.5, 1.5)
+    """Range of the part that is cut, as a multiple of `size`. ViCE, section 4: 0.5-2; its code: 0.5-1.5."""
+    frame: Literal["square", "whole"] = "square"
+    """The part of the photograph that views are cut from: the centred square (ViCE at low resolution), or all of it."""
+    side: tuple[int, int] = (320, 320)
+    """The frame's longer side is scaled into this range of pixels before. ViCE at low resolution: 320; high: 500 to
+    2048."""
+
+    @field_validator("zoom", "side")
+    @classmethod
+    def _is_range(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < pair[0] <= pair[1]:
+            raise ValueError("two positive numbers, the smaller one first")
+        return pair
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of each view, in order."""
+        return [self.size] * self.count
+
+    def draw(self, image: UInt8, rng: np.random.Generator) -> list[View]:
+        """Draw and cut all views of a photograph (H, W, 3)."""
+        windows = self.draw_windows(image, rng)
+        return [
+            View(
+                window,
+                cut(image, window, self.size, Image.Resampling.BICUBIC),
+                draw_photometric(self.photometric, rng),
+            )
+            for window in windows
+        ]
+
+    def draw_windows(self, image: UInt8, rng: np.random.Generator) -> list[Window]:
+        """The windows of all views, in the photograph's pixels; all of them hold one common point.
+
+        A window that is larger than the frame reaches beyond it, and may reach beyond the photograph.
+        """
+        frame = _find_frame(image.shape[0], image.shape[1], self.frame)
+        longer = max(frame.height, frame.width)
+        scale = min(max(longer, self.side[0]), self.side[1]) / longer
+        point = _draw_point(image, frame, scale, rng)
+        sides = [max(round(rng.uniform(*self.zoom) * self.size / scale), 1) for _ in range(self.count)]
+        others = [self._draw_centre(point, sector, side, rng) for sector, side in enumerate(sides[1:])]
+        return [
+            Window(
+                _move_inside(x - side / 2, side, frame.x, frame.width),
+                _move_inside(y - side / 2, side, frame.y, frame.height),
+                side,
+                side,
+                bool(rng.random() < self.flip),
+            )
+            for (x, y), side in zip([point, *others], sides, strict=True)
+        ]
+
+    def _draw_centre(
+        self, point: tuple[float, float], sector: int, side: int, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """A centre in one of the `count` - 1 sectors around the point, so near that the view holds the point."""
+        share = _draw_share(0.5, rng)
+        angle = 2 * math.pi * (sector + share) / (self.count - 1)
+        radius = _draw_share(0.75, rng) * (side - 1) / 2  # One less, so that rounding leaves the point inside.
+        return point[0] + radius * math.cos(angle), point[1] + radius * math.sin(angle)
+
+
+class _Frame(NamedTuple):
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def _find_frame(height: int, width: int, kind: Literal["square", "whole"]) -> _Frame:
+    if kind == "whole":
+        return _Frame(0, 0, width, height)
+    side = min(height, width)
+    return _Frame((width - side) // 2, (height - side) // 2, side, side)
+
+
+def edge_density(image: UInt8) -> npt.NDArray[np.float64]:
+    """Probability (H, W) of each pixel of an image (H, W, 3) to be the point that all views share; adds up to 1.
+
+    Source: ViCE's code: Canny's edges of the blurred grey image, widened, blurred, and a little everywhere.
+    """
+    grey = cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3))
+    edges = cv2.Canny(grey, *_CANNY, L2gradient=True)
+    spread = cv2.GaussianBlur(cv2.dilate(edges, np.ones((3, 3), np.uint8)), (3, 3), 0)
+    weights = spread.astype(np.float64) / 255 + _EVERYWHERE
+    return np.asarray(weights / weights.sum())
+
+
+def _draw_point(image: UInt8, frame: _Frame, scale: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A point of the frame in the photograph's pixels, by the density of edges at the scale that views are cut at."""
+    inside = image[frame.y : frame.y + frame.height, frame.x : frame.x + frame.width]
+    size = max(round(frame.width * scale), 1), max(round(frame.height * scale), 1)
+    heaped = edge_density(np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_AREA), np.uint8)).cumsum()
+    place = min(int(np.searchsorted(heaped, rng.random() * heaped[-1], side="right")), heaped.size - 1)
+    y, x = divmod(place, size[0])
+    return frame.x + (x + 0.5) * frame.width / size[0], frame.y + (y + 0.5) * frame.height / size[1]
+
+
+def _draw_share(mode: float, rng: np.random.Generator) -> float:
+    """A number in 0..1: a von Mises angle, mapped linearly, most likely at the mode."""
+    around = 2 * math.pi * mode - math.pi
+    return (rng.vonmises(around, _CONCENTRATION) + math.pi) / (2 * math.pi)
+
+
+def _move_inside(start: float, length: int, low: int, room: int) -> int:
+    """The start nearest to the one given at which the length lies inside; centred if it is longer than the room."""
+    if length >= room:
+        return low + (room - length) // 2
+    return min(max(round(start), low), low + room - length)
