@@ -21,20 +21,27 @@ _POLL = 2.0
 def ending_with_the_flow(watch: Watch) -> Iterator[None]:
     """While inside, end `watch` as soon as the flow is asked to end; Prefect itself interrupts no task's thread.
 
-    A signal leaves the block early; all processes are gone then, and the tasks conclude on their own.
+    A signal leaves the block early. Belongs around everything that a flow does.
     """
     left = threading.Event()
     poll = threading.Thread(target=_poll, args=(UUID(str(flow_run.id)), watch, left), daemon=True)
     poll.start()
-    with signals_interrupt():
+    with signals_interrupt(), stopped_by_interrupt(watch):
         try:
             yield
-        except BaseException as error:
-            watch.stop()
-            if not isinstance(error, KeyboardInterrupt):
-                raise
         finally:
             left.set()
+
+
+@contextmanager
+def stopped_by_interrupt(watch: Watch) -> Iterator[None]:
+    """An interrupt leaves the block early; all processes are gone then, and the tasks conclude on their own."""
+    try:
+        yield
+    except BaseException as error:
+        watch.stop()
+        if not isinstance(error, KeyboardInterrupt):
+            raise
 
 
 def _poll(run: UUID, watch: Watch, left: threading.Event) -> None:

@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressRing, publish_results, publish_stages
-from flows.cancelling import ending_with_the_flow
+from flows.cancelling import ending_with_the_flow, stopped_by_interrupt
 from flows.dvc_run import check_workspace
 from flows.graph import Node, check_stages, read_graph
 from flows.limits import limited
@@ -45,23 +45,26 @@ def pipeline(stages: list[str] = [], set_params: list[str] = [], force: bool = F
         set_params: Values for params.yaml, each `section.field=value`.
         force: Run also what has not changed.
     """
-    try:
-        check_workspace()
-        check_stages(stages)
-        with occupied():
-            apply_overrides(set_params)
-            return PipelineRun(force).carry_out(read_graph(stages))
-    except UserError as error:
-        get_run_logger().error(str(error))
-        return Failed(message=str(error))
+    watch = Watch()
+    with ending_with_the_flow(watch):
+        try:
+            check_workspace()
+            check_stages(stages)
+            with occupied():
+                apply_overrides(set_params)
+                return PipelineRun(watch, force).carry_out(read_graph(stages))
+        except UserError as error:
+            get_run_logger().error(str(error))
+            return Failed(message=str(error))
+    return stopped()
 
 
 class PipelineRun:
     """One run of the pipeline: what became of each stage, and the processes that work on it."""
 
-    def __init__(self, force: bool) -> None:
+    def __init__(self, watch: Watch, force: bool) -> None:
+        self.watch = watch
         self.force = force
-        self.watch = Watch()
         self.outcomes: dict[str, Outcome] = {}
         self.seconds: dict[str, float] = {}
 
@@ -69,7 +72,7 @@ class PipelineRun:
         """Run every node after those that it needs; returns the state of the flow."""
         before = read_scores()
         futures: dict[str, PrefectFuture[Any]] = {}
-        with ending_with_the_flow(self.watch):
+        with stopped_by_interrupt(self.watch):
             for node in nodes:
                 needed = [futures[name] for name in node.needs]
                 futures[node.name] = self._task(node).submit(wait_for=needed)
@@ -104,7 +107,7 @@ class PipelineRun:
 
     def _conclude(self, states: dict[str, State[Any]]) -> State[Any]:
         if self.watch.is_stopped:
-            return Cancelled(message="Stopped; the next run goes on from the last checkpoint.")
+            return stopped()
         failed = [name for name, state in states.items() if not state.is_completed()]
         if failed:
             reasons = [f"{name}: {states[name].message}" for name in failed if states[name].is_failed()]
@@ -112,6 +115,11 @@ class PipelineRun:
         names = [state.name for state in states.values()]
         counts = [f"{names.count(word)} {word}" for word in dict.fromkeys(names)]
         return Completed(message=", ".join(counts))
+
+
+def stopped() -> State[Any]:
+    """The state of a flow that was asked to end."""
+    return Cancelled(message="Stopped; the next run goes on from the last checkpoint.")
 
 
 class Listener:
