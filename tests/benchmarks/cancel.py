@@ -83,7 +83,7 @@ class Bench:
 
     def __init__(self, workspace: Workspace, url: str) -> None:
         self.workspace = workspace
-        self.environment = {**workspace.environment, "PREFECT_API_URL": url, "PREFECT_LOGGING_LEVEL": "INFO"}
+        self.environment = {**workspace.environment, "PREFECT_API_URL": url, "LUSS_CHECKPOINT_SECONDS": "0.5"}
         self.log = workspace.path.parent / "log"
 
     def play(self, way: str, after: float, undisturbed: dict[str, dict[str, str]]) -> Round:
