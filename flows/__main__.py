@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 Photographs = Annotated[Path, typer.Option(help="Folder of photographs, of any size and nested as you like.")]
+AtOnce = Annotated[int, typer.Option(min=1, help="Combinations at the same time.")]
 Results = Annotated[Path, typer.Option(help="Folder for the masks, overlays and the legend; is made if missing.")]
 
 
@@ -68,6 +69,43 @@ def run(
     from flows.run import run_pipeline
 
     raise typer.Exit(run_pipeline(stages or [], set_params or [], force))
+
+
+@app.command()
+def sweep(
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE,VALUE...", help="cluster.k=50,100, or recipe=swav,luss.")
+    ],
+    dataset: Annotated[str, typer.Option(help="Data set recipe for recipe=…; by default that of params.yaml.")] = "",
+    at_once: AtOnce = 1,
+) -> None:
+    """Run every combination of values as a DVC experiment of its own and compare them; what they share runs once."""
+    from flows.run import run_sweep
+
+    raise typer.Exit(run_sweep(assignments, dataset, at_once))
+
+
+@app.command()
+def benchmark(
+    what: Annotated[str, typer.Argument(help="A list in flows/recipes/benchmarks, or recipes: swav,luss.")],
+    dataset: Annotated[str, typer.Option(help="Data set recipe; by default that of params.yaml.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per row, counted from 0.")] = 1,
+    at_once: AtOnce = 1,
+) -> None:
+    """Run recipes on one data set; one table with mean ± deviation over seeds, speed, and the published numbers."""
+    from flows.run import run_benchmark
+
+    raise typer.Exit(run_benchmark(what, dataset, seeds, at_once))
+
+
+@app.command()
+def serve(
+    cron: Annotated[str, typer.Option(help="Run the pipeline at these times: '0 2 * * *' is every night at two.")] = "",
+) -> None:
+    """Offer pipeline, sweep and benchmark in the Prefect UI, with forms, schedules and cancel; one run at a time."""
+    from flows.serve import serve_flows
+
+    serve_flows(cron)
 
 
 @app.command()

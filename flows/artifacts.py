@@ -74,6 +74,11 @@ def publish_results(before: Scores) -> None:
         publish(lambda: create_markdown_artifact(_gallery(pictures), "overlays", "Photographs with their categories"))
 
 
+def publish_comparison(rows: list[dict[str, Any]], key: str, description: str) -> None:
+    """The table of a sweep or a benchmark."""
+    publish(lambda: create_table_artifact(rows, key, description))
+
+
 def _gallery(pictures: list[Path]) -> str:
     # The UI shows pictures inside markdown; its image artifact would need them on a web server.
     shown = [f"### {picture.stem}\n\n![{picture.stem}]({_data_uri(picture)})" for picture in pictures]

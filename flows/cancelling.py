@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
-from prefect import get_client
+from prefect import get_client, get_run_logger
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
-from flows.dvc_run import signals_interrupt
+from flows.dvc_run import check_workspace, signals_interrupt
+from flows.states import stopped
 from flows.watch import Watch
+from flows.workspace import occupied
+from stages.core.errors import UserError
 
 _POLL = 2.0
 """Seconds between looks at whether the run was cancelled in the UI."""
+
+
+def carried_out(work: Callable[[Watch], State[Any]]) -> State[Any]:
+    """Do what a flow does in this workspace; returns its state, also after a user's mistake or wish to end."""
+    watch = Watch()
+    with ending_with_the_flow(watch):
+        try:
+            check_workspace()
+            with occupied():
+                return work(watch)
+        except UserError as error:
+            get_run_logger().error(str(error))
+            return Failed(message=str(error))
+    return stopped()
 
 
 @contextmanager

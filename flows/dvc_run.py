@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, NamedTuple
 
 from stages.core.errors import UserError
 
 INTERRUPTED = 130
+NO_VARIABLES: Mapping[str, str] = {}
 
 _ENDING = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 """What a process group is sent, and how many seconds it then has. A stage answers SIGINT by keeping its work and
@@ -29,11 +30,19 @@ _STRAGGLERS = 2.0
 class DVCProcess:
     """`dvc ARGUMENTS` in the current workspace, in a process group of its own."""
 
-    def __init__(self, arguments: Sequence[str], output: int | None = None) -> None:
-        """Start it; `output` takes stdout and stderr (`subprocess.PIPE` or a descriptor), by default the terminal."""
+    def __init__(
+        self, arguments: Sequence[str], output: int | None = None, environment: Mapping[str, str] = NO_VARIABLES
+    ) -> None:
+        """Start it.
+
+        Args:
+            arguments: Of dvc.
+            output: What takes stdout and stderr: `subprocess.PIPE` or a descriptor; by default the terminal.
+            environment: Variables beside those of this process.
+        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dvc", *arguments],
-            env=_environment(),
+            env={**_environment(), **environment},
             stdout=output,
             stderr=subprocess.STDOUT if output is not None else None,
             text=True,
@@ -80,6 +89,46 @@ class DVCProcess:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+
+class Experiment(NamedTuple):
+    """A run of the whole pipeline with other parameters, in a workspace of its own and kept by DVC under a name."""
+
+    name: str
+    changes: Sequence[str]
+    """What `-S` is told."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of dvc. Never `--force`, which would run every stage: an experiment of the same name goes first."""
+        told = [part for change in self.changes for part in ("-S", change)]
+        return ["--wait-for-lock", "exp", "run", "--temp", "--name", self.name, *told]
+
+    @property
+    def logs(self) -> Path:
+        """Where its stages log their speed."""
+        return Path("logs/experiments", self.name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its workspace vanishes with it: what is unfinished, and the logs, lie in this one."""
+        checkpoints = os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")
+        return {"LUSS_CHECKPOINTS": str(Path(checkpoints).absolute()), "LUSS_LOGS": str(self.logs.absolute())}
+
+    def read(self, path: Path) -> str | None:
+        """A file as git keeps it with the experiment; None if there is no such experiment or file."""
+        found = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{self.name}")
+        return _git("show", f"{found.split()[-1]}:./{path}") if found else None
+
+    def remove(self) -> None:
+        """Forget an earlier one of the same name; what it computed stays in DVC's cache."""
+        if _git("for-each-ref", f"refs/exps/*/*/{self.name}"):
+            subprocess.run([sys.executable, "-m", "dvc", "exp", "remove", "-q", self.name], check=False)
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
 
 
 def run_dvc(arguments: Sequence[str]) -> int:

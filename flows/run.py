@@ -1,12 +1,15 @@
-"""`luss run`: the pipeline as a Prefect flow in this process."""
+"""`luss run`, `luss sweep`, `luss benchmark`: the flows in this process, after what can be checked without Prefect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from flows.combinations import expand, written_dataset
 from flows.dvc_run import INTERRUPTED, check_workspace
 from flows.graph import check_stages
-from flows.workspace import check_overrides, occupied
+from flows.lineup import read_lineup
+from flows.workspace import check_free, check_overrides
 
 
 def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) -> int:
@@ -18,10 +21,41 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_workspace()
     check_stages(stages)
     check_overrides(set_params)
-    with occupied():
-        pass
+    check_free()
     from flows.pipeline import pipeline
 
-    state = pipeline(list(stages), list(set_params), force, return_state=True)
+    return exit_status(pipeline(list(stages), list(set_params), force, return_state=True))
+
+
+def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
+    """Run the flow of a sweep; returns the exit status as `run_pipeline`.
+
+    Raises:
+        UserError: A combination is not valid, or another run is in this folder; said before Prefect starts.
+    """
+    check_workspace()
+    expand(assignments, dataset)
+    check_free()
+    from flows.sweep import sweep
+
+    return exit_status(sweep(list(assignments), dataset, at_once, return_state=True))
+
+
+def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
+    """Run the flow of a benchmark; returns the exit status as `run_pipeline`.
+
+    Raises:
+        UserError: A recipe is not valid, or another run is in this folder; said before Prefect starts.
+    """
+    check_workspace()
+    read_lineup(what).combinations(dataset or written_dataset(), seeds)
+    check_free()
+    from flows.benchmark import benchmark
+
+    return exit_status(benchmark(what, dataset, seeds, at_once, return_state=True))
+
+
+def exit_status(state: Any) -> int:
+    """Print how a flow has ended; returns 0, 1 if something failed, 130 if it was stopped."""
     print(f"{state.name}: {state.message}")
     return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1

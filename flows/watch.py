@@ -6,10 +6,10 @@ import re
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from flows.dvc_run import DVCProcess
+from flows.dvc_run import NO_VARIABLES, DVCProcess
 
 _TAIL = 30
 """Last lines that are kept of what a process printed."""
@@ -45,6 +45,11 @@ class Outcome(NamedTuple):
     tail: str = ""
     """The last lines that it printed."""
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether what it should make is there."""
+        return self.status in ("unchanged", "restored", "ran")
+
 
 def read_progress(line: str) -> Progress | None:
     """What a line says about progress, if it does."""
@@ -66,7 +71,11 @@ class Watch:
         return self._is_stopped
 
     def follow(
-        self, arguments: Sequence[str], on_line: Callable[[str], None], time_limit: float | None = None
+        self,
+        arguments: Sequence[str],
+        on_line: Callable[[str], None],
+        time_limit: float | None = None,
+        environment: Mapping[str, str] = NO_VARIABLES,
     ) -> Outcome:
         """Run `dvc ARGUMENTS`, hand on each line as it comes, and say how it ended.
 
@@ -74,11 +83,12 @@ class Watch:
             arguments: Of dvc.
             on_line: Is called with every line, progress lines too.
             time_limit: Seconds after which the process is ended with everything below it.
+            environment: Variables beside those of this process.
         """
         with self._lock:
             if self._is_stopped:
                 return Outcome("stopped")
-            process = DVCProcess(arguments, subprocess.PIPE)
+            process = DVCProcess(arguments, subprocess.PIPE, environment)
             self._running.add(process)
         try:
             return self._read(process, on_line, time_limit)

@@ -16,7 +16,7 @@ import yaml
 
 from flows.recipe import stage_names
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE, load_section
+from stages.core.params import PARAMS_FILE, Params, load_section
 
 _LOCK = Path(".dvc/tmp/luss_run.lock")
 
@@ -43,6 +43,12 @@ def occupied() -> Iterator[None]:
         yield
 
 
+def check_free() -> None:
+    """Raise what `occupied` would raise."""
+    with occupied():
+        pass
+
+
 def apply_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
     """Write values into params.yaml, comments kept, in the syntax of `dvc exp run -S`.
 
@@ -58,6 +64,12 @@ def check_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
     """Raise what `apply_overrides` would raise, and change nothing."""
     with _overridden(overrides, path):
         pass
+
+
+def sections_with(overrides: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The sections that `apply_overrides` would write; raises what it would raise, and changes nothing."""
+    with _overridden(overrides, path) as candidate:
+        return {stage: _load(stage, candidate).model_dump(mode="json") for stage in stage_names()}
 
 
 @contextmanager
@@ -96,5 +108,9 @@ def _validate(before: Path, path: Path) -> None:
     earlier, now = (yaml.safe_load(file.read_text()) for file in (before, path))
     for stage in stage_names():
         if now.get(stage) != earlier.get(stage):
-            config: Any = importlib.import_module(f"stages.{stage}").Config
-            load_section(stage, config, path)
+            _load(stage, path)
+
+
+def _load(stage: str, path: Path) -> Params:
+    config: Params = load_section(stage, importlib.import_module(f"stages.{stage}").Config, path)
+    return config

@@ -1,6 +1,7 @@
 """What training says about itself: the history that the seed determines, and the speeds that it does not."""
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from stages.core.artifacts.shards import encode_json, write_atomically
 from stages.core.errors import UserError
 
 _ROWS = 500
-LOGS = Path("logs")
+LOGS = Path(os.environ.get("LUSS_LOGS", "logs"))
 
 Row = dict[str, float | int]
 

@@ -1,0 +1,58 @@
+"""`luss serve`: pipeline, sweep and benchmark in the Prefect UI, run here, one at a time."""
+
+from __future__ import annotations
+
+from flows.dvc_run import check_workspace
+from stages.core.errors import UserError
+
+
+def serve_flows(cron: str = "") -> None:
+    """Serve until interrupted.
+
+    Args:
+        cron: When the pipeline runs by itself; never if empty.
+
+    Raises:
+        UserError: No server is set or it does not answer, or `cron` is no schedule.
+    """
+    check_workspace()
+    from prefect import serve
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.benchmark import benchmark
+    from flows.heartbeat import mark_dead_runs
+    from flows.pipeline import pipeline
+    from flows.sweep import sweep
+
+    _check_server()
+    mark_dead_runs()
+    try:
+        schedule = Cron(cron) if cron else None
+    except ValueError as error:
+        raise UserError(f"--cron {cron!r}: {error}") from None
+    offered = [
+        RunnerDeployment.from_flow(
+            flow,
+            name="here",
+            schedule=schedule if flow is pipeline else None,
+            description=flow.description,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for flow in (pipeline, sweep, benchmark)
+    ]
+    # Two runs would share one workspace.
+    serve(*offered, limit=1)
+
+
+def _check_server() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    advice = "prefect server start --background; prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api"
+    if not PREFECT_API_URL.value():
+        raise UserError(f"no Prefect server is set: {advice}")
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            raise UserError(f"no Prefect server answers at {PREFECT_API_URL.value()}: {advice}")
