@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from flows.dvc_run import check_workspace, signals_interrupt
+from flows.server import answers, hush
 from flows.states import stopped
 from flows.watch import Watch
 from flows.workspace import occupied
@@ -44,7 +46,9 @@ def ending_with_the_flow(watch: Watch) -> Iterator[None]:
     A signal leaves the block early. Belongs around everything that a flow does.
     """
     left = threading.Event()
-    poll = threading.Thread(target=_poll, args=(UUID(str(flow_run.id)), watch, left), daemon=True)
+    # The thread shall see the settings of this one: whose server it is.
+    seen = contextvars.copy_context()
+    poll = threading.Thread(target=seen.run, args=(_poll, UUID(str(flow_run.id)), watch, left), daemon=True)
     poll.start()
     with signals_interrupt(), stopped_by_interrupt(watch):
         try:
@@ -65,8 +69,14 @@ def stopped_by_interrupt(watch: Watch) -> Iterator[None]:
 
 
 def _poll(run: UUID, watch: Watch, left: threading.Event) -> None:
+    was_there = True
     while not left.wait(_POLL):
-        if _is_cancelled(run):
+        is_there = answers()
+        if was_there and not is_there:
+            hush()
+            print("The Prefect server does not answer: the stages go on without it.", flush=True)
+        was_there = is_there
+        if is_there and _is_cancelled(run):
             watch.stop()
             return
 

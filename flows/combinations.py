@@ -82,11 +82,12 @@ def changes(sections: Sections, path: Any = PARAMS_FILE) -> list[str]:
 
 def stage_keys(sections: Sections, nodes: Sequence[Node], data: str) -> dict[str, str]:
     """A name for what each stage computes: equal for two combinations exactly if all that leads to it is equal."""
-    keys = {"data": data}
+    keys: dict[str, str] = {}
     for node in nodes:
         if node.name in sections:
-            keys[node.name] = _hash([node.name, sections[node.name], [keys[name] for name in node.needs]])
-    return {stage: keys[stage] for stage in sections if stage in keys}
+            needed = [keys.get(name, name) for name in node.needs]
+            keys[node.name] = _hash([node.name, sections[node.name], needed, data])
+    return keys
 
 
 def pioneers(keys: Sequence[Mapping[str, str]]) -> list[set[int]]:

@@ -11,6 +11,8 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows.server import answers
+
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _PATIENCE = 5.0
 """Seconds between two looks at whether the run has been stopped while it waits."""
@@ -25,13 +27,17 @@ def limited(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[Non
             it in the UI.
         is_stopped: Waiting ends when this says so.
     """
-    with ExitStack() as slots:
-        if tags:
-            _acquire(slots, list(tags), is_stopped)
+    slots = ExitStack()
+    if tags and answers():
+        _acquire(slots, list(tags), is_stopped)
+    try:
         yield
+    finally:
+        _release(slots)
 
 
 def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) -> None:
+    told = False
     try:
         _declare(tags)
         while not is_stopped():
@@ -39,9 +45,19 @@ def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) 
                 slots.enter_context(concurrency(tags, timeout_seconds=_PATIENCE, raise_on_lease_renewal_failure=False))
                 return
             except TimeoutError:
-                continue
+                if not told:
+                    get_run_logger().info(f"Waits for another stage that holds {', '.join(tags)}: `prefect gcl ls`")
+                told = True
     except Exception as error:
         get_run_logger().warning(f"Goes on without a concurrency limit, the server does not answer: {error}")
+
+
+def _release(slots: ExitStack) -> None:
+    try:
+        slots.close()
+    except Exception as error:
+        # The server frees them by itself when their lease runs out; the stage's result must not suffer.
+        get_run_logger().warning(f"The concurrency limit could not be given back: {error}")
 
 
 def _declare(tags: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.combinations import expand, written_dataset
-from flows.dvc_run import INTERRUPTED, check_workspace
+from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
 from flows.graph import check_stages
 from flows.lineup import read_lineup
 from flows.workspace import check_free, check_overrides
@@ -23,8 +23,15 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_overrides(set_params)
     check_free()
     from flows.pipeline import pipeline
+    from flows.server import answers, leave
 
-    return exit_status(pipeline(list(stages), list(set_params), force, return_state=True))
+    try:
+        return exit_status(pipeline(list(stages), list(set_params), force, return_state=True))
+    except Exception:
+        if answers():
+            raise
+    print("The Prefect server is gone; what is left to do goes on with dvc repro.", flush=True)
+    leave(run_dvc(["repro", *stages]))
 
 
 def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:

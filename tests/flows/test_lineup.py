@@ -1,0 +1,68 @@
+"""Which rows a benchmark has, and what it says to mistakes."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.lineup import BENCHMARKS, lineup_names, read_lineup
+from flows.recipe import Recipe, compose
+from stages.core.errors import UserError
+from tests.project.rooms import ROOT
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", lineup_names())
+def test_every_list_is_valid_and_says_how_to_run_it(name: str) -> None:
+    rows = read_lineup(name).combinations("sample", 1)
+    assert len({one.name for row in rows.values() for one in row}) == len(rows)
+    head = "\n".join(
+        itertools.takewhile(lambda line: line.startswith("#"), (BENCHMARKS / f"{name}.yaml").read_text().splitlines())
+    )
+    assert f"Command: luss benchmark {name} " in head
+
+
+def test_recipes_are_rows_and_seeds_are_combinations() -> None:
+    rows = read_lineup("swav").combinations("sample", 2)
+    assert [one.sections for one in rows["swav"]] == [
+        compose(Recipe("swav", "sample", (f"shared.seed={seed}",))) for seed in range(2)
+    ]
+
+
+def test_a_list_of_ones_own(project: Path) -> None:
+    (project / "mine.yaml").write_text("rows: [{row: few, recipe: swav, values: [cluster.k=3], paper: {test.F: 50}}]")
+    lineup = read_lineup("mine.yaml")
+    assert lineup.combinations("sample", 1)["few"][0].sections["cluster"]["k"] == 3
+    assert lineup.paper == {"few": {"test.F": 50.0}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("rows: []", "mine.yaml: rows:"),
+        ("rows: [{row: a, recipe: swav, value: [b]}]", "mine.yaml: rows.0.value:"),
+        ("rows: [{row: a, recipe: swav}, {row: a, recipe: swav}]", "two rows have the same name"),
+        ("rows: [", "mine.yaml: not a valid list of rows"),
+    ],
+)
+def test_a_mistake_in_a_list_is_named(project: Path, content: str, message: str) -> None:
+    (project / "mine.yaml").write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_lineup("mine.yaml")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("what", "message"), [("swaw", "'swaw': no such benchmark"), ("gone.yaml", "gone.yaml")])
+def test_an_unknown_benchmark_is_named(what: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_lineup(what)
+    assert message in str(caught.value)
