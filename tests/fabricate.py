@@ -146,7 +146,8 @@ def fabricate_segmenter(clusters: int = 3, threshold: float = 0.4) -> tuple[nn.M
 
 
 def fabricate_features(embeddings: np.ndarray, image_ids: Sequence[str]) -> None:
-    """Write `artifacts/extract` with one row per photograph."""
+    """Write `artifacts/extract` with one row per photograph, and an index of these; ids begin with the split."""
+    write_images([Photo(one, one.partition("/")[0], f"{one}.png", 1, 1, 1, "0") for one in image_ids], [], "folder")
     rows = [Feature(image_id, 0, 1, row) for image_id, row in zip(image_ids, embeddings, strict=True)]
     write_features(rows, embeddings.shape[1], "float32", "image")
 

@@ -1,7 +1,7 @@
 """Cluster: group the embeddings; every cluster becomes a category.
 
-Reads the features `artifacts/extract`. Writes the clusters `artifacts/cluster`: raw centroids and the cluster of every
-region.
+Reads the splits of `artifacts/index/images` and the features `artifacts/extract`. Writes the clusters
+`artifacts/cluster`: raw centroids and the cluster of every region.
 """
 
 from stages.cluster.methods.kmeans import KMeans

@@ -4,12 +4,13 @@ from stages.cluster import Config
 from stages.cluster.methods.kmeans import KMeans
 from stages.core.artifacts.clusters import write_clusters
 from stages.core.artifacts.features import read_features
+from stages.core.artifacts.image_index import read_images
 from stages.core.cli import run_stage
 
 
 def main(config: KMeans) -> None:
     """Write centroids and assignments."""
-    centroids, assignments = config.cluster(read_features())
+    centroids, assignments = config.cluster(read_features(), read_images())
     write_clusters(centroids, assignments, config.method)
 
 

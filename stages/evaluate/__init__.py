@@ -12,6 +12,20 @@ from stages.core.params import Params
 from stages.evaluate.rules import ProtocolName, ThresholdRule
 
 
+class ObjectRules(Params):
+    """The protocol that takes photographs object by object; see `objects.py`. Source: MaskContrast, section 4.4."""
+
+    seeds: int = Field(default=5, ge=1)
+    """Runs of k-means whose scores are averaged. Section 4.1: five."""
+    overclustering: tuple[int, ...] = (50, 100, 200, 500)
+    """Further numbers of ids, background included; those above the number of objects are left out. Table 4: 50 to
+    500."""
+    neighbours: int = Field(default=7, ge=1)
+    """Objects of the train split shown beside each; the nearest one's class is scored."""
+    pictured: int = Field(default=12, ge=0)
+    """Objects shown with their neighbours, evenly spread over the split."""
+
+
 class Config(Params):
     """What is scored how, and how much the report shows."""
 
@@ -40,3 +54,5 @@ class Config(Params):
     """Photographs per cluster, nearest to its centre first."""
     confusion_classes: int = Field(default=20, ge=1)
     """Classes of the confusion table, largest first."""
+    objects: ObjectRules | None = None
+    """Also score objects by their vectors; wants a split with masks among extract.splits. null: not."""

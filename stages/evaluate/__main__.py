@@ -9,15 +9,26 @@ from stages.evaluate import Config
 from stages.evaluate.clustering import score_assignments
 from stages.evaluate.evaluation import evaluate
 from stages.evaluate.inputs import read_inputs
+from stages.evaluate.object_protocol import score_objects
 from stages.evaluate.overlays import Overlay, draw_overlays
 from stages.evaluate.pictures import encode_jpeg, join_panels
 from stages.evaluate.provenance import read_provenance
-from stages.evaluate.records import write_matching, write_metrics, write_per_class
+from stages.evaluate.records import DIGITS, write_matching, write_metrics, write_per_class
 from stages.evaluate.report.page import render_report
 
 OUT = ARTIFACTS / "evaluate"
 
-_SHOWN = ("mIoU", "b_mIoU", "F", "accuracy", "pixel_accuracy", "mIoU_optimal", "NMI")
+_SHOWN = (
+    "mIoU",
+    "b_mIoU",
+    "F",
+    "accuracy",
+    "pixel_accuracy",
+    "mIoU_optimal",
+    "NMI",
+    "objects_mIoU",
+    "retrieval_mIoU",
+)
 
 
 def main(config: Config) -> None:
@@ -26,12 +37,15 @@ def main(config: Config) -> None:
     evaluation = evaluate(config, inputs)
     agreement = score_assignments(inputs.assignments, inputs.labels, inputs.clusters)
     overlays = draw_overlays(config, inputs, evaluation)
+    objects = score_objects(config, inputs, evaluation)
     _write_overlays(overlays)
-    report = render_report(config, inputs, evaluation, agreement, (provenance, overlays))
+    report = render_report(config, inputs, evaluation, agreement, (provenance, overlays, objects))
     write_atomically(OUT / "report.html", report.encode())
     write_atomically(OUT / "per_class.csv", write_per_class(inputs, evaluation).encode())
     write_atomically(OUT / "matching.json", encode_json(write_matching(inputs, evaluation, agreement)))
     metrics = write_metrics(config, inputs, evaluation, agreement, provenance)
+    for found in objects:
+        metrics[found.split] |= {name: round(value, DIGITS) for name, value in found.summary.items()}
     write_atomically(OUT / "metrics.json", encode_json(metrics))
     for split in SPLITS:
         if shown := [f"{name} {metrics[split][name]:.1f}" for name in _SHOWN if name in metrics.get(split, {})]:

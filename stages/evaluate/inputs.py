@@ -27,6 +27,7 @@ class Inputs(NamedTuple):
     labels: Labels
     predictions: LabelMaps
     assignments: Assignments
+    """Of the train split."""
     segmenter: dict[str, Any]
     """The segmenter's part of finetune's model card."""
     clusters: int
@@ -72,7 +73,19 @@ def read_inputs() -> Inputs:
     """
     segmenter = dict(read_model_card("finetune").get("segmenter") or {})
     clusters = int(segmenter.get("clusters") or len(read_centroids().sizes))
-    return Inputs(read_images(), read_labels(), LabelMaps(PREDICTIONS), read_assignments(), segmenter, clusters)
+    images = read_images()
+    assignments = _of_train(read_assignments(), images)
+    return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters)
+
+
+def _of_train(assignments: Assignments, images: ImageIndex) -> Assignments:
+    """What clusters are judged and shown by: not photographs that the predictions are scored on."""
+    train = set(images.of("train").image_ids) if images.has("train") else set()
+    rows = np.array([image_id in train for image_id in assignments.image_ids], bool)
+    if rows.all():
+        return assignments
+    ids = [image_id for image_id, kept in zip(assignments.image_ids, rows, strict=True) if kept]
+    return Assignments(ids, *(column[rows] for column in assignments[1:]))
 
 
 def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:

@@ -18,7 +18,7 @@ from stages.evaluate.matching import write_match
 from stages.evaluate.protocols import PROTOCOLS
 from stages.evaluate.provenance import Provenance
 
-_DIGITS = 6
+DIGITS = 6
 
 
 def write_metrics(
@@ -27,9 +27,9 @@ def write_metrics(
     """Scores in percent by split, and under `protocol` everything that could change them."""
     metrics: dict[str, Any] = {}
     if agreement is not None:
-        metrics["train"] = {"NMI": round(agreement.nmi, _DIGITS), "accuracy": round(agreement.accuracy, _DIGITS)}
+        metrics["train"] = {"NMI": round(agreement.nmi, DIGITS), "accuracy": round(agreement.accuracy, DIGITS)}
     for split, scored in evaluation.splits.items():
-        found = {name: round(value, _DIGITS) for name, value in scored.summary.items() if value is not None}
+        found = {name: round(value, DIGITS) for name, value in scored.summary.items() if value is not None}
         metrics[split] = metrics.get(split, {}) | found
     metrics["protocol"] = _describe(config, inputs, evaluation, provenance)
     return metrics

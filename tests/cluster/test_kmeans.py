@@ -52,6 +52,22 @@ def test_centroids_are_means_of_unit_vectors_and_assignments_the_nearest() -> No
     np.testing.assert_allclose(assignments.distances, apart.min(1), atol=1e-5)
 
 
+def test_other_splits_take_the_nearest_cluster_and_form_none() -> None:
+    fabricate_features(embeddings(), IDS)
+    main(CONFIG)
+    alone = Path("artifacts/cluster/centroids.parquet").read_bytes()
+    far = np.tile(np.array([-1, -2, 3, 0, 0, 0, 0, 1], np.float32), (9, 1))
+    fabricate_features(np.concatenate([embeddings(), far]), [*IDS, *(f"validation/x/{n}" for n in range(9))])
+    main(CONFIG)
+    assert Path("artifacts/cluster/centroids.parquet").read_bytes() == alone
+    centroids, assignments = read_centroids(), read_assignments()
+    expected = ((far[0] / np.linalg.norm(far[0]) - centroids.embeddings) ** 2).sum(1)
+    assert set(assignments.cluster_ids[60:]) == {expected.argmin()}
+    np.testing.assert_allclose(assignments.distances[60:], expected.min(), atol=1e-5)
+    main(CONFIG.model_copy(update={"splits": ("train", "validation")}))
+    assert Path("artifacts/cluster/centroids.parquet").read_bytes() != alone
+
+
 def test_without_normalising_lengths_count() -> None:
     fabricate_features(embeddings(), IDS)
     main(CONFIG.model_copy(update={"normalise": False}))

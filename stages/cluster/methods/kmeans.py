@@ -10,7 +10,8 @@ from pydantic import Field
 
 from stages.core.artifacts.clusters import Assignments, Centroids
 from stages.core.artifacts.features import Features
-from stages.core.neighbours import kmeans, normalise_rows
+from stages.core.artifacts.image_index import ImageIndex, Split
+from stages.core.neighbours import kmeans, nearest, normalise_rows
 from stages.core.params import Params
 
 
@@ -20,6 +21,8 @@ class KMeans(Params):
     method: Literal["kmeans"] = "kmeans"
     k: int = Field(ge=2, default=50)
     """Clusters; the benchmark uses as many as the data set has categories."""
+    splits: tuple[Split, ...] = Field(("train",), min_length=1)
+    """Splits whose vectors form the clusters; vectors of others only receive the nearest one."""
     normalise: bool = True
     """L2-normalise the embeddings first, so that distance means angle. PASS: yes."""
     restarts: int = Field(30, ge=1)
@@ -29,12 +32,17 @@ class KMeans(Params):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def cluster(self, features: Features) -> tuple[Centroids, Assignments]:
-        """Group all embeddings; centroids are stored as the means that they are, not normalised."""
+    def cluster(self, features: Features, index: ImageIndex) -> tuple[Centroids, Assignments]:
+        """Group the embeddings; centroids are stored as the means that they are, not normalised."""
         vectors = normalise_rows(features.embeddings) if self.normalise else features.embeddings
-        found = kmeans(vectors, self.k, self.restarts, self.iterations, self.seed)
+        grouped = set(index.of(*self.splits).image_ids)
+        forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
+        found = kmeans(vectors if forms.all() else vectors[forms], self.k, self.restarts, self.iterations, self.seed)
+        distances, cluster_ids = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
+        distances[forms], cluster_ids[forms] = found.distances, found.cluster_ids
+        if not forms.all():
+            far, nearby = nearest(vectors[~forms], found.centroids, 1)
+            distances[~forms], cluster_ids[~forms] = far[:, 0], nearby[:, 0]
         sizes = np.bincount(found.cluster_ids, minlength=self.k)
-        assignments = Assignments(
-            features.image_ids, features.region_ids, found.cluster_ids.astype(np.int32), found.distances
-        )
+        assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances)
         return Centroids(found.centroids, sizes, self.normalise), assignments

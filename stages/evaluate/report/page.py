@@ -15,6 +15,7 @@ from stages.evaluate.counts import GROUPS
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.galleries import Gallery, cluster_sizes, draw_galleries
 from stages.evaluate.inputs import Inputs
+from stages.evaluate.object_protocol import ObjectScores
 from stages.evaluate.overlays import Overlay, choose_split
 from stages.evaluate.pictures import ERRORS, css_colour, data_uri
 from stages.evaluate.protocols import PROTOCOLS
@@ -33,7 +34,7 @@ def render_report(
     inputs: Inputs,
     evaluation: Evaluation,
     agreement: Agreement | None,
-    findings: tuple[Provenance, Sequence[Overlay]],
+    findings: tuple[Provenance, Sequence[Overlay], Sequence[ObjectScores]],
 ) -> str:
     """Render the report.
 
@@ -42,9 +43,9 @@ def render_report(
         inputs: What was read.
         evaluation: Scores, match and threshold.
         agreement: Clusters against categories on train, if there are categories.
-        findings: Provenance, and the photographs to show with their masks.
+        findings: Provenance, the photographs to show with their masks, and the scores of objects.
     """
-    provenance, overlays = findings
+    provenance, overlays, objects = findings
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -64,6 +65,7 @@ def render_report(
         "photographs": len(inputs.images),
         "training": draw_training_curves(),
         "agreement": agreement,
+        "objects": objects,
         **_describe_scores(config, inputs, evaluation, agreement),
     }
     return environment.get_template("report.html").render(context)

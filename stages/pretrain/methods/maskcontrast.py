@@ -132,8 +132,9 @@ class MaskContrast(TrainingMethod):
     def choose(self, index: ImageIndex) -> ImageIndex:
         """The photographs whose mask is large enough."""
         maps, least = open_label_maps("saliency"), self.config.min_mask
-        shares = (np.mean(np.asarray(maps[one].map) >= SALIENT) for one in track(index.image_ids, label="masks"))
-        kept = [image_id for image_id, share in zip(index.image_ids, shares, strict=True) if share >= least]
+        known = [image_id for image_id in index.image_ids if image_id in maps]
+        shares = (np.mean(np.asarray(maps[image_id].map) >= SALIENT) for image_id in track(known, label="masks"))
+        kept = [image_id for image_id, share in zip(known, shares, strict=True) if share >= least]
         if not kept:
             raise UserError(
                 f"artifacts/saliency: no photograph has a mask of at least {least} of its area; lower "
@@ -147,9 +148,8 @@ class MaskContrast(TrainingMethod):
         prototypes = self._describe_keys(batch.views[-1], masks[-1])
         features = self.features(batch.views[0])
         embeddings, salient = _enlarge(self.embedding(features), masks[0]), _enlarge(self.saliency(features), masks[0])
-        pixels = F.normalize(embeddings, dim=1).movedim(1, -1)[masks[0]]  # (P, D)
+        pixels, owners = gather_pixels(embeddings, masks[0])
         objects = torch.cat([prototypes, self.queue.embeddings[0]])  # (B + K, D)
-        owners = masks[0].nonzero()[:, 0]  # (P,)
         with torch.autocast(pixels.device.type, enabled=False):  # Cosines want more digits than bf16 has.
             contrast, accuracy = contrast_objects(
                 pixels, owners, objects, self.config.temperature, self.config.class_weights
@@ -174,6 +174,16 @@ class MaskContrast(TrainingMethod):
         return average_objects(_enlarge(restore_order(torch.cat(parts), order), masks), masks)
 
 
+def gather_pixels(embeddings: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The unit embeddings (P, D) of the pixels inside the masks, and the row (P,) of each pixel's photograph.
+
+    Args:
+        embeddings: (B, D, H, W), of any length.
+        masks: (B, H, W) bool.
+    """
+    return F.normalize(embeddings.movedim(1, -1)[masks], dim=1), masks.nonzero()[:, 0]
+
+
 def average_objects(embeddings: Tensor, masks: Tensor) -> Tensor:
     """The direction of the mean of each object's unit pixel embeddings.
 
@@ -186,7 +196,8 @@ def average_objects(embeddings: Tensor, masks: Tensor) -> Tensor:
 
     Source: equation 2; brought to length 1 as in the code.
     """
-    return F.normalize(torch.einsum("bdhw,bhw->bd", F.normalize(embeddings, dim=1), masks.float()), dim=1)
+    pixels, owners = gather_pixels(embeddings, masks)
+    return F.normalize(pixels.new_zeros(embeddings.shape[:2]).index_add(0, owners, pixels), dim=1)
 
 
 def contrast_objects(
@@ -206,7 +217,7 @@ def contrast_objects(
 
     Source: equation 3; the weights from the code.
     """
-    logits = pixels @ objects.T / temperature  # (P, B + K)
+    logits = pixels @ (objects / temperature).T  # (P, B + K), by far the largest tensor here
     shares = torch.bincount(owners, minlength=len(objects)) / max(len(owners), 1)
     weights = 1 / torch.log(1.02 + shares) if weighted else None
     accuracy = (logits.detach().argmax(1) == owners).float().mean()

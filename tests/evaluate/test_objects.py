@@ -1,0 +1,144 @@
+"""Scores of objects against maps that are painted pixel by pixel and scored class by class."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from stages.core.artifacts.features import Feature, write_features
+from stages.core.artifacts.shards import ARTIFACTS
+from stages.evaluate import Config, ObjectRules
+from stages.evaluate.__main__ import main
+from stages.evaluate.objects import (
+    ObjectCounts,
+    count_object,
+    find_nearest,
+    score_confusion,
+    score_kmeans,
+    score_retrieval,
+)
+from tests.evaluate.project import CLASSES, write_project
+
+RULES = ObjectRules(seeds=2, overclustering=(6, 500), neighbours=3, pictured=2)
+
+
+def draw(seed: int, photographs: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks (N, H, W) of one of three classes, where an object is seen, and vectors in three heaps."""
+    rng = np.random.default_rng(seed)
+    classes = np.arange(photographs) % 3 + 1
+    true, seen = np.zeros((photographs, 12, 12), np.int64), np.zeros((photographs, 12, 12), bool)
+    for number, class_id in enumerate(classes):
+        top, left = rng.integers(0, 5, 2)
+        true[number, top : top + 6, left : left + 6] = class_id
+        true[number, 0, :3] = 1000
+        seen[number, top + 1 : top + 7, left : left + 6] = True
+    heaps = 4 * np.eye(3)[classes - 1] + rng.normal(0, 0.1, (photographs, 3))
+    return true, seen, heaps.astype(np.float32)
+
+
+def count(true: np.ndarray, seen: np.ndarray) -> ObjectCounts:
+    both = np.stack([count_object(t, s, 3, 1000) for t, s in zip(true, seen, strict=True)])
+    return ObjectCounts(both[:, 0], both[:, 1])
+
+
+def miou_of_maps(true: np.ndarray, pred: np.ndarray) -> float:
+    scored, values = true != 1000, []
+    for class_id in range(4):
+        both = (true == class_id) & (pred == class_id) & scored
+        either = ((true == class_id) | (pred == class_id)) & scored
+        values.append(both.sum() / max(either.sum(), 1))
+    return 100 * float(np.mean(values))
+
+
+def best_by_trying(true: np.ndarray, seen: np.ndarray, clusters: np.ndarray) -> float:
+    """The bijection with the largest sum of IoU, by trying all 24."""
+    pred = np.where(seen, clusters[:, None, None] + 1, 0)
+    return max(miou_of_maps(true, np.array(order)[pred]) for order in itertools.permutations(range(4)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kmeans_equals_painted_maps_under_the_best_bijection(seed: int) -> None:
+    true, seen, vectors = draw(seed)
+    vectors[[4, 9]], seen[[4, 9]] = 0, False  # photographs without an object
+    found = score_kmeans(vectors, count(true, seen), 3, range(2))
+    assert abs(found.mean - best_by_trying(true, seen, np.arange(30) % 3)) < 1e-9
+    assert found.deviation < 1e-9
+
+
+def test_overclustering_takes_the_class_of_largest_iou() -> None:
+    true, seen, vectors = draw(0)
+    every = score_kmeans(vectors, count(true, seen), 30, [0])  # an object each: nothing is lost but the outlines
+    assert abs(every.mean - best_by_trying(true, seen, np.arange(30) % 3)) < 1e-9
+
+
+def test_retrieval_takes_the_class_of_the_nearest_object() -> None:
+    true, seen, _ = draw(1)
+    nearest = np.random.default_rng(0).integers(1, 4, 30)
+    expected = miou_of_maps(true, np.where(seen, nearest[:, None, None], 0))
+    assert abs(score_retrieval(nearest, count(true, seen)) - expected) < 1e-9
+
+
+def test_nearest_is_by_cosine() -> None:
+    rng = np.random.default_rng(0)
+    queries, bank = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(20, 4)).astype(np.float32)
+    expected = NearestNeighbors(n_neighbors=3, metric="cosine").fit(bank).kneighbors(queries)[1]
+    np.testing.assert_array_equal(find_nearest(queries, bank, 3), expected)
+
+
+def test_ids_without_a_class_are_missing_everywhere() -> None:
+    confusion = np.array([[6, 2], [1, 3]])  # worked by hand: id 1 belongs to nothing
+    assert abs(score_confusion(confusion, np.array([0, -1])) - 100 * (6 / 9 + 0) / 2) < 1e-9
+
+
+def write_vectors(truth: Any, splits: tuple[str, ...], leave_out: str = "") -> None:
+    rng, rows = np.random.default_rng(0), []
+    for split in splits:
+        for class_id, name in CLASSES.items():
+            for number in range(4):
+                image_id = f"{split}/{name}/{number:02d}"
+                vector = 3 * np.eye(4)[class_id] + rng.normal(0, 0.1, 4)
+                if image_id != leave_out:
+                    rows.append(Feature(image_id, 1, 100, vector.astype(np.float32)))
+    write_features(sorted(rows, key=lambda row: row.image_id), 4, "float32", "salient_object")
+
+
+def test_the_stage_scores_and_pictures_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    truth = write_project()
+    write_vectors(truth, ("train", "validation"), leave_out="validation/square/02")
+    main(Config(objects=RULES))
+    metrics = json.loads((ARTIFACTS / "evaluate" / "metrics.json").read_text())
+    ids = sorted(one for one in truth if one.startswith("validation"))
+    true = np.stack([truth[one][0] for one in ids]).astype(np.int64)
+    seen = np.stack([(truth[one][1] > 0) & (truth[one][2] >= 40) for one in ids])
+    names = list(CLASSES.values())
+    classes = np.array([names.index(one.split("/")[1]) for one in ids])
+    hidden = ids.index("validation/square/02")
+    expected = miou_of_maps(
+        true, np.where(seen & (np.arange(len(ids)) != hidden)[:, None, None], classes[:, None, None] + 1, 0)
+    )
+    # Without a vector a photograph has no cluster; its object's pixels count as background.
+    assert abs(metrics["validation"]["retrieval_mIoU"] - expected) < 1e-4
+    assert abs(metrics["validation"]["objects_mIoU"] - expected) < 1e-4
+    assert "objects_mIoU_6" in metrics["validation"]
+    assert "objects_mIoU_500" not in metrics["validation"]
+    assert "objects_mIoU" not in metrics["test"]
+    report = (ARTIFACTS / "evaluate" / "report.html").read_text()
+    assert '<section id="objects">' in report
+    assert report.count('alt="train/') >= 2 * RULES.neighbours
+
+
+def test_objects_that_are_not_described_are_missed_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_vectors(write_project(), ("train",))
+    main(Config(objects=RULES))
+    assert "set extract.splits=[train,validation]" in capsys.readouterr().err
+    assert "objects_mIoU" not in (ARTIFACTS / "evaluate" / "metrics.json").read_text()
