@@ -9,6 +9,7 @@ from pydantic import Field
 
 from stages.core.artifacts.image_index import Split
 from stages.core.params import Params
+from stages.predict.crf import CRFConfig
 
 
 class Config(Params):
@@ -18,3 +19,5 @@ class Config(Params):
     """Splits whose photographs are segmented; those that the data set lacks are left out."""
     max_pixels: int = Field(1_000_000, ge=1)
     """Above this many pixels, labels are enlarged by nearest neighbour. Source: PASS, step 4."""
+    crf: CRFConfig | None = None
+    """Let the labels follow the photographs' edges by a dense CRF (`pip install 'luss[crf]'`); null: not."""

@@ -13,21 +13,25 @@ from stages.core.images.inference import see
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.progress import Progress
 from stages.predict import Config
+from stages.predict.crf import segment_by_crf
 
 
 def main(config: Config) -> None:
     """Write the label maps of the chosen splits."""
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
     index = read_images().of(*config.splits)
-    write_label_maps("predict", "segmenter", _segment(segmenter, index, config.max_pixels))
+    write_label_maps("predict", "segmenter", _segment(segmenter, index, config))
 
 
-def _segment(segmenter: Segmenter, index: ImageIndex, max_pixels: int) -> Iterator[LabelMap]:
+def _segment(segmenter: Segmenter, index: ImageIndex, config: Config) -> Iterator[LabelMap]:
     device: torch.device = next(segmenter.parameters()).device
     with Progress(len(index), "predict") as progress:
         for seen in see(index, segmenter.prepare, segmenter.expects, device, batch_size=1):
             photo = index[seen.positions[0]]
-            found = segmenter.segment(seen.images, (photo.height, photo.width), max_pixels)
+            if config.crf:
+                found = segment_by_crf(segmenter, seen.images, index.read(seen.positions[0]), config.crf)
+            else:
+                found = segmenter.segment(seen.images, (photo.height, photo.width), config.max_pixels)
             yield LabelMap(photo.image_id, photo.height, photo.width, found.label, found.score)
             progress.update(seen.positions[0] + 1)
 

@@ -107,6 +107,30 @@ class Segmenter(nn.Module):
             )
         return Segmentation(label.cpu().numpy().astype(np.uint16), score.cpu().numpy().astype(np.uint8))
 
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor, size: tuple[int, int], most: int) -> tuple[list[int], Tensor]:
+        """How likely each pixel of one photograph is of each label, for what refines labels by the photograph.
+
+        Args:
+            images: (1, 3, h, w), prepared and normalised.
+            size: Height and width of the result.
+            most: Labels beside the background; those of the largest mean probability.
+
+        Returns:
+            L labels, ids as in `Segmentation`, and (L, H, W) summing to 1 over them. With a saliency head the first is
+            the background.
+        """
+        features = self.features(images)
+        logits = self.head(features).float()
+        kept = logits.softmax(1).mean((0, 2, 3)).topk(min(most, logits.shape[1])).indices.sort().values
+        shares = F.interpolate(logits[:, kept], size, mode="bilinear", align_corners=False)[0].softmax(0)
+        labels = [int(number) + (self.card["background"] != "class_0") for number in kept]
+        if not self.saliency:
+            return labels, shares
+        salient = F.interpolate(self.saliency(features).float(), size, mode="bilinear", align_corners=False)
+        inside = torch.sigmoid(salient[0])
+        return [0, *labels], torch.cat([1 - inside, shares * inside])
+
     def segment_photograph(self, image: UInt8, max_pixels: int) -> Segmentation:
         """Segment a decoded photograph (H, W, 3) on the network's device."""
         device = next(self.parameters()).device

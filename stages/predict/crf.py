@@ -1,0 +1,82 @@
+"""Dense conditional random field: labels that follow the photograph's edges.
+
+Source: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NeurIPS 2011.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import Tensor
+
+from stages.core.errors import UserError
+from stages.core.images.decode import UInt8
+from stages.core.nets.segmenter import Segmentation, Segmenter
+from stages.core.params import Params
+
+Float32 = npt.NDArray[np.float32]
+
+
+class CRFConfig(Params):
+    """Strengths of the pairwise terms. The defaults are those of MaskContrast's and STEGO's code."""
+
+    iterations: int = Field(10, ge=1)
+    """Of mean field."""
+    near: float = Field(1.0, gt=0)
+    """Reach of the term that smooths, in pixels."""
+    near_weight: float = Field(3.0, ge=0)
+    """Of that term."""
+    alike: float = Field(67.0, gt=0)
+    """Reach of the term between pixels of like colour, in pixels."""
+    alike_colour: float = Field(3.0, gt=0)
+    """How much colours may differ in it, of 255."""
+    alike_weight: float = Field(4.0, ge=0)
+    """Of that term."""
+    labels: int = Field(20, ge=1)
+    """Most categories that compete in a photograph: those of the largest mean probability."""
+
+
+def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, config: CRFConfig) -> Segmentation:
+    """Segment one photograph and refine its labels; the score is the probability of an object, or of the label.
+
+    Args:
+        segmenter: What tells the labels.
+        images: (1, 3, h, w), prepared and normalised.
+        photograph: (H, W, 3) as it is.
+        config: Strengths.
+    """
+    labels, probabilities = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
+    refined = refine(photograph, probabilities.cpu().numpy(), config)
+    first = int(
+        segmenter.saliency is not None
+    )  # the saliency head's background is a label of the field, not of the map
+    label = np.array(labels, np.uint16)[first:][refined[first:].argmax(0)]
+    score = 1 - refined[0] if first else refined.max(0)
+    return Segmentation(label, np.floor(100 * np.clip(score, 0, 1) + 1e-4).astype(np.uint8))
+
+
+def refine(image: UInt8, probabilities: Float32, config: CRFConfig) -> Float32:
+    """Probabilities (L, H, W) after mean field inference on a photograph.
+
+    Args:
+        image: (H, W, 3) RGB.
+        probabilities: (L, H, W), summing to 1 over L.
+        config: Strengths.
+
+    Raises:
+        UserError: The extra `crf` is not installed.
+    """
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ImportError:
+        raise UserError("predict.crf: needs pydensecrf; pip install 'luss[crf]', or set predict.crf to null") from None
+    count, height, width = probabilities.shape
+    if count < 2:
+        return probabilities
+    field = DenseCRF2D(width, height, count)
+    unary = -np.log(np.clip(probabilities, 1e-5, 1)).reshape(count, -1)
+    field.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
+    field.addPairwiseGaussian(sxy=config.near, compat=config.near_weight)
+    field.addPairwiseBilateral(
+        sxy=config.alike, srgb=config.alike_colour, rgbim=np.ascontiguousarray(image), compat=config.alike_weight
+    )
+    return np.asarray(field.inference(config.iterations), np.float32).reshape(count, height, width)
