@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty project as the current directory, one process, one thread, fp32 on the CPU."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUSS_WORKERS", "1")
+    monkeypatch.delenv("LUSS_PROCESSES", raising=False)
     monkeypatch.setenv("LUSS_DEVICE", "cpu")
     monkeypatch.setenv("LUSS_PRECISION", "fp32")
     monkeypatch.setenv("LUSS_CHECKPOINTS", str(tmp_path / ".checkpoints"))

@@ -11,7 +11,7 @@ from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.engine import loop
+from stages.core.engine import loop, state
 from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
@@ -121,7 +121,7 @@ def stop_at(method: TrainingMethod, iteration: int) -> TrainingMethod:
 
 def check_resumes_exactly(build: Any, config: Any, index: ImageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of the second epoch and taken up: the same bytes as a run left alone."""
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(state, "_CHECKPOINT_SECONDS", -1.0)
     undisturbed, resumed = build(), build()
     history = train_small(undisturbed, config, index, "straight")
     with pytest.raises(KeyboardInterrupt):

@@ -2,9 +2,11 @@
 
 import argparse
 import errno
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -61,6 +63,11 @@ def _describe_os_error(error: OSError) -> str | None:
 
 
 def _fail(name: str, message: str, code: int) -> int:
+    # Of processes that train together, the one that started them says what went wrong, once, and then ends all.
+    if told_in := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        leave_signals_to_parent()
+        Path(told_in).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
+        return code
     print(f"{name}: {message}", file=sys.stderr, flush=True)
     return code
 
@@ -78,7 +85,14 @@ def leave_signals_to_parent(_: object = None) -> None:
 
 
 def worker_count() -> int:
-    """Processes for CPU work: LUSS_WORKERS, by default the processors this process may use."""
+    """Processes for CPU work: LUSS_WORKERS, by default the processors this process may use.
+
+    Processes that train together share them.
+    """
+    return max(_all_workers() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def _all_workers() -> int:
     given = os.environ.get("LUSS_WORKERS", "")
     if not given:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

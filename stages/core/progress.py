@@ -21,11 +21,12 @@ class Progress:
     The line is `[progress] done/total label note`, which the Prefect flow turns into a ring.
     """
 
-    def __init__(self, total: int, label: str, unit: str = "images", done: int = 0) -> None:
+    def __init__(self, total: int, label: str, unit: str = "images", done: int = 0, is_shown: bool = True) -> None:
+        self._is_shown = is_shown
         self.total, self.label, self.unit = total, label, unit
         self._start_done, self._start_time = done, time.monotonic()
         self._last_line = -_LINE_INTERVAL
-        self._bar = _terminal_bar() if sys.stderr.isatty() else None
+        self._bar = _terminal_bar() if is_shown and sys.stderr.isatty() else None
         self._task = self._bar.add_task(label, total=total, completed=done, note="") if self._bar else None
 
     def update(self, done: int, note: str = "") -> None:
@@ -33,7 +34,7 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, note=f"{self._rate(done, now)} {note}".strip())
-        elif now - self._last_line >= _LINE_INTERVAL or done >= self.total:
+        elif self._is_shown and (now - self._last_line >= _LINE_INTERVAL or done >= self.total):
             self._last_line = now
             print(f"[progress] {done}/{self.total} {self._line(done, now, note)}", file=sys.stderr, flush=True)
 

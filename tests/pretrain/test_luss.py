@@ -185,7 +185,7 @@ def test_every_row_of_table_5_trains_and_exports_what_it_has(row: dict[str, Any]
     losses = method.step(batch, FIRST)
     alignment = {"image_to_pixel", "pixel_to_pixel"} if row["image_to_pixel"] else set()
     expected = {"swav"} | ({"saliency"} if row["saliency_weight"] else set()) | alignment
-    assert set(losses.parts) - {"code_entropy", "prototype_entropy"} == expected
+    assert set(losses.parts) - {"code_entropy", "prototype_use", "embedding_std"} == expected
     exported = {"backbone", "projector", "prototypes"}
     exported |= {"decoder"} if row.get("decoder", True) else set()
     exported |= {"attention"} if row.get("attention", True) else set()

@@ -3,18 +3,21 @@
 import logging
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
+from stages.core.engine.launch import follow_launcher, is_launched
 from stages.core.errors import UserError
 
 _PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
 def start_fabric() -> Fabric:
-    """One device of this machine: a GPU if there is one, else the CPU; bf16 where it is native.
+    """A GPU if there is one, else the CPU, one device per process that was launched; bf16 where it is native.
 
     LUSS_DEVICE (`cpu`, `cuda`, `mps`) and LUSS_PRECISION (`bf16`, `fp32`) overrule what is found.
     """
@@ -24,7 +27,18 @@ def start_fabric() -> Fabric:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return Fabric(accelerator=device, devices=1, precision=_PRECISIONS[precision])  # type: ignore[arg-type]
+    options: dict[str, Any] = {"accelerator": device, "devices": 1, "precision": _PRECISIONS[precision]}
+    if not is_launched():
+        return Fabric(**options)
+    follow_launcher()
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    # Gloo carries what processes agree on, beside NCCL's gradients: it does not make the GPU wait.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"
+    strategy = DDPStrategy(process_group_backend=backend, broadcast_buffers=False, find_unused_parameters=True)
+    nodes = int(os.environ["WORLD_SIZE"]) // here
+    fabric = Fabric(**options | {"devices": here, "num_nodes": nodes, "strategy": strategy})
+    fabric.launch()
+    return fabric
 
 
 def seed_everything(seed: int) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from stages.core.artifacts.shards import encode_json, write_atomically
+from stages.core.engine.distributed import process_count, process_number, sum_over_processes
 from stages.core.errors import UserError
 
 _ROWS = 500
@@ -53,7 +55,7 @@ class History:
         self._means(iteration)
 
     def _means(self, iteration: int) -> dict[str, float]:
-        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        means = self._mean_over_processes()
         wrong = {name: value for name, value in means.items() if not math.isfinite(value)}
         if wrong:
             found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
@@ -62,6 +64,12 @@ class History:
                 "lengthen training.optimiser.warmup_epochs, then run again"
             )
         return means
+
+    def _mean_over_processes(self) -> dict[str, float]:
+        if not self._sums:
+            return {}
+        totals = sum_over_processes(torch.stack(list(self._sums.values()))).tolist()
+        return {name: total / (self._count * process_count()) for name, total in zip(self._sums, totals, strict=True)}
 
     @property
     def note(self) -> str:
@@ -88,18 +96,21 @@ class SpeedLog:
         self._photographs = 0
 
     def add(self, photographs: int, waited: float) -> None:
-        """Take in one iteration: photographs seen and seconds spent waiting for them."""
-        self._photographs += photographs
+        """Take in one iteration: photographs that this process saw and seconds that it waited for them."""
+        self._photographs += photographs * process_count()
         self._waited += waited
 
     def write(self, fabric: Fabric) -> None:
-        """Write what was measured, and on what."""
+        """Write what was measured, and on what, if anything was."""
+        if not self._photographs or process_number():
+            return
         seconds = time.perf_counter() - self._start
         content = {
             "seconds": round(seconds, 3),
             "images_per_second": round(self._photographs / seconds, 2),
             "data_wait_share": round(self._waited / seconds, 4),
             "device": str(fabric.device),
+            "processes": process_count(),
             "precision": str(fabric.strategy.precision.precision),
         }
         write_atomically(self._path, encode_json(content))

@@ -1,30 +1,30 @@
 """The one training loop."""
 
-import os
+import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.engine.checkpoint import load_newest_checkpoint, save_checkpoint
+from stages.core.engine.batch_norm import synchronise_batch_norm
 from stages.core.engine.devices import start_fabric
+from stages.core.engine.distributed import process_count, process_number
 from stages.core.engine.history import History, Row, SpeedLog
-from stages.core.engine.method import TrainingMethod, TrainingProgress
+from stages.core.engine.launch import check_share, is_launched, lost_processes_told, processes_to_start, run_again
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
-from stages.core.errors import UserError
+from stages.core.engine.state import TrainingState
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.params import Params
 from stages.core.progress import Progress
-
-_CHECKPOINT_SECONDS = float(os.environ.get("LUSS_CHECKPOINT_SECONDS", "30"))
 
 
 class TrainingConfig(Params):
@@ -65,51 +65,11 @@ class TrainingPlan:
         return learning_rate(optimiser, batch_size, iteration, self.iterations, self._warmup)
 
 
-@dataclass
-class _Run:
-    """Everything that changes while training; what a checkpoint holds."""
-
-    method: TrainingMethod
-    optimiser: torch.optim.Optimizer
-    history: History
-    iteration: int = 0
-    saved: float = field(default_factory=time.monotonic)
-
-    def save(self, work: Path) -> None:
-        self.history.check_finite(self.iteration - 1)
-        content = {
-            "iteration": self.iteration,
-            "method": self.method.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "history": self.history.state,
-            "random": torch.get_rng_state(),
-        }
-        save_checkpoint(work, self.iteration, content)
-        self.saved = time.monotonic()
-
-    def save_now_and_then(self, work: Path) -> None:
-        if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
-            self.save(work)
-
-    def load(self, checkpoint: dict[str, Any], work: Path) -> None:
-        try:
-            self._restore(checkpoint)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{work}: its checkpoint is of another version of this method ({str(error).splitlines()[0]}); "
-                "delete that folder to train from the start"
-            ) from None
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        self.method.load_state_dict(checkpoint["method"])
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
-        self.history.restore(checkpoint["history"])
-        torch.set_rng_state(checkpoint["random"])
-        self.iteration = checkpoint["iteration"]
-
-
 def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, stage: str, work: Path) -> list[Row]:
     """Train a method in place, from its newest checkpoint in `work` if there is one.
+
+    Where several processes are to share the work, this very command runs once more in each of them; they end here, and
+    the process that started them takes up their last checkpoint.
 
     Args:
         method: What is trained; already seeded and initialised.
@@ -122,36 +82,67 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         The rows of history.csv.
 
     Raises:
-        UserError: The loss is no longer a number.
+        UserError: The loss is no longer a number, or one of several processes failed.
     """
+    share = min(config.batch_size, len(index))
+    if (processes := processes_to_start(share)) > 1:
+        run_again(processes)
     fabric = start_fabric()
-    fabric.to_device(method)
-    method.to(memory_format=torch.channels_last).train()
+    check_share(share, process_count())
+    network = _set_up(fabric, method)
     plan = TrainingPlan(config, len(index))
-    run = _Run(method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations))
-    if checkpoint := load_newest_checkpoint(work):
-        run.load(checkpoint, work)
-    maps = {name: open_label_maps(name) for name in method.maps}
-    dataset = ViewDataset(index, method.views, maps, config.seed, method.coverage)
+    run = TrainingState(
+        method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations), work
+    )
+    run.resume()
+    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, config.seed)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
+    batches = batches.shared(process_number(), process_count())
     speed = SpeedLog(stage, work.name)
-    with Progress(plan.iterations, stage, unit="steps", done=run.iteration) as bar:
+    with (
+        Progress(plan.iterations, stage, "steps", run.iteration, is_shown=process_number() == 0) as bar,
+        lost_processes_told(),
+    ):
         for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
-            _take_step(fabric, run, batch, plan)
+            _take_step(fabric, network, run, batch, plan)
             speed.add(len(batch.positions), waited)
-            run.save_now_and_then(work)
+            run.save_now_and_then()
             bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.note}")
-    run.save(work)
+    run.save()
     speed.write(fabric)
+    if is_launched():
+        sys.exit()
     return run.history.rows
 
 
-def _take_step(fabric: Fabric, run: _Run, batch: Batch, plan: TrainingPlan) -> None:
+class _Step(nn.Module):
+    """A method's step as a forward pass, which is what can be wrapped."""
+
+    def __init__(self, method: TrainingMethod) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        return self.method.step(batch, progress)
+
+
+def _set_up(fabric: Fabric, method: TrainingMethod) -> Any:
+    """The method on its device, and wrapped so that a step's gradients are those of all processes."""
+    if process_count() > 1:
+        synchronise_batch_norm(method, fabric.device)
+    fabric.to_device(method)
+    method.to(memory_format=torch.channels_last).train()
+    with warnings.catch_warnings():
+        # The new name of `broadcast_buffers` is unknown to older versions of torch.
+        warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+        return fabric.setup_module(_Step(method))
+
+
+def _take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> None:
     progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
     for group in run.optimiser.param_groups:
         group["lr"] = lr * group["lr_scale"]
-    with fabric.autocast():
-        losses = run.method.step(batch, progress)
+    losses = network(batch, progress)
     fabric.backward(losses.total)
     run.method.after_gradients(progress)
     norm = _clip_gradients(run.method, plan.clip_norm)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.engine.distributed import max_over_processes, sum_over_processes
+from stages.core.engine.distributed import gather, max_over_processes, own_rows, sum_over_processes
 
 _SINKHORN_ROUNDS = 3
 
@@ -77,9 +77,14 @@ class Queue(nn.Module):
         """Whether every row has been written."""
         return bool((self.embeddings[:, -1] != 0).any(1).all()) if self.embeddings.shape[1] else False
 
+    def share(self, view: int) -> Tensor:
+        """This process's share of a view's list; together the processes hold all of it."""
+        return own_rows(self.embeddings[view])
+
     @torch.no_grad()
     def push(self, view: int, z: Tensor) -> None:
-        """Put (B, D) unit vectors in front; the oldest leave."""
+        """Put the (B, D) unit vectors of all processes in front; the oldest leave."""
+        z = gather(z)
         count = min(len(z), self.embeddings.shape[1])
         self.embeddings[view] = torch.cat(
             [z[:count].float(), self.embeddings[view, : self.embeddings.shape[1] - count]]

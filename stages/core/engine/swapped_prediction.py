@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
 from stages.core.engine.online_clustering import Queue, sinkhorn, swav_loss
 from stages.core.nets.heads import Prototypes
 from stages.core.params import Params
@@ -38,12 +39,8 @@ class Swapped(NamedTuple):
     loss: Tensor
     codes: list[Tensor]
     """(B, P) of each assigned view, without gradient."""
-
-    @property
-    def entropies(self) -> dict[str, Tensor]:
-        """How peaked the codes are and how evenly the prototypes are used, both in nats."""
-        codes = self.codes[0]
-        return {"code_entropy": _entropy(codes).mean(), "prototype_entropy": _entropy(codes.mean(0))}
+    diagnostics: dict[str, Tensor]
+    """How peaked the codes are (entropy in nats), how evenly the prototypes are used, and how far embeddings differ."""
 
 
 class SwappedPrediction(nn.Module):
@@ -66,7 +63,12 @@ class SwappedPrediction(nn.Module):
         if epoch >= self._config.queue_start_epoch:
             for view in range(ASSIGNED):
                 self.queue.push(view, z[view].detach())
-        return Swapped(swav_loss(scores, codes, self._config.temperature), codes)
+        diagnostics = {
+            "code_entropy": mean_entropy(codes[0]),
+            "prototype_use": prototype_use((scores[0] / self._config.temperature).softmax(1)),
+            "embedding_std": embedding_std(z[0]),
+        }
+        return Swapped(swav_loss(scores, codes, self._config.temperature), codes, diagnostics)
 
     def score(self, z: Tensor) -> Tensor:
         """(B, D) unit vectors to scores (B, P), in full precision: cosines over epsilon want more digits than bf16."""
@@ -82,9 +84,5 @@ class SwappedPrediction(nn.Module):
     def _assign(self, view: int, z: Tensor, scores: Tensor) -> Tensor:
         """Codes (B, P) of a batch; a full queue takes part in the assignment."""
         if self.queue.is_full:
-            scores = torch.cat([self.score(self.queue.embeddings[view]).detach(), scores])
+            scores = torch.cat([self.score(self.queue.share(view)).detach(), scores])
         return sinkhorn(scores, self._config.epsilon)[-len(z) :]
-
-
-def _entropy(codes: Tensor) -> Tensor:
-    return -(codes * codes.clamp_min(1e-12).log()).sum(-1)

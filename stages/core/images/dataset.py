@@ -39,6 +39,13 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
     def __init__(self, count: int, batch_size: int, seed: int, iterations: range) -> None:
         self._count, self._batch_size, self._seed, self._iterations = count, batch_size, seed, iterations
+        self._part, self._parts = 0, 1
+
+    def shared(self, part: int, parts: int) -> "EpochBatches":
+        """One of several equal parts of every batch, in the batch's order."""
+        shared = EpochBatches(self._count, self._batch_size, self._seed, self._iterations)
+        shared._part, shared._parts = part, parts
+        return shared
 
     def __len__(self) -> int:
         return len(self._iterations)
@@ -51,7 +58,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             if epoch != last_epoch:
                 last_epoch, order = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._count)
             chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
-            yield [(epoch, int(position)) for position in chosen]
+            yield [(epoch, int(position)) for position in np.array_split(chosen, self._parts)[self._part]]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -117,7 +117,7 @@ class LUSS(TrainingMethod):
         if self.config.image_to_pixel or self.config.pixel_to_pixel:
             terms |= self._align_pixels(large, overlap_grid(batch.windows[:, 0], batch.windows[:, 1]), swapped.codes)
         total = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        return Losses(total, {name: term for name, (_, term) in terms.items()} | swapped.entropies)
+        return Losses(total, {name: term for name, (_, term) in terms.items()} | swapped.diagnostics)
 
     def after_gradients(self, progress: TrainingProgress) -> None:
         """Leave the prototypes as they are for the first iterations."""

@@ -68,7 +68,7 @@ class SwAV(TrainingMethod):
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Swapped prediction of the codes of the two large views from all views."""
         swapped = self.clustering(self._project(batch.views), progress.epoch)
-        return Losses(swapped.loss, swapped.entropies)
+        return Losses(swapped.loss, swapped.diagnostics)
 
     def after_gradients(self, progress: TrainingProgress) -> None:
         """Leave the prototypes as they are for the first iterations."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stages.core.engine import loop
+from stages.core.engine import loop, state
 from stages.core.engine.history import History
 from stages.core.engine.loop import TrainingConfig, train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
@@ -69,7 +69,7 @@ def run(method: Regression, work: str, config: TrainingConfig | None = None) -> 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 8])
 def test_a_stopped_and_resumed_training_is_an_undisturbed_one(stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(state, "_CHECKPOINT_SECONDS", -1.0)
     undisturbed = Regression()
     history = run(undisturbed, "straight")
     with pytest.raises(KeyboardInterrupt):
@@ -85,7 +85,7 @@ def test_a_stopped_and_resumed_training_is_an_undisturbed_one(stop_at: int, monk
 def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(state, "_CHECKPOINT_SECONDS", -1.0)
     undisturbed = Regression()
     run(undisturbed, "straight")
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,45 @@
+"""How far embeddings and assignments are from collapse: values that methods log and that the loop watches."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from stages.core.engine.distributed import process_count, sum_over_processes
+
+
+@torch.no_grad()
+def embedding_std(z: Tensor) -> Tensor:
+    """Standard deviation of embeddings around their mean, over the batch of all processes.
+
+    Args:
+        z: (B, D) unit vectors.
+
+    Returns:
+        Scalar: 1 where they point everywhere, 0 where all are the same.
+    """
+    z = z.detach().float()
+    apart = z - _mean_over_processes(z.mean(0))
+    return _mean_over_processes(apart.square().sum(1).mean()).sqrt()
+
+
+@torch.no_grad()
+def prototype_use(probabilities: Tensor) -> Tensor:
+    """Entropy of the mean prediction, as a share of the largest possible.
+
+    Args:
+        probabilities: (B, P), rows sum to 1.
+
+    Returns:
+        Scalar: 1 where all prototypes are used alike, 0 where one takes everything.
+    """
+    return mean_entropy(_mean_over_processes(probabilities.detach().float().mean(0))) / math.log(probabilities.shape[1])
+
+
+def mean_entropy(probabilities: Tensor) -> Tensor:
+    """Mean entropy in nats of distributions (..., P)."""
+    return -(probabilities * probabilities.clamp_min(1e-12).log()).sum(-1).mean()
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    return sum_over_processes(value) / process_count()

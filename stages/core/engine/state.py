@@ -1,0 +1,101 @@
+"""Everything that changes while training: what a checkpoint holds."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.core.engine.checkpoint import load_newest_checkpoint, save_checkpoint
+from stages.core.engine.distributed import gather, process_number, share_first
+from stages.core.engine.history import History
+from stages.core.engine.method import TrainingMethod
+from stages.core.errors import UserError
+
+_CHECKPOINT_SECONDS = float(os.environ.get("LUSS_CHECKPOINT_SECONDS", "30"))
+
+
+@dataclass
+class TrainingState:
+    """A method in training, with all that a resumed run needs to end in the same bytes."""
+
+    method: TrainingMethod
+    optimiser: torch.optim.Optimizer
+    history: History
+    work: Path
+    """Where its checkpoints lie."""
+    iteration: int = 0
+    """Iterations done."""
+    saved: float = field(default_factory=time.monotonic)
+    """When it was saved last."""
+
+    def save(self) -> None:
+        """Write a checkpoint; called in all processes, the first writes."""
+        self.history.check_finite(self.iteration - 1)
+        random = gather(_random_state()[None])
+        if process_number() == 0:
+            content = {
+                "iteration": self.iteration,
+                "method": self.method.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "history": self.history.state,
+                "random": random,
+            }
+            save_checkpoint(self.work, self.iteration, content)
+        self.saved = time.monotonic()
+
+    def save_now_and_then(self) -> None:
+        """Write a checkpoint if the last one is old; the clock of the first process decides for all."""
+        is_old = torch.tensor(time.monotonic() - self.saved > _CHECKPOINT_SECONDS)
+        if share_first(is_old):
+            self.save()
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if there is one.
+
+        Raises:
+            UserError: It is of another version of the method.
+        """
+        checkpoint = load_newest_checkpoint(self.work) if process_number() == 0 else None
+        share_first(torch.zeros(1))  # The first process removes what is damaged before the others look.
+        checkpoint = checkpoint or load_newest_checkpoint(self.work)
+        try:
+            self._restore(checkpoint or {})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{self.work}: its checkpoint is of another version of this method ({str(error).splitlines()[0]}); "
+                "delete that folder to train from the start"
+            ) from None
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        if not checkpoint:
+            return _draw_apart()
+        self.method.load_state_dict(checkpoint["method"])
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.history.restore(checkpoint["history"])
+        self.iteration = checkpoint["iteration"]
+        if process_number() < len(checkpoint["random"]):
+            return _restore_random_state(checkpoint["random"][process_number()])
+        return _draw_apart(self.iteration)
+
+
+def _draw_apart(iteration: int = 0) -> None:
+    """Other random numbers in every process but the first, which draws on as it would alone."""
+    if number := process_number():
+        torch.manual_seed(torch.initial_seed() + number + (iteration << 16))
+
+
+def _random_state() -> Tensor:
+    """State of torch's generators, the GPU's behind the CPU's."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
+    return torch.cat(states)
+
+
+def _restore_random_state(state: Tensor) -> None:
+    cpu = len(torch.get_rng_state())
+    torch.set_rng_state(state[:cpu])
+    if torch.cuda.is_available() and len(state) > cpu:
+        torch.cuda.set_rng_state(state[cpu:])

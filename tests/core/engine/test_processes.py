@@ -1,0 +1,208 @@
+"""Several processes train as one: batch norm, batches, the whole of SwAV; and when one is killed all end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import distributed as dist
+from torch import multiprocessing, nn
+
+from stages.core.engine.batch_norm import synchronise_batch_norm
+from stages.core.engine.distributed import gather, own_rows
+from stages.core.engine.launch import processes_to_start
+from stages.core.engine.momentum import restore_order, shuffle_batch
+from stages.core.engine.online_clustering import Queue, sinkhorn
+from stages.core.errors import UserError
+from stages.pretrain.methods.swav import SwAVConfig
+from tests.fabricate import fabricate_images, index_again
+from tests.methods import small
+
+ROOT = Path(__file__).parents[3]
+OPTIMISER = {"kind": "larc", "base_lr": 0.6, "final_lr": 0.0}
+
+
+def in_two_processes(function: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a function of this module returns in each of two processes that know each other."""
+    multiprocessing.spawn(_join, (function, os.getcwd()), nprocs=2)
+    return [torch.load(f"result{rank}.pt") for rank in range(2)]
+
+
+def _join(rank: int, function: Callable[[], dict[str, Any]], folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    torch.save(function(), f"{folder}/result{rank}.pt")
+    dist.destroy_process_group()
+
+
+def normalise(x: torch.Tensor, synced: bool) -> dict[str, Any]:
+    """Batch norms of each kind, twice, and the gradients of a loss that no sample's share of can be told apart."""
+    norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), nn.BatchNorm2d(3, affine=False)])
+    nn.init.normal_(norms[0].weight)
+    nn.init.normal_(norms[0].bias)
+    if synced:
+        norms = synchronise_batch_norm(norms, torch.device("cpu"))
+    x = x.clone().requires_grad_()
+    outputs = [norm(norm(x) * 3 + 1) for norm in norms]
+    weights = torch.linspace(-1, 2, 8)[:, None, None, None].expand(8, 3, 5, 5)
+    loss = sum((own_rows(weights) * output.sin()).sum() for output in outputs)
+    loss.backward()
+    return {"outputs": outputs, "input": x.grad, "state": norms.state_dict(), "weight": norms[0].weight.grad}
+
+
+def photographs() -> torch.Tensor:
+    return (
+        torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 9, 0.1])[:, None, None]
+        + torch.tensor([50.0, 0, -1])[:, None, None]
+    )
+
+
+def everything_shared() -> dict[str, Any]:
+    norms = normalise(own_rows(photographs()), synced=True)
+    scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
+    queue = Queue(views=1, length=8, size=5)
+    queue.push(0, own_rows(scores[:4]))
+    queue.push(0, own_rows(scores[4:8]))
+    mixed, order = shuffle_batch(own_rows(scores))
+    return {
+        **norms,
+        "codes": sinkhorn(own_rows(scores), 0.05),
+        "queue": queue.embeddings,
+        "queue_share": queue.share(0),
+        "mixed": gather(mixed),
+        "back": restore_order(mixed, order),
+    }
+
+
+def test_two_processes_compute_what_one_does_alone() -> None:
+    first, second = in_two_processes(everything_shared)
+    torch.manual_seed(0)
+    whole = normalise(photographs(), synced=False)
+    scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
+
+    def joined(name: str) -> torch.Tensor:
+        return torch.cat([first[name], second[name]])
+
+    for number, expected in enumerate(whole["outputs"]):
+        got = torch.cat([first["outputs"][number], second["outputs"][number]])
+        torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(joined("input"), whole["input"], atol=2e-5, rtol=2e-4)
+    torch.testing.assert_close(first["weight"] + second["weight"], whole["weight"], atol=1e-4, rtol=1e-4)
+    for name, value in whole["state"].items():
+        torch.testing.assert_close(first["state"][name], value)
+    torch.testing.assert_close(joined("codes"), sinkhorn(scores, 0.05))
+    alone = Queue(views=1, length=8, size=5)
+    alone.push(0, scores[:4])
+    alone.push(0, scores[4:8])
+    assert torch.equal(first["queue"], alone.embeddings)
+    assert torch.equal(joined("queue_share"), alone.embeddings[0])
+    assert sorted(first["mixed"][:, 0].tolist()) == sorted(scores[:, 0].tolist())
+    assert not torch.equal(first["mixed"], scores)
+    assert torch.equal(joined("back"), scores)
+
+
+def test_batch_norms_with_an_activation_keep_it() -> None:
+    from timm.layers import BatchNormAct2d
+
+    norm = BatchNormAct2d(3).eval()
+    synced = synchronise_batch_norm(BatchNormAct2d(3), torch.device("cpu")).eval()
+    torch.testing.assert_close(synced(photographs()), norm(photographs()))
+    assert synced.state_dict().keys() == norm.state_dict().keys()
+
+
+def write_project(**training: Any) -> None:
+    """Photographs and params.yaml for SwAV with a queue; nothing in it draws random numbers in a step.
+
+    Nothing in it enlarges the last digits either: the photographs differ, or batch norm would; the network is smooth,
+    or max pooling and ReLU would send a gradient here or there by them.
+    """
+    index = fabricate_images(64)
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 156, (64, 4, 4, 3)), np.ones((1, 8, 8, 1)))
+    for position, pixels in enumerate((blocks + rng.integers(0, 100, blocks.shape)).astype(np.uint8)):
+        Image.fromarray(pixels).save(f"data/{index[position].path}")
+    index_again(index)
+    values = {"epochs": 10, "batch_size": 32, "optimiser": OPTIMISER, **training}
+    config = small(SwAVConfig, queue=64, backbone={"name": "test_efficientnet"}, training=values)
+    Path("params.yaml").write_text(yaml.safe_dump({"pretrain": config.model_dump(mode="json")}))
+
+
+def start_pretraining(processes: int, **environment: str) -> subprocess.Popen[str]:
+    chosen = {"LUSS_PROCESSES": str(processes), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-m", "stages.pretrain"]
+    return subprocess.Popen(command, env=os.environ | chosen, stderr=subprocess.PIPE, text=True)
+
+
+def losses() -> list[float]:
+    with Path("artifacts/pretrain/history.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_two_processes_at_half_the_batch_are_one_at_the_full_batch() -> None:
+    write_project()
+    traces = []
+    for processes in (1, 2):
+        started = start_pretraining(processes)
+        _, said = started.communicate()
+        assert started.returncode == 0, said
+        traces.append(losses())
+    assert len(traces[0]) == 20
+    assert traces[1] == pytest.approx(traces[0], abs=1e-5)
+    assert max(traces[0]) - min(traces[0]) > 0.1, "something was learnt"
+    assert not list(Path(".checkpoints").glob("*/*"))
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_ends_all_and_one_process_goes_on() -> None:
+    write_project(epochs=200)
+    started = start_pretraining(2, LUSS_CHECKPOINT_SECONDS="0")
+    while not list(Path(".checkpoints").glob("pretrain/*/*.pt")):
+        assert started.poll() is None
+        time.sleep(0.1)
+    training = psutil.Process(started.pid).children()
+    training[1].kill()
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert "Traceback" not in said
+    assert "pretrain: process 2 of 2 was ended from outside (SIGKILL), most often because memory ran out" in said
+    assert not any(process.is_running() for process in training)
+    alone = start_pretraining(1)
+    assert alone.stderr is not None
+    first = next(line for line in alone.stderr if line.startswith("[progress]"))
+    alone.terminate()
+    assert int(first.partition(" ")[2].partition("/")[0]) > 1, "it goes on where they stopped"
+    alone.communicate()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("two", "LUSS_PROCESSES='two': must be a whole number from 1"), ("3", "3 processes cannot share the 8 photo")],
+)
+def test_a_wrong_number_of_processes_is_refused(given: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUSS_PROCESSES", given)
+    with pytest.raises(UserError, match=message):
+        processes_to_start(8)
+
+
+def test_alone_by_default_where_there_is_no_gpu_and_inside_of_a_launched_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LUSS_PROCESSES", raising=False)
+    assert processes_to_start(8) == 1
+    monkeypatch.setenv("LUSS_PROCESSES", "2")
+    assert processes_to_start(8) == 2
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    assert processes_to_start(8) == 1
