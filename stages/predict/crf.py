@@ -77,6 +77,6 @@ def refine(image: UInt8, probabilities: Float32, config: CRFConfig) -> Float32:
     field.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
     field.addPairwiseGaussian(sxy=config.near, compat=config.near_weight)
     field.addPairwiseBilateral(
-        sxy=config.alike, srgb=config.alike_colour, rgbim=np.ascontiguousarray(image), compat=config.alike_weight
+        sxy=config.alike, srgb=config.alike_colour, rgbim=np.array(image, order="C"), compat=config.alike_weight
     )
     return np.asarray(field.inference(config.iterations), np.float32).reshape(count, height, width)

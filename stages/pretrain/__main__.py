@@ -7,14 +7,15 @@ from torch import nn
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.artifacts.models import Card, write_model
+from stages.core.artifacts.models import Card, read_model_card, take_model, write_model
 from stages.core.cli import run_stage
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.loop import train
+from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.decoders import Decoder
 from stages.core.nets.features import FeatureNetwork
-from stages.core.nets.weights import load_weights
+from stages.core.nets.weights import WeightsFile, find_weights, load_weights
 from stages.core.unfinished import unfinished_work
 from stages.pretrain import Config
 from stages.pretrain.methods.none import NoPretraining
@@ -22,6 +23,8 @@ from stages.pretrain.methods.none import NoPretraining
 
 def main(config: Config) -> None:
     """Write a backbone that was trained on the train split, or taken as it is."""
+    if isinstance(config, NoPretraining) and config.whole_model:
+        return _take_model(config.weights)
     if isinstance(config, NoPretraining):
         parts = {"backbone": _take_backbone(config)}
         return write_model("pretrain", parts, _describe(config, parts), [])
@@ -38,6 +41,18 @@ def main(config: Config) -> None:
     if photographs["left_out"]:
         print("pretrain: {used} photographs used, {left_out} left out".format(**photographs))
     return None
+
+
+def _take_model(weights: WeightsFile | None) -> None:
+    if weights is None:
+        raise UserError(
+            "pretrain.whole_model: name the model in pretrain.weights.path: some artifacts/pretrain's weights"
+        )
+    folder = find_weights(weights).parent
+    card = read_model_card(folder.name, folder.parent)
+    start = {"origin": weights.origin, "sha256": weights.sha256}
+    used = bool(card["labels_used"]) or weights.origin == "supervised"
+    take_model(folder, "pretrain", {"start": start, "labels_used": used})
 
 
 def _take_backbone(config: NoPretraining) -> nn.Module:

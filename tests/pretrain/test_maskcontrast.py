@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.models import read_model, read_model_card
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
 from stages.core.errors import UserError
@@ -25,6 +28,7 @@ from stages.pretrain.methods.maskcontrast import (
     balanced_cross_entropy,
     contrast_objects,
 )
+from stages.pretrain.methods.none import NoPretraining
 from tests.fabricate import fabricate_images
 from tests.methods import check_resumes_exactly, small, train_small
 
@@ -252,3 +256,27 @@ def test_one_view_is_query_and_key() -> None:
     batch = batch_of(0)
     one = Batch(batch.views[:1], batch.windows, {"saliency": batch.maps["saliency"][:1]}, batch.positions)
     assert torch.isfinite(method.step(one, START).total)
+
+
+def test_a_whole_model_is_taken_to_other_photographs() -> None:
+    write_masks([16] * 12)
+    main(small(MaskContrastConfig))
+    trained = read_model_card("pretrain")
+    shutil.copytree("artifacts/pretrain", "elsewhere")
+    shutil.rmtree("artifacts/pretrain")
+    path = Path("elsewhere/model.safetensors")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    weights = {"path": str(path), "sha256": digest, "origin": "self_supervised_elsewhere"}
+    taken = NoPretraining.model_validate({"weights": weights, "whole_model": True})
+    main(taken)
+    assert Path("artifacts/pretrain/model.safetensors").read_bytes() == path.read_bytes()
+    card = read_model_card("pretrain")
+    assert card["start"]["origin"] == "self_supervised_elsewhere"
+    assert {key: card[key] for key in card if key != "start"} == {
+        key: trained[key] for key in trained if key != "start"
+    }
+    read_model("pretrain", ["backbone", "decoder", "embedding", "saliency"])
+    with pytest.raises(UserError, match="sha256"):
+        main(NoPretraining.model_validate({"weights": {**weights, "sha256": "0" * 64}, "whole_model": True}))
+    with pytest.raises(UserError, match=r"pretrain\.weights\.path"):
+        main(NoPretraining(whole_model=True))

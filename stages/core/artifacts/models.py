@@ -66,11 +66,23 @@ def write_model(
 
 def pass_model_on(source: str, stage: str) -> None:
     """Write another stage's model on, unchanged, as `artifacts/<stage>`."""
-    origin = ARTIFACTS / source
+    take_model(ARTIFACTS / source, stage, {})
+
+
+def take_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
+    """Write a model artifact that lies in a folder as `artifacts/<stage>`, with some entries of its card changed.
+
+    Raises:
+        UserError: There is none, or it is broken or of another version.
+    """
     read_manifest(origin, "model")
+    card = (origin / _CARD).read_bytes()
+    if changes:
+        card = encode_json({**read_json(origin / _CARD), "stage": stage, **changes})
     with partial_out(ARTIFACTS / stage, "model", stage, "none") as out:
-        for name in (_WEIGHTS, _CARD, _HISTORY):
+        for name in (_WEIGHTS, _HISTORY):
             write_atomically(out / name, (origin / name).read_bytes())
+        write_atomically(out / _CARD, card)
 
 
 def read_model_card(stage: str, root: Path = ARTIFACTS) -> Card:

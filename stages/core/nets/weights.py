@@ -61,7 +61,12 @@ def strip_prefixes(state: Mapping[str, Tensor], wanted: set[str]) -> dict[str, T
     return renamed
 
 
-def _read_state(file: WeightsFile) -> dict[str, Tensor]:
+def find_weights(file: WeightsFile) -> Path:
+    """The path of a file of weights whose content is what it should be.
+
+    Raises:
+        UserError: It is missing or changed.
+    """
     path = Path(file.path)
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
@@ -71,6 +76,11 @@ def _read_state(file: WeightsFile) -> dict[str, Tensor]:
         raise UserError(
             f"{path}: its sha256 is {digest}, not {file.sha256} as in params.yaml; `luss use` takes it as it is"
         )
+    return path
+
+
+def _read_state(file: WeightsFile) -> dict[str, Tensor]:
+    path = find_weights(file)
     try:
         content = _load_file(path)
     except Exception as error:  # torch raises many kinds for a broken file

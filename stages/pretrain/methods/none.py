@@ -17,6 +17,9 @@ class NoPretraining(Params):
     backbone: BackboneConfig = BackboneConfig()
     weights: WeightsFile | None = None
     """Weights to take; null for random ones."""
+    whole_model: bool = False
+    """The weights are the model.safetensors of an `artifacts/pretrain`, copied from where it was trained: take it with
+    its decoder and heads, as model.json beside it describes them. The other fields are then not used."""
     seed: int = Field(0, ge=0)
     """Of random weights."""
     image_size: int = Field(224, ge=8)
