@@ -10,9 +10,11 @@ from pydantic import Field
 
 from stages.finetune.methods.image import ImageFineTuning
 from stages.finetune.methods.none import NoFineTuning
+from stages.finetune.methods.pixel import PixelFineTuning
 
 Config = Annotated[
     NoFineTuning
-    | ImageFineTuning,
+    | ImageFineTuning
+    | PixelFineTuning,
     Field(discriminator="method"),
 ]  # fmt: skip

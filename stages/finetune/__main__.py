@@ -9,7 +9,7 @@ from stages.core.engine.devices import inference_device, seed_everything
 from stages.core.engine.loop import train
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier
-from stages.core.nets.segmenter import Segmenter, SegmenterCard
+from stages.core.nets.segmenter import Segmenter
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
 from stages.finetune.methods.none import NoFineTuning
@@ -48,19 +48,16 @@ def _assemble(
     expects: InputCard,
     saliency: PixelClassifier | None = None,
 ) -> Segmenter:
-    card = SegmenterCard(
-        clusters=head.conv.out_channels,
-        short_side=config.short_side,
-        score=config.score,
-        background="saliency_head" if saliency else "threshold",
-        threshold=config.threshold.value,
-        threshold_source="fixed" if config.threshold.rule == "fixed" else "without_labels",
+    return (
+        Segmenter(features, head, config.segmenter_card(head.conv.out_channels), expects, saliency)
+        .to(inference_device())
+        .eval()
     )
-    return Segmenter(features, head, card, expects, saliency).to(inference_device()).eval()
 
 
 def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIndex) -> Card:
-    segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
+    if "threshold" in segmenter.card:
+        segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
     kept = {key: origin[key] for key in ("output_stride", "start", "labels_used")}
     features = segmenter.features
     return {

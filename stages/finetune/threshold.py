@@ -1,6 +1,6 @@
 """The score below which a pixel is background: fixed, or found on the training photographs without labels."""
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,13 @@ _LEVELS = 101
 _MAX_PIXELS = 65_536
 
 
+class ThresholdCard(TypedDict):
+    """See `SegmenterCard`."""
+
+    threshold: float
+    threshold_source: Literal["fixed", "without_labels"]
+
+
 class ThresholdConfig(Params):
     """Where the score of foreground begins."""
 
@@ -24,6 +31,11 @@ class ThresholdConfig(Params):
     """Used by `fixed`."""
     photographs: int = Field(256, ge=1)
     """Training photographs, evenly spread over the index, whose scores `otsu` sees."""
+
+    @property
+    def card(self) -> ThresholdCard:
+        """What a segmenter's card says of it before it is found."""
+        return {"threshold": self.value, "threshold_source": "fixed" if self.rule == "fixed" else "without_labels"}
 
 
 def find_threshold(config: ThresholdConfig, segmenter: Segmenter, index: ImageIndex) -> float:

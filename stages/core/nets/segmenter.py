@@ -1,7 +1,7 @@
 """The segmenter: one self-contained model from a photograph to a category and a score for every pixel."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from stages.core.images.inference import normalise
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
-Score = Literal["softmax", "normalised_logit"]
+Score = Literal["softmax", "normalised_logit", "foreground"]
 Background = Literal["threshold", "class_0", "saliency_head"]
 
 _CLASSES_AT_ONCE = 64
@@ -30,12 +30,15 @@ class SegmenterCard(TypedDict):
     short_side: int
     """Side in pixels that photographs are resized to."""
     score: Score
-    """How certain a pixel is: the largest softmax, or the largest logit, scaled to 0..1 within the photograph."""
+    """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
+    the
+    first class is the background, the softmax of all others together; the label is then the best of these."""
     background: Background
     """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
     pixel whose saliency, which then is the score, is below the threshold."""
-    threshold: float
-    threshold_source: Literal["fixed", "without_labels", "validation"]
+    threshold: NotRequired[float]
+    """Missing where the background is a class."""
+    threshold_source: NotRequired[Literal["fixed", "without_labels", "validation"]]
 
 
 class Segmentation(NamedTuple):
@@ -159,14 +162,22 @@ def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tup
     top = torch.full(size, -torch.inf, device=logits.device)
     label = torch.zeros(size, dtype=torch.int32, device=logits.device)
     mass = torch.full(size, -torch.inf, device=logits.device)
+    background = logits[:, :1] if score == "foreground" else logits[:, :0]
+    logits = logits[:, background.shape[1] :]
     for start in range(0, logits.shape[1], _CLASSES_AT_ONCE):
-        part = F.interpolate(logits[:, start : start + _CLASSES_AT_ONCE], size, mode="bilinear", align_corners=False)[0]
+        part = _enlarge(logits[:, start : start + _CLASSES_AT_ONCE], size)
         highest, which = part.max(0)
         label = torch.where(highest > top, which.int() + start + 1, label)
         top = torch.maximum(top, highest)
         mass = torch.logaddexp(mass, part.logsumexp(0))
-    certain = torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top)
-    return label, _hundredths(certain)
+    if score == "foreground":
+        return label, _hundredths(torch.sigmoid(mass - _enlarge(background, size)[0]))
+    return label, _hundredths(torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top))
+
+
+def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, K, h, w) to (K, H, W)."""
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)[0]
 
 
 def _hundredths(score: Tensor) -> Tensor:

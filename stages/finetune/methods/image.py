@@ -18,7 +18,7 @@ from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
 from stages.core.nets.features import FeatureMap, FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
-from stages.core.nets.segmenter import Score
+from stages.core.nets.segmenter import Score, SegmenterCard
 from stages.core.params import Params
 from stages.finetune.threshold import ThresholdConfig
 
@@ -41,6 +41,16 @@ class ImageFineTuning(Params):
     """What is compared with the threshold; not specified by LUSS."""
     threshold: ThresholdConfig = ThresholdConfig()
     """Below it a pixel is background."""
+
+    def segmenter_card(self, outputs: int) -> SegmenterCard:
+        """What the card says of the segmenter whose classifier has `outputs` channels."""
+        return SegmenterCard(
+            clusters=outputs,
+            short_side=self.short_side,
+            score=self.score,
+            background="threshold",
+            **self.threshold.card,
+        )
 
     def build(self, features: FeatureNetwork, clusters: int) -> "ImageClassifier":
         """The method on a pretrained network; the head's weights come from torch's generator."""

@@ -16,7 +16,7 @@ from stages.core.errors import UserError
 from stages.core.neighbours import normalise_rows
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
-from stages.core.nets.segmenter import Score
+from stages.core.nets.segmenter import Score, SegmenterCard
 from stages.core.params import Params
 from stages.finetune.threshold import ThresholdConfig
 
@@ -35,6 +35,16 @@ class NoFineTuning(Params):
     """What is compared with the threshold where the saliency head is not."""
     threshold: ThresholdConfig = ThresholdConfig()
     """Below it a pixel is background; a fixed 0 makes every pixel a cluster's (ViCE)."""
+
+    def segmenter_card(self, outputs: int) -> SegmenterCard:
+        """What the card says of the segmenter whose classifier has `outputs` channels."""
+        return SegmenterCard(
+            clusters=outputs,
+            short_side=self.short_side,
+            score=self.score,
+            background=self.background,
+            **self.threshold.card,
+        )
 
     def build(
         self, card: Card, states: Mapping[str, Mapping[str, Tensor]], centroids: Centroids
