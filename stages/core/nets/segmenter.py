@@ -31,8 +31,7 @@ class SegmenterCard(TypedDict):
     """Side in pixels that photographs are resized to."""
     score: Score
     """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
-    the
-    first class is the background, the softmax of all others together; the label is then the best of these."""
+    the first class is the background, the softmax of all others together: the label is then the best of these."""
     background: Background
     """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
     pixel whose saliency, which then is the score, is below the threshold."""

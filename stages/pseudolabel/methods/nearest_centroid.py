@@ -152,4 +152,4 @@ def _restore(category: str) -> tuple[AttendedPixels, InputCard]:
             f"pseudolabel.category: centroids have {centroids.shape[1]} channels, pixels {features.size}; set "
             "extract.embedding: backbone, or pseudolabel.category: image"
         )
-    return AttendedPixels(features, pool, torch.from_numpy(centroids)), card["input"]
+    return AttendedPixels(features, pool, torch.tensor(centroids)), card["input"]
