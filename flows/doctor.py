@@ -12,11 +12,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
+from flows.disk import check_cache_links, check_disk
 from flows.dvc_run import check_workspace
+from flows.finding import Finding
 from flows.recipe import stage_names
 from stages.core.errors import UserError
 from stages.core.params import PARAMS_FILE
@@ -32,23 +34,6 @@ _SAME_MODULE = {
     "faiss": ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12"),
 }
 """Distributions that overwrite each other's files."""
-_LARGE = 10e9
-"""Bytes of data from which a second copy in the cache is worth avoiding."""
-_ARTIFACTS_PER_DATA = 0.5
-"""Disk for artifacts, cache and checkpoints, as a share of the data; from the sample and ImageNet-S50's label maps."""
-_LEAST_FREE = 2e9
-"""Bytes: environment caches, models and a report."""
-
-
-class Finding(NamedTuple):
-    """What one check has found."""
-
-    check: str
-    found: str
-    remedy: str = ""
-    """What to do; empty if all is well."""
-    is_fatal: bool = True
-    """Nothing will run before the remedy; otherwise it is advice."""
 
 
 def run_doctor() -> int:
@@ -154,24 +139,6 @@ def check_lock_file(path: Path) -> Finding:
     return Finding("dvc.lock", f"{count} stages have run")
 
 
-def check_disk(root: Path, free: int) -> Finding:
-    """Room for the cache's copy of the data, where it is one, and for what the stages write."""
-    size = _data_size(root)
-    copies = 1 if _links(root) == ["copy"] else 0
-    needed = _LEAST_FREE + size * (copies + _ARTIFACTS_PER_DATA)
-    found = f"{free / 1e9:.1f} GB free; data {size / 1e9:.1f} GB; a run may take {needed / 1e9:.1f} GB"
-    return Finding("disk", found, "" if free >= needed else "free some space, or link the cache (see DVC cache)", False)
-
-
-def check_cache_links(root: Path) -> Finding:
-    """A large data set is better linked than copied."""
-    links = _links(root)
-    remedy = ""
-    if _data_size(root) > _LARGE and links == ["copy"]:
-        remedy = "dvc config --local cache.type reflink,hardlink,symlink, then dvc checkout --relink: saves a copy"
-    return Finding("DVC cache", f"links by {', '.join(links)}", remedy, is_fatal=False)
-
-
 def check_locks(path: Path) -> Finding:
     """Who works in this workspace, and whether somebody died in it."""
     holders = dict(_holders(path))
@@ -212,20 +179,6 @@ def _installed(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _data_size(root: Path) -> int:
-    file = root / "data.dvc"
-    outs = (yaml.safe_load(file.read_text()) or {}).get("outs", []) if file.is_file() else []
-    return sum(out.get("size", 0) for out in outs)
-
-
-def _links(root: Path) -> list[str]:
-    """How DVC links files with its cache; by default reflinks where the file system has them, else copies."""
-    from dvc.config import Config
-
-    given: list[str] = Config(str(root / ".dvc")).get("cache", {}).get("type") or ["reflink", "copy"]
-    return ["copy"] if given == ["reflink", "copy"] else given
 
 
 def _is_alive(process: int) -> bool:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.disk import check_cache_links, check_disk
 from flows.doctor import (
-    check_cache_links,
     check_clashes,
-    check_disk,
     check_lock_file,
     check_locks,
     check_params,
@@ -74,12 +73,21 @@ def write_data(project: Path, size: float) -> None:
     (project / "data.dvc").write_text(f"outs: [{{path: data, size: {int(size)}, nfiles: 3}}]\n")
 
 
-def test_too_little_disk_is_told_with_numbers(project: Path) -> None:
+def write_lock(project: Path, data: float, written: float) -> None:
+    index = f"{{deps: [{{path: data, size: {int(data)}}}], outs: [{{path: a, size: {int(written) // 2}}}]}}"
+    evaluate = f"{{deps: [{{path: b, size: 1}}], outs: [{{path: c, size: {int(written) // 2}}}]}}"
+    (project / "dvc.lock").write_text(f"stages:\n  index: {index}\n  evaluate: {evaluate}\n")
+
+
+def test_too_little_disk_is_told_with_numbers_of_the_last_run(project: Path) -> None:
     write_data(project, 100e9)
-    short = check_disk(project, int(120e9))
-    assert "data 100.0 GB; a run may take 152.0 GB" in short.found
+    assert "no run in dvc.lock yet" in check_disk(project, int(101e9)).found
+    # A tenth of the data was written: once to the workspace, once to the cache, beside the cache's copy of the data.
+    write_lock(project, 10e9, 1e9)
+    short = check_disk(project, int(115e9))
+    assert "data 100.0 GB; a run may take 120.0 GB" in short.found
     assert short.remedy
-    assert not check_disk(project, int(160e9)).remedy
+    assert not check_disk(project, int(125e9)).remedy
     write_data(project, 0)
     assert not check_disk(project, int(3e9)).remedy
 
@@ -92,7 +100,9 @@ def test_a_large_data_set_is_better_linked(project: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", "hardlink,symlink"], cwd=project, check=True)
     linked = check_cache_links(project)
     assert (linked.found, linked.remedy) == ("links by hardlink, symlink", "")
-    assert not check_disk(project, int(60e9)).remedy
+    write_lock(project, 10e9, 1e9)
+    assert not check_disk(project, int(11e9)).remedy
+    assert check_disk(project, int(9e9)).remedy
 
 
 def test_locks_of_the_living_and_of_the_dead(tmp_path: Path) -> None:
