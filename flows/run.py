@@ -25,6 +25,7 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     from flows.pipeline import pipeline
     from flows.server import answers, leave
 
+    prepare_server()
     try:
         return exit_status(pipeline(list(stages), list(set_params), force, return_state=True))
     except Exception:
@@ -45,6 +46,7 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
     check_free()
     from flows.sweep import sweep
 
+    prepare_server()
     return exit_status(sweep(list(assignments), dataset, at_once, return_state=True))
 
 
@@ -59,7 +61,24 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
     check_free()
     from flows.benchmark import benchmark
 
+    prepare_server()
     return exit_status(benchmark(what, dataset, seeds, at_once, return_state=True))
+
+
+def prepare_server() -> None:
+    """Have a server that stays notice when this run is killed.
+
+    Raises:
+        UserError: The server that is set does not answer.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    from flows.heartbeat import mark_dead_runs
+    from flows.server import check_server
+
+    check_server()
+    if PREFECT_API_URL.value():
+        mark_dead_runs()
 
 
 def exit_status(state: Any) -> int:

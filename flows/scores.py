@@ -30,7 +30,9 @@ def compare_scores(before: Scores, now: Scores) -> list[dict[str, Any]]:
             value, earlier = now.get(split, {}).get(name), before.get(split, {}).get(name)
             if value is not None:
                 change = f"{value - earlier:+.2f}" if earlier is not None else ""
-                rows.append({"split": split, "score": name, "now": _show(value), "before": _show(earlier), "": change})
+                rows.append(
+                    {"split": split, "score": name, "now": _show(value), "before": _show(earlier), "change": change}
+                )
     return rows
 
 

@@ -24,9 +24,10 @@ def serve_flows(cron: str = "") -> None:
     from flows.benchmark import benchmark
     from flows.heartbeat import mark_dead_runs
     from flows.pipeline import pipeline
+    from flows.server import check_server
     from flows.sweep import sweep
 
-    _check_server()
+    check_server(is_needed=True)
     mark_dead_runs()
     try:
         schedule = Cron(cron) if cron else None
@@ -44,15 +45,3 @@ def serve_flows(cron: str = "") -> None:
     ]
     # Two runs would share one workspace.
     serve(*offered, limit=1)
-
-
-def _check_server() -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
-
-    advice = "prefect server start --background; prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api"
-    if not PREFECT_API_URL.value():
-        raise UserError(f"no Prefect server is set: {advice}")
-    with get_client(sync_client=True) as client:
-        if client.api_healthcheck() is not None:
-            raise UserError(f"no Prefect server answers at {PREFECT_API_URL.value()}: {advice}")

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from prefect.settings import PREFECT_API_URL
 
+from stages.core.errors import UserError
+
+_USUAL = "http://127.0.0.1:4200/api"
 _PATIENCE = 5.0
 _LOUD = ("prefect.events.clients", "prefect.client")
 
@@ -25,6 +28,21 @@ def answers() -> bool:
             return True
     except OSError:
         return False
+
+
+def check_server(is_needed: bool = False) -> None:
+    """Make sure that a server that is set answers.
+
+    Args:
+        is_needed: Whether a temporary one will not do.
+
+    Raises:
+        UserError: It does not, or none is set and one is needed.
+    """
+    url = PREFECT_API_URL.value()
+    if (is_needed and not url) or not answers():
+        found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
+        raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
 
 
 def hush() -> None:
