@@ -120,6 +120,11 @@ class ImageIndex:
         """Some rows, copied, so that what goes to another process holds no more than them."""
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all photographs have the same content."""
+        return int(pc.count_distinct(self._table.column("content_hash")).as_py()) <= 1
+
     def has(self, split: str) -> bool:
         """Whether any photograph belongs to the split."""
         return split in self._table.column("split").to_pylist()

@@ -38,6 +38,11 @@ def load_newest_checkpoint(work: Path) -> Checkpoint | None:
     return None
 
 
+def newest_checkpoint(work: Path) -> Path | None:
+    """Path of the newest checkpoint, if there is one."""
+    return max(_paths(work), default=None)
+
+
 def _load(path: Path) -> Checkpoint:
     data = path.read_bytes()
     head = len(_MAGIC) + _DIGEST_BYTES

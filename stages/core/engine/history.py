@@ -31,8 +31,8 @@ class History:
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def add(self, iteration: int, values: Mapping[str, Tensor], plain: Mapping[str, float | int]) -> None:
-        """Take in one iteration; values stay on the device until a row is full.
+    def add(self, iteration: int, values: Mapping[str, Tensor], plain: Mapping[str, float | int]) -> Row | None:
+        """Take in one iteration; values stay on the device until a row is full, which is then returned.
 
         Raises:
             UserError: A value of the full row is not finite.
@@ -45,6 +45,8 @@ class History:
             means = self._means(iteration)
             self.rows.append({"iteration": iteration + 1, **plain, **means})
             self._sums, self._count = {}, 0
+            return self.rows[-1]
+        return None
 
     def check_finite(self, iteration: int) -> None:
         """Make sure that nothing has diverged since the last row; before a checkpoint, so that none holds NaN.
@@ -60,8 +62,8 @@ class History:
         if wrong:
             found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
             raise UserError(
-                f"training diverged by iteration {iteration + 1}: {found}. Lower training.optimiser.base_lr or "
-                "lengthen training.optimiser.warmup_epochs, then run again"
+                f"training diverged by iteration {iteration + 1}: {found}. Most often training.optimiser.base_lr is "
+                "too high or its warm-up, warmup_epochs, too short"
             )
         return means
 
@@ -100,6 +102,11 @@ class SpeedLog:
         self._photographs += photographs * process_count()
         self._waited += waited
 
+    @property
+    def images_per_second(self) -> float:
+        """Photographs per second so far, of all processes."""
+        return self._photographs / (time.perf_counter() - self._start)
+
     def write(self, fabric: Fabric) -> None:
         """Write what was measured, and on what, if anything was."""
         if not self._photographs or process_number():
@@ -107,7 +114,7 @@ class SpeedLog:
         seconds = time.perf_counter() - self._start
         content = {
             "seconds": round(seconds, 3),
-            "images_per_second": round(self._photographs / seconds, 2),
+            "images_per_second": round(self.images_per_second, 2),
             "data_wait_share": round(self._waited / seconds, 4),
             "device": str(fabric.device),
             "processes": process_count(),

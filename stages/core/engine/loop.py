@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.engine.batch_norm import synchronise_batch_norm
+from stages.core.engine.board import Board
 from stages.core.engine.devices import start_fabric
 from stages.core.engine.distributed import process_count, process_number
 from stages.core.engine.history import History, Row, SpeedLog
@@ -22,6 +23,7 @@ from stages.core.engine.launch import check_share, is_launched, lost_processes_t
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
 from stages.core.engine.state import TrainingState
+from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.params import Params
 from stages.core.progress import Progress
@@ -82,30 +84,35 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         The rows of history.csv.
 
     Raises:
-        UserError: The loss is no longer a number, or one of several processes failed.
+        UserError: Training goes wrong (see `stages.core.engine.diagnosis`), or one of several processes failed.
     """
+    if len(index) > 1 and index.is_constant:
+        raise UserError(f"all {len(index)} photographs are one and the same: there is nothing to learn from them")
     share = min(config.batch_size, len(index))
     if (processes := processes_to_start(share)) > 1:
         run_again(processes)
     fabric = start_fabric()
     check_share(share, process_count())
-    network = _set_up(fabric, method)
+    network = set_up(fabric, method)
     plan = TrainingPlan(config, len(index))
     run = TrainingState(
         method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations), work
     )
     run.resume()
-    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, config.seed)
+    maps = {name: open_label_maps(name) for name in method.maps}
+    dataset = ViewDataset(index, method.views, maps, config.seed, method.coverage)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
     batches = batches.shared(process_number(), process_count())
-    speed = SpeedLog(stage, work.name)
+    speed, board = SpeedLog(stage, work.name), Board(stage, work.name)
     with (
         Progress(plan.iterations, stage, "steps", run.iteration, is_shown=process_number() == 0) as bar,
         lost_processes_told(),
     ):
         for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
-            _take_step(fabric, network, run, batch, plan)
+            row = take_step(fabric, network, run, batch, plan)
             speed.add(len(batch.positions), waited)
+            if row:
+                board.add(row, speed.images_per_second)
             run.save_now_and_then()
             bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.note}")
     run.save()
@@ -126,7 +133,7 @@ class _Step(nn.Module):
         return self.method.step(batch, progress)
 
 
-def _set_up(fabric: Fabric, method: TrainingMethod) -> Any:
+def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
     """The method on its device, and wrapped so that a step's gradients are those of all processes."""
     if process_count() > 1:
         synchronise_batch_norm(method, fabric.device)
@@ -138,7 +145,12 @@ def _set_up(fabric: Fabric, method: TrainingMethod) -> Any:
         return fabric.setup_module(_Step(method))
 
 
-def _take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> None:
+def take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> Row | None:
+    """One iteration: learning rate, losses, gradients, optimiser, and what the method does after it.
+
+    Returns:
+        The row of the history that this iteration fills, if it does.
+    """
     progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
     for group in run.optimiser.param_groups:
         group["lr"] = lr * group["lr_scale"]
@@ -150,8 +162,7 @@ def _take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, p
     run.optimiser.zero_grad(set_to_none=True)
     run.method.after_step(progress)
     values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
-    run.history.add(run.iteration, values, {"epoch": progress.epoch + 1, "lr": lr})
-    run.iteration += 1
+    return run.add_to_history(values, {"epoch": progress.epoch + 1, "lr": lr}, plan.iterations)
 
 
 def _clip_gradients(method: TrainingMethod, largest: float) -> Tensor:

@@ -29,7 +29,8 @@ class Losses:
     total: Tensor
     """The scalar that is minimised."""
     parts: dict[str, Tensor] = field(default_factory=dict)
-    """Named scalars for the history: terms of the loss, entropies, accuracies."""
+    """Named scalars for the history: terms of the loss, entropies, accuracies. `embedding_std` and `prototype_use`
+    (`stages.core.engine.collapse`) are watched: a training that collapses is ended."""
 
 
 class TrainingMethod(nn.Module, ABC):
@@ -41,6 +42,9 @@ class TrainingMethod(nn.Module, ABC):
     """Stages whose label maps travel with the views."""
     coverage: Coverage | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
+
+    chance_loss: float | None = None
+    """Loss of a network that has learnt nothing, such as ln P; a training that stays there is ended."""
 
     def choose(self, index: ImageIndex) -> ImageIndex:
         """The photographs that the method can learn from; by default all.

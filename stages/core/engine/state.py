@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.core.engine.checkpoint import load_newest_checkpoint, save_checkpoint
+from stages.core.engine.checkpoint import load_newest_checkpoint, newest_checkpoint, save_checkpoint
+from stages.core.engine.diagnosis import diagnose, looks_collapsed
 from stages.core.engine.distributed import gather, process_number, share_first
-from stages.core.engine.history import History
+from stages.core.engine.history import History, Row
 from stages.core.engine.method import TrainingMethod
 from stages.core.errors import UserError
 
@@ -50,8 +51,24 @@ class TrainingState:
     def save_now_and_then(self) -> None:
         """Write a checkpoint if the last one is old; the clock of the first process decides for all."""
         is_old = torch.tensor(time.monotonic() - self.saved > _CHECKPOINT_SECONDS)
-        if share_first(is_old):
+        if share_first(is_old) and not (self.history.rows and looks_collapsed(self.history.rows[-1])):
             self.save()
+
+    def add_to_history(self, values: dict[str, Tensor], plain: dict[str, float | int], iterations: int) -> Row | None:
+        """Take in what an iteration gave; returns the row of the history that this fills, if it does.
+
+        Raises:
+            UserError: Training goes wrong; the checkpoints from before are kept.
+        """
+        try:
+            row = self.history.add(self.iteration, values, plain)
+            self.iteration += 1
+            if row and (trouble := diagnose(self.history.rows, iterations, self.method.chance_loss)):
+                raise UserError(trouble)
+        except UserError as error:
+            kept = newest_checkpoint(self.work)
+            raise UserError(f"{error}. {f'The last good checkpoint is kept: {kept}' if kept else ''}".strip()) from None
+        return row
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if there is one.

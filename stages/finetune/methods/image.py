@@ -5,6 +5,7 @@ At inference the pooling is dropped, which leaves class activation maps.
 Source: LUSS, section 3.1 (fine-tuning and inference); optimiser and length from PASS, step 3.
 """
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -65,6 +66,7 @@ class ImageClassifier(TrainingMethod):
     def __init__(self, config: ImageFineTuning, features: FeatureNetwork, clusters: int) -> None:
         super().__init__()
         self.views = config.views
+        self.chance_loss = math.log(clusters)
         self.features = features
         self.head = PixelClassifier(features.size, clusters)
 

@@ -3,6 +3,7 @@
 Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020.
 """
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -59,6 +60,7 @@ class SwAV(TrainingMethod):
     def __init__(self, config: SwAVConfig) -> None:
         super().__init__()
         self.views = config.views
+        self.chance_loss = math.log(config.prototypes)
         self.backbone = build_backbone(config.backbone)
         if config.weights:
             load_weights(self.backbone, config.weights)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.engine import loop, state
 from stages.core.engine.history import History
 from stages.core.engine.loop import TrainingConfig, train
@@ -135,6 +137,23 @@ def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
             torch.testing.assert_close(p.grad, q.grad)
 
 
+def test_photographs_that_are_all_the_same_are_refused() -> None:
+    index = fabricate_images(7)
+    for position in range(1, 7):
+        shutil.copy(f"data/{index[0].path}", f"data/{index[position].path}")
+    photos = [index[position]._replace(content_hash="same") for position in range(7)]
+    write_images(photos, [], "folder")
+    with pytest.raises(UserError, match="all 7 photographs are one and the same"):
+        train(Regression(), training(), read_images(), "pretrain", Path("work"))
+
+
+def test_the_last_good_checkpoint_is_named_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "_CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(UserError, match=r"good checkpoint is kept: work/checkpoint-0000000004\.pt"):
+        run(Regression(nan_from=4), "work")
+    assert [path.name for path in sorted(Path("work").glob("*"))] == [f"checkpoint-000000000{n}.pt" for n in (3, 4)]
+
+
 def test_speeds_stand_in_the_log_alone() -> None:
     history = run(Regression(), "work")
     log = json.loads(Path("logs/pretrain/work.json").read_text())
@@ -145,7 +164,7 @@ def test_speeds_stand_in_the_log_alone() -> None:
 
 @pytest.mark.parametrize("nan_from", [2, 8])
 def test_a_loss_that_is_no_number_stops_with_what_to_do(nan_from: int) -> None:
-    with pytest.raises(UserError, match=rf"diverged by iteration {nan_from + 1}: loss = nan.*base_lr.*run again"):
+    with pytest.raises(UserError, match=rf"diverged by iteration {nan_from + 1}: loss = nan.*base_lr is too high"):
         run(Regression(nan_from=nan_from), "work")
 
 

@@ -1,0 +1,57 @@
+"""What is wrong with a training that goes wrong, told from its history before a week is lost."""
+
+import math
+from collections.abc import Sequence
+
+Row = dict[str, float | int]
+
+_ALIKE = 0.01
+"""Standard deviation of the embeddings below which they count as one."""
+_UNUSED = 0.05
+"""Share of the largest entropy below which the prototypes' use counts as one."""
+_CHANCE = 0.95
+"""Share of the loss by chance above which nothing has been learnt."""
+
+
+def looks_collapsed(row: Row) -> bool:
+    """Whether a row of the history shows signs of collapse: such a state is not worth a checkpoint."""
+    return row.get("embedding_std", 1) < _ALIKE or row.get("prototype_use", 1) < _UNUSED
+
+
+def diagnose(rows: Sequence[Row], iterations: int, chance_loss: float | None) -> str | None:
+    """What is wrong, and which parameter is the likely cause; None while all is well.
+
+    A collapse that lasts for a twentieth of the training does not mend, nor does a mean loss over such a time that is
+    still at chance after a fifth of the training. A short training is left in peace.
+
+    Args:
+        rows: Of the history so far.
+        iterations: Of the whole training.
+        chance_loss: What the loss is where nothing is learnt; None if unknown.
+    """
+    done = int(rows[-1]["iteration"])
+    lasting = [row for row in rows if row["iteration"] > done - max(iterations // 20, 100)]
+    if done >= 100 and all(looks_collapsed(row) for row in lasting):
+        return _explain_collapse(rows[-1])
+    loss = sum(row["loss"] for row in lasting) / len(lasting)
+    if chance_loss and done >= max(iterations // 5, 200) and loss > _CHANCE * chance_loss:
+        return _explain_no_learning(loss, done, chance_loss)
+    return None
+
+
+def _explain_collapse(row: Row) -> str:
+    signs = ", ".join(f"{name} = {row[name]:.3g}" for name in ("embedding_std", "prototype_use") if name in row)
+    return (
+        f"training collapsed by iteration {row['iteration']}: all photographs look the same to the network ({signs}). "
+        "Most often training.optimiser.base_lr is too high; otherwise the batch is too small for the number of "
+        "prototypes, or projector.last_norm: true is needed"
+    )
+
+
+def _explain_no_learning(loss: float, done: int, chance_loss: float) -> str:
+    return (
+        f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
+        f"{chance_loss:.3f} = ln {math.exp(chance_loss):.0f}. Most often training.optimiser.base_lr is too high, or "
+        "the photographs hardly differ; otherwise there are too many prototypes for so few photographs, temperature is "
+        "too low, or projector.last_norm: true is needed"
+    )

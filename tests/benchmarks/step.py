@@ -1,0 +1,94 @@
+"""A step of SwAV as the loop takes it, beside the same step in plain fp32 with lightly's heads and loss."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from stages.core.engine.devices import seed_everything, start_fabric
+from stages.core.engine.history import History
+from stages.core.engine.loop import TrainingConfig, TrainingPlan, set_up, take_step
+from stages.core.engine.optim import build_optimiser
+from stages.core.engine.state import TrainingState
+from stages.core.images.dataset import Batch
+from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.nets.backbones import BackboneConfig
+from stages.pretrain.methods.swav import SwAVConfig
+from tests.benchmarks.timing import alternate
+
+PEER, OURS = "plain fp32 NCHW, lightly", "ours"
+TARGET = 1.9
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--size", type=int, default=96, help="side of the two views (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    views = [torch.randn(args.batch, 3, args.size, args.size) for _ in range(2)]
+    steps = {PEER: plain_step(args.backbone, views), OURS: our_step(args.backbone, args.size, views)}
+    seconds = alternate(steps, args.rounds)
+    speeds = {name: args.batch / taken for name, taken in seconds.items()}
+    has_bf16 = torch.cpu._is_avx512_bf16_supported()
+    ratio = speeds[OURS] / speeds[PEER]
+    shown = ", ".join(f"{name} {speed:.1f} images per CPU second" for name, speed in speeds.items())
+    Console().print(f"{shown}: {ratio:.2f}x (bf16: {has_bf16})")
+    return {"benchmark": "step", **speeds, "ratio": ratio, "bf16": has_bf16, "holds": ratio >= TARGET or not has_bf16}
+
+
+def our_step(backbone: str, size: int, views: list[Tensor]) -> Callable[[], object]:
+    config = SwAVConfig(
+        backbone=BackboneConfig(name=backbone),
+        views=ViewSpec(crops=(CropSpec(count=len(views), size=size, scale=(0.14, 1.0)),)),
+        training=TrainingConfig(epochs=1000, batch_size=len(views[0])),
+    )
+    seed_everything(0)
+    fabric, method = start_fabric(), config.build()
+    network = set_up(fabric, method)
+    plan = TrainingPlan(config.training, len(views[0]))
+    optimiser = build_optimiser(method, config.training.optimiser, config.training.batch_size)
+    state = TrainingState(method, optimiser, History(plan.iterations), Path())
+    batch = Batch([view.contiguous(memory_format=torch.channels_last) for view in views], None, {}, None)
+    return lambda: take_step(fabric, network, state, batch, plan)
+
+
+class Plain(nn.Module):
+    """SwAV as lightly's examples write it."""
+
+    def __init__(self, backbone: str) -> None:
+        from lightly.loss import SwaVLoss
+        from lightly.models.modules import SwaVProjectionHead, SwaVPrototypes
+
+        super().__init__()
+        self.backbone = timm.create_model(backbone, num_classes=0)
+        self.projector = SwaVProjectionHead(self.backbone.num_features, 2048, 128)
+        self.prototypes = SwaVPrototypes(128, 3000)
+        self.loss = SwaVLoss()
+
+    def forward(self, views: list[Tensor]) -> Tensor:
+        self.prototypes.normalize()
+        scores = [self.prototypes(nn.functional.normalize(self.projector(self.backbone(view)))) for view in views]
+        return self.loss(scores[:2], scores[2:])
+
+
+def plain_step(backbone: str, views: list[Tensor]) -> Callable[[], object]:
+    network = Plain(backbone).train()
+    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+    given = copy.deepcopy(views)
+
+    def step() -> None:
+        network(given).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step

@@ -1,0 +1,51 @@
+"""A training that goes wrong is ended with the likely cause; one that goes well, or is short, is left in peace."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from stages.core.engine.diagnosis import Row, diagnose
+
+LONG = 2000
+
+
+def rows(count: int, **values: float) -> list[Row]:
+    return [{"iteration": 10 * (number + 1), "loss": 1.0, **values} for number in range(count)]
+
+
+@pytest.mark.parametrize("sign", ["embedding_std", "prototype_use"])
+def test_a_collapse_ends_training_only_if_it_lasts(sign: str) -> None:
+    well, collapsed = rows(40, **{sign: 0.4}), rows(60, **{sign: 0.001})[40:]
+    assert diagnose(well + collapsed[:9], LONG, None) is None
+    told = diagnose(well + collapsed, LONG, None)
+    assert told is not None
+    assert f"collapsed by iteration 600: all photographs look the same to the network ({sign} = 0.001)" in told
+    assert "base_lr" in told
+
+
+def test_a_collapse_at_the_very_start_may_pass() -> None:
+    assert diagnose(rows(9, embedding_std=0.001), LONG, None) is None
+    assert diagnose(rows(9, embedding_std=0.001) + rows(20, embedding_std=0.3)[9:], LONG, None) is None
+
+
+@pytest.mark.parametrize("loss", [math.log(30), math.log(30) + 5])
+def test_a_loss_that_stays_at_chance_ends_training_after_a_fifth(loss: float) -> None:
+    assert diagnose(rows(39, loss=loss), LONG, math.log(30)) is None
+    told = diagnose(rows(40, loss=loss), LONG, math.log(30))
+    assert told is not None
+    assert "nothing was learnt in 400 iterations" in told
+    assert "3.401 = ln 30" in told
+    assert "base_lr" in told
+    assert diagnose(rows(40, loss=loss), LONG, None) is None
+
+
+def test_a_loss_that_has_left_chance_is_left_in_peace() -> None:
+    well = rows(60, loss=0.9 * math.log(30))
+    assert diagnose(rows(40, loss=math.log(30)) + well[40:], LONG, math.log(30)) is None
+    assert diagnose(well[:40], LONG, math.log(30)) is None
+
+
+def test_a_short_training_is_left_in_peace() -> None:
+    assert diagnose(rows(9, loss=9.0, embedding_std=0.0), 90, math.log(30)) is None
