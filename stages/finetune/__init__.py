@@ -9,11 +9,13 @@ from typing import Annotated
 from pydantic import Field
 
 from stages.finetune.methods.image import ImageFineTuning
+from stages.finetune.methods.linear import LinearProbe
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.methods.pixel import PixelFineTuning
 
 Config = Annotated[
     NoFineTuning
+    | LinearProbe
     | ImageFineTuning
     | PixelFineTuning,
     Field(discriminator="method"),

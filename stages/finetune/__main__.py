@@ -1,7 +1,7 @@
 """`python -m stages.finetune`."""
 
 from stages.core.artifacts.clusters import read_centroids
-from stages.core.artifacts.image_index import ImageIndex, read_images
+from stages.core.artifacts.image_index import ImageIndex, read_images, read_labels
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import Card, InputCard, model_hash, read_model, write_model
 from stages.core.cli import run_stage
@@ -12,6 +12,7 @@ from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
+from stages.finetune.methods.linear import LinearProbe
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.threshold import find_threshold
 
@@ -24,13 +25,18 @@ def main(config: Config) -> None:
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    method = config.build(restore_features(pretrained, states, config.feature_map), len(read_centroids().embeddings))
+    method = config.build(restore_features(pretrained, states, config.feature_map), _count_categories(config))
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with unfinished_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
         segmenter = _assemble(config, method.features, method.head, config.views.input_card)
         write_model("finetune", segmenter.parts, _describe(config, pretrained, segmenter, index), history)
     return None
+
+
+def _count_categories(config: Config) -> int:
+    """Classes where masks are trained on, clusters otherwise."""
+    return max(read_labels().classes) if config.supervision == "labels" else len(read_centroids().embeddings)
 
 
 def _take_centroids(config: NoFineTuning) -> None:
@@ -56,9 +62,10 @@ def _assemble(
 
 
 def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIndex) -> Card:
-    if "threshold" in segmenter.card:
+    if "threshold" in segmenter.card and not isinstance(config, LinearProbe):
         segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
-    kept = {key: origin[key] for key in ("output_stride", "start", "labels_used")}
+    kept = {key: origin[key] for key in ("output_stride", "start")}
+    labels_used = bool(origin["labels_used"]) or config.supervision == "labels"
     features = segmenter.features
     return {
         "method": config.method,
@@ -69,6 +76,7 @@ def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIn
         "feature_map": features.feature_map,
         "embedding_size": features.size,
         **kept,
+        "labels_used": labels_used,
         "input": segmenter.expects,
         "segmenter": segmenter.card,
         "params": config.model_dump(mode="json"),

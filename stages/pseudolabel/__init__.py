@@ -9,12 +9,14 @@ from typing import Annotated
 from pydantic import Field
 
 from stages.pseudolabel.methods.image import ImageLabels
+from stages.pseudolabel.methods.masks import TrueMasks
 from stages.pseudolabel.methods.nearest_centroid import NearestCentroid
 from stages.pseudolabel.methods.region import RegionLabels
 
 Config = Annotated[
     ImageLabels
     | NearestCentroid
+    | TrueMasks
     | RegionLabels,
     Field(discriminator="method"),
 ]  # fmt: skip

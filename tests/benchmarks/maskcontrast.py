@@ -93,7 +93,7 @@ def prepare(data: Path) -> None:
         index(ImageNetS())
 
 
-def use_prior(name: str) -> None:
+def use_prior(name: str, side: int) -> None:
     """Make a prior the stage's artifact; each is computed once."""
     kept = Path("priors") / name
     if not kept.exists():
@@ -101,7 +101,9 @@ def use_prior(name: str) -> None:
         if name == "truth":
             write_truth()
         else:
-            saliency(validate_section("saliency", {"method": name, "threshold": 0.5}, SaliencyConfig, name))
+            saliency(
+                validate_section("saliency", {"method": name, "threshold": 0.5, "max_side": side}, SaliencyConfig, name)
+            )
         shutil.copytree(SALIENCY, kept)
     shutil.rmtree(SALIENCY, ignore_errors=True)
     shutil.copytree(kept, SALIENCY)
@@ -120,7 +122,7 @@ def write_truth() -> None:
 
 def count_objects(side: int) -> tuple[list[str], ObjectCounts]:
     """What lies inside and outside of the objects that `rc` sees in the validation split."""
-    use_prior("rc")
+    use_prior("rc", 2 * side)
     photos, labels, maps = read_images().of("validation"), read_labels(), open_label_maps("saliency")
     found = []
     for photo in (photos[position] for position in range(len(photos))):
@@ -146,14 +148,14 @@ def measure(args: argparse.Namespace, row: str, counts: tuple[list[str], ObjectC
 
 def train_and_score(args: argparse.Namespace, row: str, counts: tuple[list[str], ObjectCounts]) -> dict[str, Any]:
     prior, method, changes = ROWS[row]
-    use_prior(prior)
+    use_prior(prior, 2 * args.side)
     start = time.process_time()
     pretrain(configure(args, method, changes))
     seconds = time.process_time() - start
     if row == "swav":
         shutil.copy("artifacts/pretrain/model.safetensors", "swav.safetensors")
     NoAttention().run()
-    use_prior("rc")
+    use_prior("rc", 2 * args.side)
     scores: dict[str, Any] = {
         "cpu_seconds": round(seconds),
         "photographs": read_model_card("pretrain").get("photographs"),

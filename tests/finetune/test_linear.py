@@ -1,0 +1,49 @@
+"""The linear probe trains its head alone and finds what a linear classifier of the pixels finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from stages.core.artifacts.image_index import write_labels
+from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
+from stages.core.artifacts.models import read_model
+from stages.core.nets.segmenter import restore_segmenter
+from stages.finetune.__main__ import main
+from stages.finetune.methods.linear import LinearProbe
+from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_images
+from tests.methods import small
+
+
+def test_only_the_head_moves_and_it_tells_bright_squares_from_noise() -> None:
+    index = fabricate_images(12, (32, 32), names=("a", "b"))
+    backbone = fabricate_backbone("pretrain")
+    fabricate_backbone("attend")
+    fabricate_clusters([0] * 12, index.image_ids, 3)
+    write_labels([], {1: "a", 2: "b"}, [], "folder")
+    maps = [np.full((4, 4), 1 + (number >= 6), np.uint16) for number in range(12)]
+    for each in maps:
+        each[0] = IGNORE
+    write_label_maps(
+        "pseudolabel", "masks", [LabelMap(i, 32, 32, m) for i, m in zip(index.image_ids, maps, strict=True)]
+    )
+    training = {"epochs": 40, "batch_size": 6, "optimiser": {"kind": "adamw", "base_lr": 2.0, "final_lr": 0.0}}
+    views = {**small(LinearProbe).views.model_dump(), "crops": [{"count": 1, "size": 32, "scale": [1, 1]}], "flip": 0.0}
+    main(small(LinearProbe, training=training, views=views))
+    card, states = read_model("finetune")
+    assert card["labels_used"] is True
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(states["backbone"][name], value), f"{name} moved"
+    segmenter = restore_segmenter(card, states)
+    found = [int(segmenter.segment_photograph(index.read(n), 10**6).label[16, 16]) for n in range(12)]
+    with torch.no_grad():
+        images = torch.stack([torch.from_numpy(index.read(n).copy()).permute(2, 0, 1) / 255 for n in range(12)])
+        mean, std = (torch.tensor(card["input"][key])[:, None, None] for key in ("mean", "std"))
+        features = backbone((images - mean) / std).mean((2, 3)).numpy()
+    classes = [1] * 6 + [2] * 6
+    expected = LogisticRegression(max_iter=1000).fit(features, classes).predict(features)
+    assert np.mean(np.array(found) == expected) > 0.9
+    assert not list(Path(".checkpoints").glob("*/*"))
