@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "backbone": {**BACKBONE.model_dump(), "drop_path": 0.1},
     "decoder": {"kind": "fpn", "channels": 16},
     "projector": {"hidden": 16, "projected": 8, "last_norm": False},
+    "pixel_hidden": 16,
     "prototypes": 6,
     "queue": 8,
     "queue_start_epoch": 0,

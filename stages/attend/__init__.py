@@ -5,6 +5,15 @@ Reads `artifacts/index/images`, `artifacts/saliency` and the model `artifacts/pr
 read this model; fine-tuning starts again from `pretrain`.
 """
 
-from stages.attend.methods.none import NoAttention
+from typing import Annotated
 
-Config = NoAttention
+from pydantic import Field
+
+from stages.attend.methods.none import NoAttention
+from stages.attend.methods.pixel_attention import PixelAttentionTraining
+
+Config = Annotated[
+    NoAttention
+    | PixelAttentionTraining,
+    Field(discriminator="method"),
+]  # fmt: skip

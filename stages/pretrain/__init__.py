@@ -11,12 +11,14 @@ from pydantic import Field
 from stages.pretrain.methods.luss import LUSSConfig
 from stages.pretrain.methods.maskcontrast import MaskContrastConfig
 from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.pass_ import PASSConfig
 from stages.pretrain.methods.swav import SwAVConfig
 
 Config = Annotated[
     NoPretraining
     | SwAVConfig
     | LUSSConfig
+    | PASSConfig
     | MaskContrastConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

@@ -1,0 +1,170 @@
+"""PASS: the later code of LUSS's authors: SwAV with aligned pixels and deep-to-shallow supervision.
+
+Named `pass_` since `pass` is a word of Python; the recipe is `pass`.
+
+Source: github.com/LUSSeg/PASS, step 1; Gao et al., Large-scale Unsupervised Semantic Segmentation, TPAMI 2022.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.artifacts.models import InputCard
+from stages.core.engine.loop import TrainingConfig
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.online_clustering import swav_loss
+from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction, SwappedPredictionConfig
+from stages.core.images.dataset import Batch
+from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size, stage_channels, stage_maps
+from stages.core.nets.heads import ProjectionConfig, ProjectionHead
+from stages.core.nets.weights import WeightsFile, load_weights
+from stages.pretrain.grid import overlap_grid, sample
+from stages.pretrain.multi_crop import MultiCrop, map_views
+
+Stage = Literal[1, 2, 3]
+
+
+class PASSConfig(SwappedPredictionConfig):
+    """The values are those of the script for ImageNet-S50; the recipe has those of the larger sets."""
+
+    method: Literal["pass_"] = "pass_"
+    backbone: BackboneConfig = BackboneConfig()
+    weights: WeightsFile | None = None
+    """Weights of the backbone to start from; null for random ones."""
+    views: MultiCrop = ViewSpec(
+        crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
+    )
+    """The first two views get codes, shallow supervision and aligned pixels; small ones take part in SwAV's loss alone.
+    Script: 2 x 224 + 6 x 96."""
+    projector: ProjectionConfig = ProjectionConfig(hidden=512, last_norm=True)
+    """The image head. Script: hidden 512 (2048 with ResNet-50), 128, with a last batch norm."""
+    pixel_hidden: int = Field(512, ge=1)
+    """Width of the heads of pixels and of shallow stages. Script: as the image head's."""
+    shallow: tuple[Stage, ...] = (3,)
+    """Stages of the backbone that learn the codes of its last one; none switches this off. Script: 3."""
+    shallow_weight: float = Field(1.0, gt=0)
+    """Of each shallow stage, beside 1 for SwAV's loss; together they are a weighted mean. Script: 1."""
+    pixel_to_pixel: float = Field(1.0, ge=0)
+    """Weight of the aligned pixels; 0 for none. Script: 1."""
+    training: TrainingConfig = TrainingConfig(epochs=200)
+
+    @property
+    def parts_card(self) -> dict[str, Any]:
+        """The parts that are exported, with their configs."""
+        return {
+            "backbone": self.backbone.model_dump(mode="json"),
+            "projector": self.projector.model_dump(mode="json"),
+            "prototypes": {"count": self.prototypes},
+        }
+
+    @property
+    def input_card(self) -> InputCard:
+        """What the network expects to see."""
+        return self.views.input_card
+
+    def build(self) -> "PASS":
+        """The method, with fresh weights from torch's generator."""
+        return PASS(self)
+
+
+class ShallowHead(nn.Module):
+    """What a shallow stage's map (B, C, h, w) says of the image: a pixel head, the mean, an image head."""
+
+    def __init__(self, size: int, hidden: int, projector: ProjectionConfig) -> None:
+        super().__init__()
+        self.pixels = _pixel_head(size, hidden, size)
+        self.image = ProjectionHead(size, projector)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) to unit vectors (B, D)."""
+        z: Tensor = self.image(self.pixels(features).mean((2, 3)))
+        return z
+
+
+class PASS(TrainingMethod):
+    """Backbone, image head, prototypes, shallow heads, pixel head and predictor."""
+
+    def __init__(self, config: PASSConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.views = config.views
+        self.backbone = build_backbone(config.backbone)
+        if config.weights:
+            load_weights(self.backbone, config.weights)
+        size, projected = embedding_size(self.backbone), config.projector.projected
+        self.projector = ProjectionHead(size, config.projector)
+        self.clustering = SwappedPrediction(config, projected, config.training.batch_size)
+        channels = stage_channels(self.backbone)
+        self.shallow = nn.ModuleList(
+            ShallowHead(channels[stage - 1], config.pixel_hidden, config.projector) for stage in config.shallow
+        )
+        if config.pixel_to_pixel:
+            self.pixels = _pixel_head(size, config.pixel_hidden, projected)
+            self.predictor = nn.Sequential(
+                nn.Conv2d(projected, projected, 1, bias=False),
+                nn.BatchNorm2d(projected),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(projected, projected, 1),
+            )
+
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """SwAV's loss and that of the shallow stages as a weighted mean, and the loss of aligned pixels."""
+        stages = stage_maps(self.backbone, torch.cat(batch.views[:ASSIGNED]))  # of the large views
+        maps = [*stages[-1].chunk(ASSIGNED), *map_views(self.backbone, batch.views[ASSIGNED:])]
+        swapped = self.clustering(self._project([features.mean((2, 3)) for features in maps]), progress.epoch)
+        parts = {"swav": swapped.loss}
+        weight, image = 1.0, swapped.loss
+        for stage, head in zip(self.config.shallow, self.shallow, strict=True):
+            term = parts[f"stage_{stage}"] = self._supervise(head(stages[stage - 1]), swapped.codes)
+            weight, image = weight + self.config.shallow_weight, image + self.config.shallow_weight * term
+        total = image / weight
+        if self.config.pixel_to_pixel:
+            parts["pixel_to_pixel"] = self._align_pixels(maps[:ASSIGNED], batch.windows)
+            total = total + self.config.pixel_to_pixel * parts["pixel_to_pixel"]
+        return Losses(total, parts | swapped.diagnostics)
+
+    def after_gradients(self, progress: TrainingProgress) -> None:
+        """Leave the prototypes as they are for the first iterations."""
+        self.clustering.after_gradients(progress.iteration)
+
+    def export(self) -> dict[str, nn.Module]:
+        """Backbone, image head and prototypes."""
+        return {"backbone": self.backbone, "projector": self.projector, "prototypes": self.clustering.prototypes}
+
+    def _project(self, pooled: Sequence[Tensor]) -> list[Tensor]:
+        # The head is small, and cosines divided by epsilon want more digits than bf16 has.
+        with torch.autocast(pooled[0].device.type, enabled=False):
+            return list(self.projector(torch.cat(list(pooled)).float()).chunk(len(pooled)))
+
+    def _supervise(self, z: Tensor, codes: list[Tensor]) -> Tensor:
+        """Predict the deep code of each large view from a shallow stage (2 B, D) of the other one."""
+        with torch.autocast(z.device.type, enabled=False):
+            scores = z.float() @ self.clustering.prototypes.weight.detach().T
+        return swav_loss(scores.chunk(ASSIGNED), codes, self.config.temperature)
+
+    def _align_pixels(self, maps: Sequence[Tensor], windows: Tensor) -> Tensor:
+        """Minus the cosine of what a pixel predicts and the same place's pixel in the other view; 0 where none is."""
+        overlap = overlap_grid(windows[:, 0], windows[:, 1])
+        embedded = self.pixels(torch.cat(list(maps))).chunk(ASSIGNED)
+        with torch.autocast(windows.device.type, enabled=False):
+            first, second = (sample(each, places) for each, places in zip(embedded, overlap.places, strict=True))
+            ahead = self.predictor(torch.cat([first, second])).chunk(ASSIGNED)
+            cosines = [F.cosine_similarity(ahead[0], second.detach()), F.cosine_similarity(ahead[1], first.detach())]
+        return -torch.stack(cosines).mean()
+
+
+def _pixel_head(size: int, hidden: int, out: int) -> nn.Sequential:
+    """Three 1x1 convolutions without bias; batch norm and ReLU behind the first two, batch norm behind the last."""
+    layers: list[nn.Module] = []
+    for channels in (size, hidden):
+        layers += [nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True)]
+    head = nn.Sequential(*layers, nn.Conv2d(hidden, out, 1, bias=False), nn.BatchNorm2d(out, affine=False))
+    for layer in head:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return head
