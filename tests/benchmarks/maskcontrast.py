@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -21,12 +22,14 @@ from stages.attend.methods.none import NoAttention
 from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import DATA, read_images, read_labels
 from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps, write_label_maps
-from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.models import read_model, read_model_card
 from stages.core.errors import UserError
-from stages.core.images.crops import Window, cut_map
+from stages.core.images.crops import Window, cut_map, resize_short_side
 from stages.core.images.decode import read_mask
+from stages.core.images.inference import normalise
+from stages.core.nets.objects import restore_objects
 from stages.core.params import validate_section
-from stages.evaluate.objects import ObjectCounts, count_object, score_kmeans
+from stages.evaluate.objects import ObjectCounts, count_object, score_kmeans, score_retrieval
 from stages.extract.__main__ import main as extract
 from stages.extract.methods.salient_object import SalientObjects
 from stages.index.__main__ import main as index
@@ -35,6 +38,7 @@ from stages.pretrain import Config as PretrainConfig
 from stages.pretrain.__main__ import main as pretrain
 from stages.saliency import Config as SaliencyConfig
 from stages.saliency.__main__ import main as saliency
+from tests.benchmarks.saliency import assess, load
 from tests.project.rooms import ROOT
 
 IGNORE = 1000
@@ -63,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, default=96, help="of views and photographs (default: %(default)s)")
     parser.add_argument("--backbone", default="test_resnet", help="(default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], help="assignments pretrain.field=value for MaskContrast")
+    parser.add_argument(
+        "--ecssd", type=Path, help="folder with images/ and masks/: measure the saliency heads on it too"
+    )
     parser.add_argument("--work", type=Path, help="folder that keeps what was computed (default: a temporary one)")
 
 
@@ -76,6 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         with chdir(work):
             prepare(data)
             counts = count_objects(args.side)
+            show_ceiling(counts[1])
             rows = [{"row": row.strip(), **measure(args, row, counts)} for row in args.rows]
     show(rows)
     return {"benchmark": "maskcontrast", "epochs": args.epochs, "side": args.side, "rows": rows}
@@ -160,6 +168,8 @@ def train_and_score(args: argparse.Namespace, row: str, counts: tuple[list[str],
         "cpu_seconds": round(seconds),
         "photographs": read_model_card("pretrain").get("photographs"),
     }
+    if method == "maskcontrast" and args.ecssd:
+        scores |= measure_saliency_head(args.ecssd.resolve(), args.side)
     for whiten in (0, 32):
         extract(SalientObjects(splits=("validation",), mask="saliency_maps", short_side=args.side, whiten=whiten))
         vectors = read_vectors(counts[0])
@@ -170,6 +180,27 @@ def train_and_score(args: argparse.Namespace, row: str, counts: tuple[list[str],
             key = f"{'whitened ' * bool(whiten)}{clusters}"
             scores[key] = [round(spread.mean, 2), round(spread.deviation, 2)]
     return scores
+
+
+def show_ceiling(counts: ObjectCounts) -> None:
+    """What the objects of `rc` would score if each took the class that fills most of it."""
+    best = counts.inside[:, 1:].argmax(1) + 1
+    print(f"ceiling of these objects: mIoU {score_retrieval(best, counts):.2f}", flush=True)
+
+
+def measure_saliency_head(ecssd: Path, side: int) -> dict[str, float]:
+    """Max F and mean absolute error of the model's saliency head."""
+    card, states = read_model("attend", ["saliency"])
+    network = restore_objects(card, states).eval()
+
+    def see(image: np.ndarray) -> np.ndarray:
+        small = resize_short_side(image, side)
+        with torch.inference_mode():
+            salient = network(normalise(torch.from_numpy(small.transpose(2, 0, 1).copy())[None], card["input"])).salient
+        return np.rint(255 * torch.sigmoid(salient[0]).numpy()).astype(np.uint8)
+
+    found = assess("saliency head", see, load(ecssd, None), None)
+    return {name: round(found[name], 4) for name in ("max_F", "MAE")}
 
 
 def read_vectors(image_ids: list[str]) -> np.ndarray:
