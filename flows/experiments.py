@@ -64,7 +64,8 @@ class ExperimentsRun:
                 futures[name] = run.submit(wait_for=[futures["data"], *before])
             wait(list(futures.values()))
         wait(list(futures.values()))
-        self._tell_what_ran()
+        if self.results:
+            self._tell_what_ran()
         return conclude({name: future.state for name, future in futures.items()}, self.watch.is_stopped)
 
     def _task(self, name: str, work: Any) -> Any:

@@ -23,6 +23,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import ROOT
+from tests.project.server import free_port, prefect_server
 
 pytestmark = [
     pytest.mark.slow,
@@ -145,18 +146,22 @@ def test_an_unknown_stage_is_named(server: str, project: Path) -> None:
 
 
 @contextmanager
-def started(project: Path, server: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """`luss run` in a process of its own, at the moment when both long stages run."""
-    change(project, "work.py left 0", "work.py left 600")
-    change(project, "work.py right 0", "work.py right 600")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
+def started(
+    project: Path, server: str, *said: str, seconds: int = 600
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`luss run` in a process of its own, once it has said all this; by default, when both long stages run."""
+    change(project, "work.py left 0", f"work.py left {seconds}")
+    change(project, "work.py right 0", f"work.py right {seconds}")
+    # Quickly convinced that a server is gone.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server, "PREFECT_CLIENT_MAX_RETRIES": "0"}
     log = project / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows", "run"], cwd=project, env=environment, stdout=out, stderr=out
         )
     try:
-        wait_until(lambda: all(f"] 1/5 {name}" in log.read_text() for name in ("left", "right")), process, 300)
+        expected = said or ("] 1/5 left", "] 1/5 right")
+        wait_until(lambda: all(words in log.read_text() for words in expected), process, 300)
         yield process, log
     finally:
         process.kill()
@@ -174,6 +179,38 @@ def test_a_signal_ends_the_run_with_every_process(server: str, project: Path, nu
     change(project, "left 600", "left 0")
     change(project, "right 600", "right 0")
     assert run().is_completed()
+
+
+def test_a_signal_while_dvc_reads_the_graph_cancels_too(server: str, project: Path) -> None:
+    with started(project, server, "Beginning flow run") as (process, log):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+        found = re.search(r"flow-run/([0-9a-f-]{36})", log.read_text())
+        assert found
+        with get_client(sync_client=True) as client:
+            assert client.read_flow_run(UUID(found[1])).state.is_cancelled()
+
+
+def test_the_stages_finish_without_a_server_that_is_gone(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with (
+        prefect_server(tmp_path_factory.mktemp("server")) as (url, process_of_server),
+        started(project, url, seconds=15) as (process, log),
+    ):
+        os.killpg(process_of_server.pid, signal.SIGKILL)
+        assert process.wait(300) == 0, log.read_text()
+        assert "The Prefect server does not answer: the stages go on without it." in log.read_text()
+    assert Counter((project / "calls").read_text().split()) == {"root": 1, "left": 1, "right": 1, "end": 1}
+
+
+def test_a_server_that_never_answered_is_named(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "run"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "no Prefect server answers at http://127.0.0.1:" in done.stderr
 
 
 def test_cancelling_on_the_server_ends_the_run_with_every_process(server: str, project: Path) -> None:

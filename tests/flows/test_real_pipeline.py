@@ -98,9 +98,12 @@ def test_every_stage_ran_and_its_results_are_shown(watched: Watched) -> None:
 
 def test_a_changed_parameter_reruns_what_it_reaches_and_back_it_is_restored(watched: Watched) -> None:
     watched.run("run", "-S", "cluster.normalise=false")
-    assert watched.states() == {"Completed": AFTER_CLUSTER, "Cached": EVERYTHING - AFTER_CLUSTER}
+    ran = watched.states()["Completed"]
+    # A stage whose inputs come out equal after all is not among them.
+    assert {"cluster", "evaluate"} <= ran <= AFTER_CLUSTER
+    assert watched.states()["Cached"] == EVERYTHING - ran
     watched.run("run", "-S", "cluster.normalise=true")
-    assert watched.states() == {"Restored": AFTER_CLUSTER, "Cached": EVERYTHING - AFTER_CLUSTER}
+    assert watched.states() == {"Restored": ran, "Cached": EVERYTHING - ran}
     watched.run("run")
     assert watched.states() == {"Cached": EVERYTHING}
 
@@ -144,9 +147,13 @@ def in_groups(process: psutil.Process, groups: set[int]) -> bool:
 
 def test_a_sweep_runs_what_is_shared_once_and_dvc_has_every_combination(watched: Watched) -> None:
     told = watched.run("sweep", "cluster.k=2,3", "evaluate.overlays=2,3")
-    counts = re.search(r"How often each stage ran for 4 combinations: (.*)", told)
-    assert counts
-    assert "cluster 1, pseudolabel 1, finetune 1, predict 1, evaluate 4" in counts[1]
+    counted = re.search(r"How often each stage ran for 4 combinations: (.*)", told)
+    assert counted
+    counts = {stage: int(count) for stage, count in (part.split() for part in counted[1].split(", "))}
+    assert set(counts) == set(stage_folders())
+    assert {stage for stage, count in counts.items() if count} <= AFTER_CLUSTER
+    assert (counts["cluster"], counts["pseudolabel"], counts["evaluate"]) == (1, 1, 4)
+    assert max(counts["finetune"], counts["predict"]) == 1
     rows = json.loads(watched.artifact("sweep"))
     assert {(row["cluster.k"], row["evaluate.overlays"]) for row in rows} == {
         ("2", "2"),
