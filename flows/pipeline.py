@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
@@ -58,6 +58,7 @@ def pipeline(
     def work(watch: Watch) -> State[Any]:
         check_stages(stages)
         apply_overrides(set_params)
+        get_run_logger().info("DVC looks for what has changed")
         return PipelineRun(watch, force).carry_out(read_graph(stages))
 
     return carried_out(work)
