@@ -101,13 +101,13 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _minutes(results: Sequence[Result]) -> str:
-    """Minutes that the stages of a run have taken, whoever computed them; with > where one was never timed."""
+    """Minutes that the stages of a run have taken, whoever computed them; with ≥ where one was never timed."""
     known = [one for one in results if one.speeds]
     if not known:
         return ""
     each = [sum(speed.seconds for speed in one.speeds.values()) / 60 for one in known]
     incomplete = any(set(one.did) - {"data"} - set(one.speeds) for one in known)
-    return f"{'> ' if incomplete else ''}{statistics.mean(each):.1f}"
+    return f"{'≥ ' if incomplete else ''}{statistics.mean(each):.1f}"
 
 
 def _show(value: float | None) -> str:

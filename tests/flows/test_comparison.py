@@ -37,7 +37,7 @@ def test_a_benchmark_gives_mean_and_sample_deviation_beside_the_paper() -> None:
 
 def test_time_is_marked_as_incomplete_where_a_stage_was_never_timed() -> None:
     (row,) = sweep_rows([result(0, 1, pretrain=Speed(30))])
-    assert row["minutes"] == "> 0.5"
+    assert row["minutes"] == "≥ 0.5"
 
 
 def test_a_sweep_has_one_row_per_combination() -> None:
