@@ -12,7 +12,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import carried_out
+from flows.cancelling import cancel_rather_than_crash, carried_out
 from flows.combinations import written_dataset
 from flows.comparison import Row, benchmark_rows, to_csv, to_markdown
 from flows.experiments import ExperimentsRun
@@ -30,6 +30,7 @@ Seeds = Annotated[int, Field(ge=1)]
     name="benchmark",
     task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MOST_TASKS)),
     persist_result=False,
+    on_crashed=[cancel_rather_than_crash],
 )
 def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 1) -> State[Any]:
     """Run recipes on one data set and put their scores into one table, beside the published ones.

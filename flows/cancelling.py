@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_client, get_run_logger
-from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.runtime import flow_run as running
 from prefect.states import Failed
 
 from flows.dvc_run import check_workspace, signals_interrupt
@@ -39,6 +40,13 @@ def carried_out(work: Callable[[Watch], State[Any]]) -> State[Any]:
     return stopped()
 
 
+def cancel_rather_than_crash(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """A signal in the moment before a flow's own code begins ends it as one that comes later would."""
+    if "Execution was aborted" in (state.message or ""):
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, stopped(), force=True)
+
+
 @contextmanager
 def ending_with_the_flow(watch: Watch) -> Iterator[None]:
     """While inside, end `watch` as soon as the flow is asked to end; Prefect itself interrupts no task's thread.
@@ -48,7 +56,7 @@ def ending_with_the_flow(watch: Watch) -> Iterator[None]:
     left = threading.Event()
     # The thread shall see the settings of this one: whose server it is.
     seen = contextvars.copy_context()
-    poll = threading.Thread(target=seen.run, args=(_poll, UUID(str(flow_run.id)), watch, left), daemon=True)
+    poll = threading.Thread(target=seen.run, args=(_poll, UUID(str(running.id)), watch, left), daemon=True)
     poll.start()
     with signals_interrupt(), stopped_by_interrupt(watch):
         try:

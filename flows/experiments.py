@@ -93,7 +93,9 @@ class ExperimentsRun:
         if not outcome.has_succeeded:
             return task_state(name, outcome)
         ran = [stage for stage, what in clock.did.items() if what == "ran"]
-        return Completed(message=f"ran: {', '.join(ran)}", name=None if ran else "Cached")
+        return Completed(
+            message=f"ran: {', '.join(ran) or 'nothing, all is from the cache'}", name=None if ran else "Cached"
+        )
 
     def _follow(self, experiment: Experiment, clock: StageClock, listener: Listener) -> Outcome:
         def hear(line: str) -> None:

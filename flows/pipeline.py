@@ -14,7 +14,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_results, publish_stages
-from flows.cancelling import carried_out, stopped_by_interrupt
+from flows.cancelling import cancel_rather_than_crash, carried_out, stopped_by_interrupt
 from flows.graph import Node, check_stages, read_graph
 from flows.limits import limited
 from flows.listener import Listener
@@ -41,6 +41,7 @@ StageName = Annotated[str, Field(json_schema_extra=_offer_stages)]
     name="pipeline",
     task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=_MOST_TASKS)),
     persist_result=False,
+    on_crashed=[cancel_rather_than_crash],
 )
 def pipeline(
     stages: list[StageName] = [],  # noqa: B006

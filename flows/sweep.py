@@ -11,7 +11,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import carried_out
+from flows.cancelling import cancel_rather_than_crash, carried_out
 from flows.combinations import expand
 from flows.comparison import sweep_rows
 from flows.experiments import ExperimentsRun
@@ -29,6 +29,7 @@ AtOnce = Annotated[int, Field(ge=1)]
     name="sweep",
     task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MOST_TASKS)),
     persist_result=False,
+    on_crashed=[cancel_rather_than_crash],
 )
 def sweep(assignments: Assignments, dataset: str = "", at_once: AtOnce = 1) -> State[Any]:
     """Run every combination of the listed values as a DVC experiment, and compare them.

@@ -181,8 +181,9 @@ def test_a_signal_ends_the_run_with_every_process(server: str, project: Path, nu
     assert run().is_completed()
 
 
-def test_a_signal_while_dvc_reads_the_graph_cancels_too(server: str, project: Path) -> None:
-    with started(project, server, "DVC looks for what has changed") as (process, log):
+@pytest.mark.parametrize("moment", ["Beginning flow run", "DVC looks for what has changed"])
+def test_a_signal_before_the_first_stage_cancels_too(server: str, project: Path, moment: str) -> None:
+    with started(project, server, moment) as (process, log):
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
         found = re.search(r"flow-run/([0-9a-f-]{36})", log.read_text())
