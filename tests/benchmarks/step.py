@@ -47,19 +47,30 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def our_step(backbone: str, size: int, views: list[Tensor]) -> Callable[[], object]:
-    config = SwAVConfig(
-        backbone=BackboneConfig(name=backbone),
-        views=ViewSpec(crops=(CropSpec(count=len(views), size=size, scale=(0.14, 1.0)),)),
-        training=TrainingConfig(epochs=1000, batch_size=len(views[0])),
-    )
-    seed_everything(0)
-    fabric, method = start_fabric(), config.build()
-    network = set_up(fabric, method)
-    plan = TrainingPlan(config.training, len(views[0]))
-    optimiser = build_optimiser(method, config.training.optimiser, config.training.batch_size)
-    state = TrainingState(method, optimiser, History(plan.iterations), Path())
+    spec = ViewSpec(crops=(CropSpec(count=len(views), size=size, scale=(0.14, 1.0)),))
+    training = Training(configure(backbone, spec, len(views[0])))
     batch = Batch([view.contiguous(memory_format=torch.channels_last) for view in views], None, {}, None)
-    return lambda: take_step(fabric, network, state, batch, plan)
+    return lambda: training.step(batch)
+
+
+def configure(backbone: str, spec: ViewSpec, batch_size: int) -> SwAVConfig:
+    training = TrainingConfig(epochs=1000, batch_size=batch_size)
+    return SwAVConfig(backbone=BackboneConfig(name=backbone), views=spec, training=training)
+
+
+class Training:
+    """SwAV as the loop has it before its first iteration."""
+
+    def __init__(self, config: SwAVConfig) -> None:
+        seed_everything(0)
+        self.fabric, self.method = start_fabric(), config.build()
+        self._network = set_up(self.fabric, self.method)
+        self._plan = TrainingPlan(config.training, config.training.batch_size)
+        optimiser = build_optimiser(self.method, config.training.optimiser, config.training.batch_size)
+        self._state = TrainingState(self.method, optimiser, History(self._plan.iterations), Path())
+
+    def step(self, batch: Batch) -> None:
+        take_step(self.fabric, self._network, self._state, batch, self._plan)
 
 
 class Plain(nn.Module):

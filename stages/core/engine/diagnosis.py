@@ -9,7 +9,7 @@ _ALIKE = 0.01
 """Standard deviation of the embeddings below which they count as one."""
 _UNUSED = 0.05
 """Share of the largest entropy below which the prototypes' use counts as one."""
-_CHANCE = 0.95
+_CHANCE = 0.93
 """Share of the loss by chance above which nothing has been learnt."""
 
 

@@ -30,18 +30,18 @@ def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor
 
     Source: the operations of torchvision's ColorJitter, Grayscale, GaussianBlur and Solarize, in SwAV's order.
     """
-    images = pixels.float() / 255
-    images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+    # In place and on the chosen images alone: copies of the whole batch would cost more than the changes.
+    images = pixels.div(255)
     column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))
-    images = _jitter(images, column)
-    images = torch.where((column["grey"] > 0)[:, None, None, None], _grey(images).expand_as(images), images)
-    images = _on(column["blur"] > 0, images, lambda x, sigma: _blur(x, sigma), column["blur"])
-    solarised = torch.where(images >= _SOLARISE_FROM, 1 - images, images)
-    images = torch.where((column["solarise"] > 0)[:, None, None, None], solarised, images)
-    return (images - mean[:, None, None]) / std[:, None, None]
+    _change(images, flip, lambda x, _: x.flip(-1), column["order"])
+    _jitter(images, column)
+    _change(images, column["grey"] > 0, lambda x, _: _grey(x).expand_as(x), column["grey"])
+    _change(images, column["blur"] > 0, _blur, column["blur"])
+    _change(images, column["solarise"] > 0, lambda x, _: torch.where(x >= _SOLARISE_FROM, 1 - x, x), column["solarise"])
+    return images.sub_(mean[:, None, None]).div_(std[:, None, None])
 
 
-def _jitter(images: Tensor, column: dict[str, Tensor]) -> Tensor:
+def _jitter(images: Tensor, column: dict[str, Tensor]) -> None:
     steps: list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = [
         (_brightness, column["brightness"]),
         (_contrast, column["contrast"]),
@@ -52,16 +52,14 @@ def _jitter(images: Tensor, column: dict[str, Tensor]) -> Tensor:
     places = _ORDERS.to(order.device)[order.clamp(min=0)]  # (B, 4)
     for place in range(4):
         for number, (change, factor) in enumerate(steps):
-            images = _on((order >= 0) & (places[:, place] == number), images, change, factor)
-    return images
+            _change(images, (order >= 0) & (places[:, place] == number), change, factor)
 
 
-def _on(chosen: Tensor, images: Tensor, change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> Tensor:
-    """Apply a change to the chosen images of the batch only."""
+def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> None:
+    """Apply a change to the chosen images of the batch, in place."""
     rows = chosen.nonzero().squeeze(1)
-    if not len(rows):
-        return images
-    return images.index_copy(0, rows, change(images[rows], factor[rows]))
+    if len(rows):
+        images.index_copy_(0, rows, change(images[rows], factor[rows]))
 
 
 def _brightness(images: Tensor, factor: Tensor) -> Tensor:

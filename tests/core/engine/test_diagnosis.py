@@ -42,7 +42,7 @@ def test_a_loss_that_stays_at_chance_ends_training_after_a_fifth(loss: float) ->
 
 
 def test_a_loss_that_has_left_chance_is_left_in_peace() -> None:
-    well = rows(60, loss=0.9 * math.log(30))
+    well = rows(60, loss=0.85 * math.log(30))
     assert diagnose(rows(40, loss=math.log(30)) + well[40:], LONG, math.log(30)) is None
     assert diagnose(well[:40], LONG, math.log(30)) is None
 
