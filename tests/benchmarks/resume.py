@@ -6,10 +6,10 @@ import argparse
 import contextlib
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,30 +85,20 @@ def start() -> subprocess.Popen[str]:
 
 
 def kill_after(iterations: int) -> int | None:
-    """Kill a run some iterations after it has come to its first; the iteration, or None if it was done before."""
-    process = start()
-    assert process.stderr is not None
-    first = next((line for line in process.stderr if line.startswith("[progress]")), None)
-    if first is None:
-        process.wait()
-        return None
-    reached, _ = progress(first)
-    work = next(Path(".checkpoints/pretrain").iterdir())
-    while process.poll() is None and newest(work) < reached + iterations:
-        pass
+    """Kill a run some iterations after the first that it adds; the iteration, or None if it was done before."""
+    process, target = start(), newest() + 1 + iterations
+    while process.poll() is None and newest() < target:
+        time.sleep(0.005)
     process.kill()
+    reached = newest()
     process.communicate()
-    return max(newest(work), reached) if process.returncode == -9 else None
+    return reached if process.returncode == -9 else None
 
 
-def newest(work: Path) -> int:
-    numbers = [int(found[1]) for path in work.glob("*.pt") if (found := re.search(r"-(\d+)\.pt$", path.name))]
-    return max(numbers, default=0)
-
-
-def progress(line: str) -> tuple[int, int]:
-    done, total = line.split()[1].split("/")
-    return int(done), int(total)
+def newest() -> int:
+    """Iterations of the newest checkpoint."""
+    paths = Path(".checkpoints/pretrain").glob("*/checkpoint-*.pt")
+    return max((int(path.stem.rpartition("-")[2]) for path in paths), default=0)
 
 
 def finish() -> bytes:

@@ -17,6 +17,7 @@ from stages.core.engine.devices import seed_everything
 from stages.core.nets.features import restore_features
 from stages.pretrain import Config
 from stages.pretrain.__main__ import main
+from tests.benchmarks.resume import compare, small_training
 from tests.fabricate import BACKBONE, SIZE, fabricate_images
 from tests.methods import (
     check_equal,
@@ -125,3 +126,10 @@ def test_renamed_categories_leave_the_weights_as_they_are(config_type: Any) -> N
         main(small(config_type))
         weights.append(Path("artifacts/pretrain/model.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+@every_trained_method
+def test_killed_at_a_random_iteration_and_resumed_equals_undisturbed(config_type: Any) -> None:
+    result = compare(small_training(config_type), 1)
+    assert result["equal"], result
