@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -38,14 +38,14 @@ def map_photos(stage: str, config: Params, index: ImageIndex, compute: Compute) 
     """
     method = str(getattr(config, "method", stage))
     if not len(index):
-        return write_label_maps(stage, method, [])
+        write_label_maps(stage, method, [])
+        return
     shards = [index.part(rows) for rows in shard_ranges(len(index))]
     with unfinished_work(stage, config, {"images": index.content_hash}) as work:
         _compute_missing(shards, partial(_compute_shard, compute, stage, method), work.resolve())
         with partial_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
             for number in range(len(shards)):
                 _take_over(shard_path(work, number), shard_path(out, number))
-    return None
 
 
 def _compute_missing(
@@ -65,14 +65,20 @@ def _compute_missing(
 def _compute_shard(compute: Compute, stage: str, method: str, task: tuple[Path, ImageIndex]) -> list[str]:
     """Compute and write one shard; returns why photographs were left out."""
     path, shard = task
-    maps, skipped = [], []
-    for row, photo in enumerate(map(shard.__getitem__, range(len(shard)))):
+    skipped: list[str] = []
+    write_shard(path, _compute_maps(compute, shard, skipped), stage, method)
+    return skipped
+
+
+def _compute_maps(compute: Compute, shard: ImageIndex, skipped: list[str]) -> Iterator[LabelMap]:
+    for position in range(len(shard)):
+        photo = shard[position]
         try:
-            maps.append(LabelMap(photo.image_id, photo.height, photo.width, compute(shard.read(row))))
+            found = compute(shard.read(position))
         except UserError as error:
             skipped.append(str(error))
-    write_shard(path, maps, stage, method)
-    return skipped
+            continue
+        yield LabelMap(photo.image_id, photo.height, photo.width, found)
 
 
 def _take_over(finished: Path, place: Path) -> None:

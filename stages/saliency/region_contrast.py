@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.images.segmentation import segment_graph
+from stages.core.images.segmentation import segment_photo
 from stages.saliency.maps import Image, Map, stretch
 from stages.saliency.palette import Palette, find_palette, smooth_colours
 from stages.saliency.region_statistics import RegionStatistics, measure_regions, paint_regions
@@ -35,18 +35,12 @@ def score_region_contrast(image: Image, settings: RegionContrastSettings) -> Map
     if len(palette.sizes) <= 2:
         # One colour has no contrast; of two, the rarer stands out.
         return _blur((palette.colour_index == 1).astype(np.float32))
-    regions = _segment(image, settings)
+    regions = segment_photo(image, settings.k, settings.min_size, settings.sigma)
     statistics = measure_regions(regions, palette.colour_index, len(palette.sizes))
     saliency = contrast_regions(statistics, palette, settings.sigma_space)
     inside = ~_find_border(statistics)
     smooth = _smooth_over_colours(saliency * inside, statistics, palette) * inside
     return _blur(paint_regions(regions, smooth.astype(np.float32), statistics.margin))
-
-
-def _segment(image: Image, settings: RegionContrastSettings) -> NDArray[np.int32]:
-    lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    side = 2 * int(np.ceil(4 * settings.sigma)) + 1
-    return segment_graph(cv2.GaussianBlur(lab, (side, side), settings.sigma), settings.k, settings.min_size)
 
 
 def contrast_regions(regions: RegionStatistics, palette: Palette, sigma_space: float) -> Map:

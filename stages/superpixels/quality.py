@@ -14,19 +14,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.artifacts.image_index import IGNORE_ID
 from stages.core.cli import guard
 from stages.core.errors import UserError
-from stages.core.images.decode import read_image, read_mask
+from stages.core.images.decode import IMAGE_SUFFIXES, read_image, read_mask
 from stages.core.params import PARAMS_FILE, load_section
 from stages.core.progress import track
 from stages.superpixels import Config
 from stages.superpixels.regions import RegionMethod
 
-IGNORE = 1000
-"""Id of mask pixels that nobody labelled, in ImageNet-S."""
-
 _TOLERANCE = 2
-_SUFFIXES = (".jpg", ".jpeg", ".JPEG", ".png")
 
 
 class Quality(NamedTuple):
@@ -47,10 +44,10 @@ def measure_quality(regions: NDArray[np.integer], mask: NDArray[np.integer], tol
 
     Args:
         regions: As a method cuts them.
-        mask: Pixels of value `IGNORE` count in no error; an outline that runs through them is taken in their middle.
+        mask: Pixels of value `IGNORE_ID` count in no error; an outline that runs through them is taken in their middle.
         tolerance: Chebyshev distance at which boundaries still meet. Unit: pixels.
     """
-    known = mask != IGNORE
+    known = mask != IGNORE_ID
     recall = measure_boundary_recall(regions, _fill_unknown(mask), tolerance)
     error = measure_undersegmentation(regions[known], mask[known])
     return Quality(recall, error, measure_compactness(regions), len(np.unique(regions)))
@@ -111,7 +108,7 @@ def find_boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 def _fill_unknown(mask: NDArray[np.integer]) -> NDArray[np.integer]:
     """Give ignored pixels the label of the nearest other one."""
-    unknown = mask == IGNORE
+    unknown = mask == IGNORE_ID
     if not unknown.any() or unknown.all():
         return mask
     _, nearest = cv2.distanceTransformWithLabels(
@@ -133,7 +130,7 @@ def mean_quality(measured: list[Quality]) -> Quality:
 
 
 def _measure_folder(method: RegionMethod, images: Path, masks: Path) -> Iterator[Quality]:
-    photos = sorted(path for path in images.rglob("*") if path.suffix in _SUFFIXES)
+    photos = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     pairs = [(photo, masks / photo.relative_to(images).with_suffix(".png")) for photo in photos]
     pairs = [(photo, mask) for photo, mask in pairs if mask.exists()]
     if not pairs:

@@ -1,11 +1,13 @@
 """Label maps: any kind of map, in order or by id."""
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
+from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps, write_shard
 from stages.core.errors import UserError
 
 OUT = Path("artifacts/predict")
@@ -35,6 +37,22 @@ def test_maps_come_back_in_order_and_by_id_over_several_shards() -> None:
         np.testing.assert_array_equal(got.map, wanted.map)
     for number in RANDOM.integers(0, 600, 40):
         np.testing.assert_array_equal(read[f"{number:04d}"].map, maps[number].map)
+
+
+def test_the_maps_of_a_shard_are_let_go_as_they_are_written() -> None:
+    made: list[weakref.ref[np.ndarray]] = []
+
+    def draw() -> Iterator[LabelMap]:
+        for number in range(6):
+            assert sum(map_() is not None for map_ in made) <= 1
+            pixels = np.full((4, 6), number, np.uint8)
+            made.append(weakref.ref(pixels))
+            yield LabelMap(f"{number}", 40, 60, pixels)
+            del pixels
+
+    OUT.mkdir(parents=True)
+    write_shard(OUT / "part-00000.parquet", draw(), "predict", "cam")
+    assert len(made) == 6
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.uint16])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stages.core.artifacts.image_index import IGNORE_ID
 from stages.superpixels.quality import (
-    IGNORE,
     mean_quality,
     measure_compactness,
     measure_quality,
@@ -40,7 +40,7 @@ def test_compactness_of_squares_and_bars():
 
 
 def test_ignored_pixels_count_in_no_error_and_the_outline_runs_through_their_middle():
-    mask = np.repeat([[1] * 4 + [IGNORE] * 4 + [2] * 4], 8, axis=0)
+    mask = np.repeat([[1] * 4 + [IGNORE_ID] * 4 + [2] * 4], 8, axis=0)
     quality = measure_quality(HALVES, mask, tolerance=0)
     assert (quality.boundary_recall, quality.undersegmentation_error) == (1, 0)
 

@@ -122,17 +122,17 @@ def shard_path(out: Path, shard: int) -> Path:
 
 
 def write_shard(path: Path, maps: Iterable[LabelMap], stage: str, method: str) -> None:
-    """Write one shard atomically."""
-    rows = list(maps)
-    has_score = any(row.score is not None for row in rows)
-    columns = {name: [getattr(row, name) for row in rows] for name, _ in _FIELDS[:3]}
-    columns["map_png"] = [encode_png(row.map) for row in rows]
-    fields = list(_FIELDS)
-    if has_score:
-        fields.append(("score_png", pa.binary()))
-        columns["score_png"] = [encode_png(row.score) for row in rows if row.score is not None]
-    table = pa.table(columns, pa.schema(fields))
+    """Write one shard atomically; each map is encoded as it comes, so that few are in memory at once."""
+    rows = [_encode_row(row) for row in maps]
+    has_score = any("score_png" in row for row in rows)
+    schema = pa.schema([*_FIELDS, *[("score_png", pa.binary())] * has_score])
+    table = pa.Table.from_pylist(rows, schema)
     write_table(path, table, {"contract": contract_name("label_maps"), "stage": stage, "method": method})
+
+
+def _encode_row(row: LabelMap) -> dict[str, Any]:
+    encoded = {"image_id": row.image_id, "height": row.height, "width": row.width, "map_png": encode_png(row.map)}
+    return encoded if row.score is None else encoded | {"score_png": encode_png(row.score)}
 
 
 def _decode_row(row: dict[str, Any]) -> LabelMap:

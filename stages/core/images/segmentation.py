@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,16 @@ _STEPS = 64
 """Edge weights are sorted by counting, in steps of 1/64 of their unit ..."""
 _LEVELS = 64 * 256
 """... up to 256; steeper edges count as equal."""
+
+
+def segment_photo(image: NDArray[np.uint8], k: float, min_size: int, sigma: float) -> NDArray[np.int32]:
+    """Segments (H, W) of an RGB image (H, W, 3) in Lab, L in 0..100, after a Gaussian of `sigma` pixels.
+
+    See `segment_graph`, whose weights are then Lab distances.
+    """
+    lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    side = 2 * int(np.ceil(4 * sigma)) + 1
+    return segment_graph(cv2.GaussianBlur(lab, (side, side), sigma), k, min_size)
 
 
 def segment_graph(image: NDArray[np.float32], k: float, min_size: int) -> NDArray[np.int32]:

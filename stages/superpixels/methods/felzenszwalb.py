@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.core.images.connectivity import connect_regions
-from stages.core.images.segmentation import segment_graph
+from stages.core.images.segmentation import segment_photo
 from stages.superpixels.regions import RegionMethod
 
 
@@ -31,8 +30,6 @@ class Felzenszwalb(RegionMethod):
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""
-        lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-        side = 2 * int(np.ceil(4 * self.sigma)) + 1
-        regions = segment_graph(cv2.GaussianBlur(lab, (side, side), self.sigma), self.k, self.min_size)
+        regions = segment_photo(image, self.k, self.min_size, self.sigma)
         # Segments may hold together by a pixel's corner only.
         return connect_regions(regions, image, self.min_size)

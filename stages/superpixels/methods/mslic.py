@@ -19,9 +19,6 @@ class MSLIC(OpenCVMethod):
     compactness: float = Field(10.0, gt=0)
     """Weight of position against colour (8-bit Lab). Source: OpenCV's default ruler."""
 
-    iterations: int = Field(10, ge=1)
-    """Assignments of pixels to centres. Source: OpenCV's default."""
-
     def algorithm(self) -> tuple[int, float]:
         """See `OpenCVMethod.algorithm`."""
         return cv2.ximgproc.MSLIC, self.compactness

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import cv2
-from pydantic import Field
 
 from stages.superpixels.regions import OpenCVMethod
 
@@ -15,9 +14,6 @@ class SLICO(OpenCVMethod):
     """
 
     method: Literal["slico"] = "slico"
-
-    iterations: int = Field(10, ge=1)
-    """Assignments of pixels to centres. Source: OpenCV's default."""
 
     def algorithm(self) -> tuple[int, float]:
         """See `OpenCVMethod.algorithm`; the ruler is only where the compactness starts."""
