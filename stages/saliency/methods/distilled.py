@@ -19,10 +19,11 @@ from stages.saliency.maps import Image, Map, MaskOptions, SaliencyMethod
 class Distilled(SaliencyMethod, MaskOptions):
     """A student of region contrast and robust background detection, from random weights, averaged with its teachers.
 
-    Max F on ECSSD, trained on its 1,000 photographs without their masks: 0.763; region contrast, the best single teacher,
-    has 0.739. The gain is the teachers' mean, not the network: that mean has 0.759, along the photographs' edges
-    (`follow_edges`) 0.762, the student alone 0.745. Its resolution is not what it lacks: the mean squeezed through its 64
-    pixels keeps 0.760. It has not learnt all that the teachers know (its maps correlate with theirs by 0.91).
+    Max F on ECSSD, trained on its 1,000 photographs without their masks: 0.763; region contrast, the best single
+    teacher, has 0.738. The gain is the teachers' mean, not the network: that mean has 0.759, made to follow the
+    photographs' edges 0.762, the student alone 0.745. Resolution is not what the student lacks: the mean squeezed
+    through its 64 pixels keeps 0.760. It has not learnt all that its teachers know: its maps correlate with theirs
+    by 0.91.
 
     Source: ours, after Nguyen et al., "DeepUSPS: Deep Robust Unsupervised Saliency Prediction With Self-Supervision",
     NeurIPS 2019, whose networks start from weights trained with labels.
