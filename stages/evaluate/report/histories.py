@@ -16,6 +16,14 @@ from stages.evaluate.report.charts import Line, line_chart
 _STAGES = ("pretrain", "attend", "finetune")
 _AXES = ("epoch", "iteration", "step")
 _POINTS = 160
+_TITLES = {
+    "lr": "learning rate",
+    "grad_norm": "norm of the gradients",
+    "code_entropy": "entropy of the codes (nats)",
+    "prototype_use": "use of the prototypes (1 all alike, 0 one alone)",
+    "embedding_std": "spread of the embeddings (0 collapsed)",
+}
+"""What a column of the history says; others speak for themselves."""
 
 
 class TrainingCurves(NamedTuple):
@@ -54,7 +62,7 @@ def _draw(columns: dict[str, list[float]]) -> list[tuple[str, Markup]]:
     charts = [
         (name, line_chart([_thin(name, x, y)], axis or "row")) for name, y in columns.items() if name not in _AXES
     ]
-    return [(name, chart) for name, chart in charts if chart]
+    return [(_TITLES.get(name, name), chart) for name, chart in charts if chart]
 
 
 def _thin(name: str, x: list[float], y: list[float]) -> Line:

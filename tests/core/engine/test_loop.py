@@ -8,11 +8,13 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import read_images, write_images
+from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.engine import loop, state
 from stages.core.engine.history import History
 from stages.core.engine.loop import TrainingConfig, train
@@ -20,7 +22,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import Coverage, CropSpec, ViewSpec
 from tests.fabricate import fabricate_images
 
 VIEWS = ViewSpec(crops=(CropSpec(count=1, size=8, scale=(0.3, 1.0)),))
@@ -135,6 +137,17 @@ def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
         torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(twin.parameters(), largest))
         for p, q in zip(network.parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(p.grad, q.grad)
+
+
+def test_a_method_sees_views_that_its_coverage_allows_only() -> None:
+    index = fabricate_images(7)
+    empty = [LabelMap(image_id, 32, 32, np.zeros((32, 32), np.uint8)) for image_id in index.image_ids]
+    write_label_maps("saliency", "drawn", empty)
+    method = Regression()
+    method.maps, method.coverage = ("saliency",), Coverage()
+    Path("work").mkdir()
+    with pytest.raises(UserError, match="none has views whose saliency mask is within the limits"):
+        train(method, training(), index, "pretrain", Path("work"))
 
 
 def test_photographs_that_are_all_the_same_are_refused() -> None:
