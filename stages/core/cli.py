@@ -52,9 +52,9 @@ def guard(name: str, work: Callable[[], None]) -> int:
 
 
 def _describe_os_error(error: OSError) -> str | None:
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{error.filename or Path.cwd()}: "
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where}the disk is full ({Path.cwd()}); free some space, the same command goes on from there"
+        return f"{where}the disk is full; free some space, the same command goes on from there"
     if error.errno == errno.EFBIG:
         return f"{where}a file may not grow this large here (see `ulimit -f`); raise the limit and run again"
     if error.errno in (errno.EACCES, errno.EROFS):
