@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = {
     "queue": 8,
     "queue_start_epoch": 0,
     "freeze_prototypes": 0,
+    "queue_start": 2,
     "short_side": 32,
     "training": {"epochs": 3, "batch_size": 4, "optimiser": OPTIMISER},
 }
@@ -41,6 +42,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "momentum": {"value": 0.5, "schedule": "fixed"},
         "shuffle_groups": 1,
     },
+    # Two regions a photograph: most of them stay, or there is nothing to learn from.
+    "vice": {"embedding_size": 16, "masking": {"side": 0.1, "spared": 0.9}},
 }
 """Values that make one method small."""
 SMALL_CROPS = ({"count": 2, "size": 32, "scale": [0.5, 1]}, {"count": 2, "size": 24, "scale": [0.2, 0.5]})
@@ -58,13 +61,17 @@ def small(config_type: Any, **values: Any) -> Any:
     """The method's config, with whatever can be small made so and everything else as it is by default."""
     fields = {name: value for name, value in SMALL.items() if name in config_type.model_fields}
     if "views" in config_type.model_fields:
-        views = config_type().views.model_dump()
-        groups = len(views["crops"])
-        crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[:groups]]
-        crops[0]["count"] = min(views["crops"][0]["count"], 2)
-        fields["views"] = {**views, "crops": crops}
+        fields["views"] = _small_views(config_type().views.model_dump())
     own = SMALL_OF.get(config_type.model_fields["method"].default, {})
     return config_type.model_validate({**fields, **own, **values})
+
+
+def _small_views(views: dict[str, Any]) -> dict[str, Any]:
+    if "crops" not in views:
+        return {**views, "size": 24, "count": 3, "side": (32, 32)}
+    crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[: len(views["crops"])]]
+    crops[0]["count"] = min(views["crops"][0]["count"], 2)
+    return {**views, "crops": crops}
 
 
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:

@@ -13,12 +13,14 @@ from stages.pretrain.methods.maskcontrast import MaskContrastConfig
 from stages.pretrain.methods.none import NoPretraining
 from stages.pretrain.methods.pass_ import PASSConfig
 from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.vice import VICEConfig
 
 Config = Annotated[
     NoPretraining
     | SwAVConfig
     | LUSSConfig
     | PASSConfig
-    | MaskContrastConfig,
+    | MaskContrastConfig
+    | VICEConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

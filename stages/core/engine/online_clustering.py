@@ -81,6 +81,11 @@ class Queue(nn.Module):
         """This process's share of a view's list; together the processes hold all of it."""
         return own_rows(self.embeddings[view])
 
+    def written(self, view: int) -> Tensor:
+        """The rows (R, D) of this process's share that have been written so far."""
+        rows = self.share(view)
+        return rows[(rows != 0).any(1)]
+
     @torch.no_grad()
     def push(self, view: int, z: Tensor) -> None:
         """Put the (B, D) unit vectors of all processes in front; the oldest leave."""
