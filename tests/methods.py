@@ -43,7 +43,7 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "shuffle_groups": 1,
     },
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
-    "vice": {"embedding_size": 16, "masking": {"side": 0.1, "spared": 0.9}},
+    "vice": {"masking": {"side": 0.1, "spared": 0.9}},
 }
 """Values that make one method small."""
 SMALL_CROPS = ({"count": 2, "size": 32, "scale": [0.5, 1]}, {"count": 2, "size": 24, "scale": [0.2, 0.5]})

@@ -137,7 +137,6 @@ def build(**values: Any) -> VICE:
     fields = {
         "backbone": BACKBONE.model_dump(),
         "decoder": {"kind": "fpn", "channels": 8},
-        "embedding_size": 8,
         "views": SectorViews(count=VIEWS, size=SIZE),
         "prototypes": 5,
         "queue": 40,
@@ -168,7 +167,7 @@ def vectors_plainly(method: VICE, batch: Batch) -> list[np.ndarray]:
     maps = batch.maps["superpixels"]
     found = []
     with torch.no_grad():
-        features = method._embed(torch.cat(batch.views)).chunk(VIEWS)
+        features = method.features(torch.cat(batch.views)).chunk(VIEWS)
     for view in range(VIEWS):
         enlarged = F.interpolate(features[view], (SIZE, SIZE), mode="bilinear", align_corners=False).double().numpy()
         rows = []
@@ -255,6 +254,7 @@ def test_only_pixels_need_no_superpixels() -> None:
 
 def test_deeplab_gets_a_last_layer() -> None:
     decoder = {"kind": "deeplabv3plus", "channels": 12, "low_level": 4, "rates": [1, 2, 3], "separable": True}
-    method = build(decoder=decoder)
+    method = build(decoder={**decoder, "embedding": 8})
     assert method.step(draw_batch(), TrainingProgress(0, 1, 0, 1)).total.isfinite()
-    assert set(method.export()) == {"backbone", "decoder", "embedding", "prototypes"} == set(method.config.parts_card)
+    assert method.features(draw_batch().views[0]).shape[1] == 8 == method.prototypes.weight.shape[1]
+    assert set(method.export()) == {"backbone", "decoder", "prototypes"} == set(method.config.parts_card)

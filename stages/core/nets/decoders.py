@@ -39,6 +39,8 @@ class DeepLabV3PlusConfig(Params):
     """Of the atrous convolutions. Chen et al. 2018: 6, 12, 18 on a last stage of stride 16; twice that at stride 8."""
     separable: bool = False
     """Depthwise separable 3x3 convolutions."""
+    embedding: int = Field(0, ge=0)
+    """Channels of a last 1x1 convolution, which then are D; 0 for none. ViCE: 128."""
 
     def build(self, channels: Sequence[int]) -> "DeepLabV3Plus":
         """The decoder of a backbone whose stages have these channels."""
@@ -53,13 +55,14 @@ class DeepLabV3Plus(Decoder):
 
     def __init__(self, config: DeepLabV3PlusConfig, channels: Sequence[int]) -> None:
         super().__init__()
-        self.size = config.channels
+        self.size = config.embedding or config.channels
         self._shrink = config.output_stride / _FIRST_STRIDE
         self.pyramid = _pyramid(channels[-1], config.channels, config.rates, config.separable, dropout=0.0)
         self.low_level = _convolve(channels[0], config.low_level, 1)
         self.refine = nn.Sequential(
             _convolve(config.channels + config.low_level, config.channels, 3, config.separable),
             _convolve(config.channels, config.channels, 3, config.separable),
+            *([nn.Conv2d(config.channels, config.embedding, 1)] if config.embedding else []),
         )
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:

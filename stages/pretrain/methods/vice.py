@@ -22,7 +22,7 @@ from stages.core.images.sector_views import SectorViews
 from stages.core.nets.backbones import BackboneConfig
 from stages.core.nets.decoders import DecoderConfig, FPNConfig
 from stages.core.nets.features import build_features
-from stages.core.nets.heads import PixelClassifier, Prototypes
+from stages.core.nets.heads import Prototypes
 from stages.core.nets.regions import region_means
 from stages.core.nets.weights import WeightsFile, load_weights
 from stages.core.params import Params
@@ -35,9 +35,7 @@ class VICEConfig(Params):
     method: Literal["vice"] = "vice"
     backbone: BackboneConfig = BackboneConfig(name="resnet18", output_stride=8)
     decoder: DecoderConfig = FPNConfig()
-    """`fpn` at low, `deeplabv3plus` (rates 12, 24, 36, separable) at high resolution. Section 4."""
-    embedding_size: int = Field(128, ge=2)
-    """D. A decoder with other channels gets a last 1x1 convolution. Section 4: 128."""
+    """`fpn` at low, `deeplabv3plus` (rates 12, 24, 36, separable, embedding 128) at high resolution. Section 4."""
     weights: WeightsFile | None = None
     """Weights that the backbone starts from; null for random ones. The paper: ImageNet's, learnt with labels."""
     views: SectorViews = SectorViews()
@@ -72,13 +70,11 @@ class VICEConfig(Params):
     @property
     def parts_card(self) -> dict[str, Any]:
         """The parts that are exported, with their configs."""
-        parts = {
+        return {
             "backbone": self.backbone.model_dump(mode="json"),
             "decoder": self.decoder.model_dump(mode="json"),
             "prototypes": {"count": self.prototypes},
         }
-        last = {"embedding": {"clusters": self.embedding_size, "normalise": False}}
-        return parts | (last if self.decoder.channels != self.embedding_size else {})
 
     @property
     def input_card(self) -> InputCard:
@@ -101,17 +97,15 @@ class VICE(TrainingMethod):
         self.features = build_features(config.backbone, config.decoder)
         if config.weights:
             load_weights(self.features.backbone, config.weights)
-        size = config.embedding_size
-        self.embedding = PixelClassifier(self.features.size, size) if self.features.size != size else None
-        self.prototypes = Prototypes(size, config.prototypes)
-        self.queue = Queue(1, config.queue, size)
+        self.prototypes = Prototypes(self.features.size, config.prototypes)
+        self.queue = Queue(1, config.queue, self.features.size)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Codes of the regions of the first view, predicted from every other view."""
         regions = CommonRegions(self._find_regions(batch))
         views = regions.hide(batch.views, self.config.masking) if self.config.masking else batch.views
         numbers, photographs = regions.number()
-        maps = self._embed(torch.cat(views)).chunk(len(views))
+        maps = self.features(torch.cat(views)).chunk(len(views))
         if not len(photographs):
             raise UserError("pretrain: no region of a whole batch is seen in all of its views; take larger superpixels")
         self.prototypes.normalise()
@@ -131,18 +125,13 @@ class VICE(TrainingMethod):
             self.prototypes.weight.grad = None
 
     def export(self) -> dict[str, nn.Module]:
-        """Backbone, decoder, the last convolution where there is one, and prototypes."""
-        last = {"embedding": self.embedding} if self.embedding else {}
-        return {**self.features.parts, **last, "prototypes": self.prototypes}
+        """Backbone, decoder and prototypes."""
+        return {**self.features.parts, "prototypes": self.prototypes}
 
     def _find_regions(self, batch: Batch) -> list[Tensor]:
         if self.config.regions == "superpixels":
             return batch.maps["superpixels"]
         return pixel_regions(batch.windows.to(batch.views[0].device), self.config.views.size)
-
-    def _embed(self, images: Tensor) -> Tensor:
-        features: Tensor = self.features(images)
-        return self.embedding(features) if self.embedding else features
 
     def _describe(self, features: Tensor, regions: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Unit vectors (R, D) of the regions of one view, and how far their pixels are from them where that is used."""
