@@ -9,10 +9,12 @@ from typing import Annotated
 from pydantic import Field
 
 from stages.extract.methods.image import ImageEmbeddings
+from stages.extract.methods.region import RegionEmbeddings
 from stages.extract.methods.salient_object import SalientObjects
 
 Config = Annotated[
     ImageEmbeddings
+    | RegionEmbeddings
     | SalientObjects,
     Field(discriminator="method"),
 ]  # fmt: skip

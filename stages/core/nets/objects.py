@@ -37,6 +37,12 @@ class ObjectNetwork(nn.Module):
         salient = _enlarge(self.saliency(features), size)[:, 0] if self.saliency else None
         return Objects(_enlarge(embeddings, size), salient)
 
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised to embeddings (B, D, h, w), not enlarged."""
+        features = self.features(images)
+        embeddings: Tensor = self.embedding(features) if self.embedding else features
+        return embeddings
+
 
 def restore_objects(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> ObjectNetwork:
     """The network of a model artifact, with its weights.
