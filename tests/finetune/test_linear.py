@@ -11,10 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from stages.core.artifacts.image_index import write_labels
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
 from stages.core.artifacts.models import read_model
+from stages.core.nets.features import build_features
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
 from stages.finetune.methods.linear import LinearProbe
-from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_images
+from tests.fabricate import BACKBONE, fabricate_backbone, fabricate_clusters, fabricate_images
 from tests.methods import small
 
 
@@ -47,3 +48,16 @@ def test_only_the_head_moves_and_it_tells_bright_squares_from_noise() -> None:
     expected = LogisticRegression(max_iter=1000).fit(features, classes).predict(features)
     assert np.mean(np.array(found) == expected) > 0.9
     assert not list(Path(".checkpoints").glob("*/*"))
+
+
+def test_two_layers_with_batch_norm_become_one() -> None:
+    torch.manual_seed(0)
+    features = build_features(BACKBONE, None)
+    probe = LinearProbe(hidden=12, normalise=True).build(features, 4)
+    for _ in range(3):  # the statistics of the batch norm
+        probe.train()._classify(torch.randn(2, features.size, 5, 6) * 3)
+    maps = torch.randn(2, features.size, 5, 6)
+    torch.testing.assert_close(probe.head(maps), probe.eval()._classify(maps))
+    assert probe.head.conv.out_channels == 5
+    trained = {name.partition(".")[0] for name, weight in probe.named_parameters() if weight.requires_grad}
+    assert trained == {"first", "last"}

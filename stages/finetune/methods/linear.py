@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import IGNORE
@@ -30,6 +30,11 @@ class LinearProbe(Params):
     """What is trained on: wants the pseudo-labels `masks`."""
     feature_map: FeatureMap | None = None
     """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""
+    normalise: bool = False
+    """Bring every pixel's features to length 1 before. ViCE: yes."""
+    hidden: int = Field(0, ge=0)
+    """Channels between two linear layers with batch norm between, which become one in the segmenter; 0 for a single
+    layer. ViCE: one layer in its paper, two with 256 channels between in its code."""
     views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
     """MaskContrast: 512 pixels, scaled by 0.75-1.25, flipped; its rotation by up to 5 degrees is left out."""
     training: TrainingConfig = TrainingConfig(
@@ -59,9 +64,20 @@ class LinearClassifier(TrainingMethod):
         super().__init__()
         self.views = config.views
         self.features = features.requires_grad_(False)
-        self.head = PixelClassifier(features.size, classes + 1)
-        nn.init.normal_(self.head.conv.weight, std=0.01)
-        nn.init.zeros_(self.head.conv.bias)  # type: ignore[arg-type]
+        self.normalise = config.normalise
+        self.first = _first_layer(features.size, config.hidden) if config.hidden else None
+        self.last = nn.Conv2d(config.hidden or features.size, classes + 1, 1)
+        nn.init.normal_(self.last.weight, std=0.01)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    @property
+    def head(self) -> PixelClassifier:
+        """The probe as one layer; batch norm stands as at inference."""
+        head = PixelClassifier(self.features.size, self.last.out_channels, self.normalise)
+        head.to(self.last.weight.device).load_state_dict(
+            {f"conv.{k}": v for k, v in _join(self.first, self.last).items()}
+        )
+        return head
 
     def train(self, mode: bool = True) -> Self:
         """Only the head trains: the network's batch statistics and dropout stay as at inference."""
@@ -74,11 +90,40 @@ class LinearClassifier(TrainingMethod):
         with torch.no_grad():
             features = self.features(batch.views[0])
         target = batch.maps["pseudolabel"][0].long()  # (B, H, W)
-        logits = F.interpolate(self.head(features).float(), target.shape[-2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(
+            self._classify(features).float(), target.shape[-2:], mode="bilinear", align_corners=False
+        )
         counted = (target != IGNORE).sum().clamp_min(1)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
         return Losses(loss, {"accuracy": (logits.argmax(1) == target).sum() / counted})
 
+    def _classify(self, features: Tensor) -> Tensor:
+        inputs = F.normalize(features, dim=1) if self.normalise else features
+        logits: Tensor = self.last(self.first(inputs) if self.first else inputs)
+        return logits
+
     def export(self) -> dict[str, nn.Module]:
         """Backbone, decoder where there is one, and head."""
         return {**self.features.parts, "head": self.head}
+
+
+def _first_layer(size: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(size, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
+
+
+@torch.no_grad()
+def _join(first: nn.Sequential | None, last: nn.Conv2d) -> dict[str, Tensor]:
+    """Weight and bias of one 1x1 convolution that does what both layers do at inference."""
+    assert last.bias is not None
+    if first is None:
+        return {"weight": last.weight, "bias": last.bias}
+    convolution, norm = first
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # (hidden,)
+    shift = norm.bias - norm.running_mean * scale
+    rows = last.weight[:, :, 0, 0]
+    joined = (rows * scale) @ convolution.weight[:, :, 0, 0]
+    return {"weight": joined[:, :, None, None], "bias": last.bias + rows @ shift}

@@ -10,10 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from stages.core.artifacts.clusters import Assignments
-from stages.core.artifacts.image_index import DATA, ImageIndex, read_labels
+from stages.core.artifacts.image_index import ImageIndex, read_labels
 from stages.core.artifacts.label_maps import IGNORE, LabelMap
 from stages.core.errors import UserError
-from stages.core.images.decode import read_mask
 from stages.core.params import Params
 from stages.core.progress import track
 
@@ -47,6 +46,6 @@ class TrueMasks(Params):
         drawn = train.among(masked[row] for row in np.random.default_rng(self.seed).permutation(len(masked))[:count])
         for position in track(range(len(drawn)), label="masks"):
             photo = drawn[position]
-            true = read_mask(str(DATA / str(labels.mask_path(photo.image_id)))).astype(np.int64)
+            true = labels.read_mask(photo.image_id).astype(np.int64)
             counts = (true != self.ignore_id) & (true <= max(labels.classes))
             yield LabelMap(photo.image_id, photo.height, photo.width, np.where(counts, true, IGNORE).astype(np.uint16))
