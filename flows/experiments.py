@@ -19,6 +19,7 @@ from flows.cancelling import stopped_by_interrupt
 from flows.combinations import Combination, changes, pioneers, stage_keys
 from flows.dvc_run import Experiment
 from flows.graph import read_graph
+from flows.limits import limited
 from flows.listener import Listener
 from flows.scores import METRICS
 from flows.states import conclude, task_state
@@ -49,6 +50,7 @@ class ExperimentsRun:
         self.combinations = {one.name: one for one in combinations}
         self.results: dict[str, Result] = {}
         self._slots = threading.BoundedSemaphore(at_once)
+        self._tags: list[str] = []
 
     def carry_out(self) -> State[Any]:
         """Run every combination after those that compute what it shares with them; returns the state of the flow."""
@@ -77,6 +79,8 @@ class ExperimentsRun:
 
     def _keys(self) -> dict[str, dict[str, str]]:
         nodes, data = read_graph(), str(yaml.safe_load(_DATA.read_text())["outs"][0].get("md5"))
+        # An experiment is one process: it holds what any of its stages needs, as a stage of another run would.
+        self._tags = sorted({tag for node in nodes for tag in node.tags})
         return {name: stage_keys(one.sections, nodes, data) for name, one in self.combinations.items()}
 
     def _adopt_data(self) -> State[Any]:
@@ -84,7 +88,7 @@ class ExperimentsRun:
         return task_state("data", outcome)
 
     def _run(self, name: str, keys: Mapping[str, str]) -> State[Any]:
-        with self._slots:
+        with self._slots, limited(self._tags, lambda: self.watch.is_stopped):
             experiment = Experiment(name, changes(self.combinations[name].sections))
             clock, listener = StageClock(keys, experiment.logs), Listener(name)
             outcome = self._follow(experiment, clock, listener)
