@@ -21,7 +21,7 @@ RESULTS = Path("artifacts/evaluate")
 SPLITS = ("train", "validation", "test")
 MAIN_SCORES = ("mIoU", "b_mIoU", "F", "accuracy", "NMI")
 
-_RECIPE = Recipe("swav", "sample")
+_RECIPE = Recipe("luss", "sample")
 
 
 def run_demo() -> int:

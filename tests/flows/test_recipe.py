@@ -48,7 +48,7 @@ def test_a_recipe_says_first_what_it_is_and_how_to_run_it(path: Path) -> None:
 
 def test_committed_params_are_those_of_the_sample() -> None:
     written = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert written == compose(Recipe("swav", "sample"))
+    assert written == compose(Recipe("luss", "sample"))
     assert list(written) == stage_names()
 
 
