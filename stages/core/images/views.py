@@ -60,7 +60,7 @@ class Coverage(Params):
 
     def accepts(self, mask: npt.NDArray[Any]) -> bool:
         """Whether a view's mask (size, size) of truth values lies within the limits."""
-        return bool(self.share[0] < mask.mean() < self.share[1])
+        return bool(self.share[0] < mask.mean() <= self.share[1])
 
 
 class Photometric(Params):

@@ -111,7 +111,10 @@ class MaskContrastConfig(Params):
 
 
 class MaskContrast(TrainingMethod):
-    """Network, embedding and saliency head, the key network that follows them, and the queue of objects."""
+    """Network, embedding and saliency head, the key network that follows them, and the queue of objects.
+
+    The saliency head has a bias, which the code's lacks.
+    """
 
     maps = ("saliency",)
 
