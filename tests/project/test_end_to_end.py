@@ -30,9 +30,9 @@ def within(group: str, **fields: object) -> Change:
     return lambda section: {**section, group: {**section[group], **fields}}
 
 
-def method(stage: str, name: str) -> Change:
-    """Another method with its defaults."""
-    return lambda section: models(stage)[name]().model_dump(mode="json")
+def method(stage: str, name: str, **fields: object) -> Change:
+    """Another method with its defaults, apart from some fields."""
+    return lambda section: models(stage)[name].model_validate(fields).model_dump(mode="json")
 
 
 def models(stage: str) -> dict[str, type[Params]]:
@@ -44,8 +44,17 @@ CHANGES: dict[str, Change] = {
     "superpixels": method("superpixels", "slic"),
     "saliency": method("saliency", "rc"),
     "pretrain": within("training", seed=1),
+    "attend": method(
+        "attend",
+        "pixel_attention",
+        views={"crops": [{"count": 2, "size": 32, "scale": [0.3, 1.0]}]},
+        prototypes=6,
+        queue=0,
+        training={"epochs": 1, "batch_size": 4},
+    ),
     "extract": replace(crop=32),
     "cluster": replace(normalise=False),
+    "pseudolabel": method("pseudolabel", "region", regions="saliency_maps"),
     "finetune": within("training", seed=1),
     "predict": replace(splits=["test"]),
     "evaluate": replace(threshold="fixed"),
