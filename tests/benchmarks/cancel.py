@@ -24,7 +24,7 @@ from stages.core.progress import track
 from tests.project.server import prefect_server
 from tests.project.workspace import Workspace
 
-VALUES = ("pretrain.training.epochs=300", "finetune.training.epochs=80")
+VALUES = ("pretrain.training.epochs=60", "pretrain.views.crops.0.size=96", "finetune.training.epochs=60")
 """Long enough that many rounds are cancelled in the middle of a training."""
 WAYS = ("SIGINT", "SIGTERM", "in the UI")
 PATIENCE = 120.0
