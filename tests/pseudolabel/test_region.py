@@ -11,6 +11,7 @@ import pytest
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, open_label_maps, write_label_maps
+from stages.core.errors import UserError
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.methods.region import RegionLabels
 from tests.extract.test_salient_object import see_plainly
@@ -44,6 +45,14 @@ def test_superpixels_take_their_clusters(outside: str, expected: int) -> None:
     np.testing.assert_array_equal(labels[first].map, [[6, 6, 1], [9, 9, 1]])
     np.testing.assert_array_equal(labels[last].map, [[expected, expected, 8], [expected, expected, 8]])
     assert (labels[last].height, labels[last].width) == (32, 32)
+
+
+def test_clusters_of_sampled_pixels_are_refused() -> None:
+    index = fabricate_images(1)
+    write_superpixels(index)
+    assign([index.image_ids[0]] * 2, [2, 700], [0, 1])
+    with pytest.raises(UserError, match=r"region 700 was clustered, its last superpixel is 3; set extract.regions"):
+        main(RegionLabels())
 
 
 def test_objects_of_the_saliency_maps_take_their_clusters() -> None:

@@ -17,6 +17,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, SALIENT, LabelMap, open_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import inference_device
+from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import see
@@ -44,7 +45,11 @@ class RegionLabels(Params):
     """Saliency of the head from which on a pixel is the object's."""
 
     def label(self, index: ImageIndex, assignments: Assignments) -> Iterator[LabelMap]:
-        """The maps of all photographs that have a region with a cluster, in the index's order."""
+        """The maps of all photographs that have a region with a cluster, in the index's order.
+
+        Raises:
+            UserError: What was clustered is not the superpixels.
+        """
         clusters: dict[str, dict[int, int]] = defaultdict(dict)
         rows = zip(assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True)
         for image_id, region, cluster in rows:
@@ -52,6 +57,7 @@ class RegionLabels(Params):
         clustered = index.among(clusters)
         for position, regions in self._read_regions(clustered):
             photo = clustered[position]
+            self._check_regions(photo.image_id, regions, clusters[photo.image_id])
             label = self._paint(regions, clusters[photo.image_id])
             yield LabelMap(photo.image_id, photo.height, photo.width, label)
 
@@ -75,6 +81,13 @@ class RegionLabels(Params):
             for seen in track(see(index, self.prepare, card["input"], device, 1), len(index), label="regions"):
                 salient = torch.sigmoid(network(seen.images).salient[0]) >= self.threshold
                 yield seen.positions[0], salient.cpu().numpy().astype(np.int64)
+
+    def _check_regions(self, image_id: str, regions: Regions, clusters: dict[int, int]) -> None:
+        if self.regions == "superpixels" and max(clusters) > (last := int(regions.max())):
+            raise UserError(
+                f"pseudolabel.regions: superpixels, but of {image_id} region {max(clusters)} was clustered, its last "
+                f"superpixel is {last}; set extract.regions: superpixels (labels cannot be painted from sampled pixels)"
+            )
 
     def _paint(self, regions: Regions, clusters: dict[int, int]) -> npt.NDArray[np.uint16]:
         outside = 0 if self.outside == "background" else IGNORE
