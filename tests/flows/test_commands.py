@@ -73,7 +73,7 @@ def test_the_demo_draws_no_sample_for_another_data_set(project: Path) -> None:
 
 
 def test_use_writes_params_and_says_what_changed(project: Path) -> None:
-    done = luss(project, "use", "swav", "sample", "cluster.k=11")
+    done = luss(project, "use", "luss", "sample", "cluster.k=11")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Changed: cluster. Run it with: dvc repro")
 
 
