@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import cancel_rather_than_crash, carried_out
+from flows.cancelling import carried_out
 from flows.combinations import written_dataset
 from flows.comparison import Row, benchmark_rows, to_csv, to_markdown
 from flows.experiments import ExperimentsRun
 from flows.lineup import read_lineup
+from flows.options import FLOW
 from flows.show import show
-from flows.sweep import MOST_TASKS, AtOnce
+from flows.sweep import AtOnce
 from flows.watch import Watch
 
 TABLES = Path("logs/benchmarks")
@@ -26,12 +25,7 @@ TABLES = Path("logs/benchmarks")
 Seeds = Annotated[int, Field(ge=1)]
 
 
-@flow(
-    name="benchmark",
-    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MOST_TASKS)),
-    persist_result=False,
-    on_crashed=[cancel_rather_than_crash],
-)
+@flow(name="benchmark", **FLOW)
 def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 1) -> State[Any]:
     """Run recipes on one data set and put their scores into one table, beside the published ones.
 

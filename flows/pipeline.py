@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_results, publish_stages
-from flows.cancelling import cancel_rather_than_crash, carried_out, stopped_by_interrupt
+from flows.cancelling import carried_out, stopped_by_interrupt
 from flows.graph import Node, check_stages, read_graph
 from flows.limits import limited
 from flows.listener import Listener
+from flows.options import FLOW
 from flows.recipe import PIPELINE_FILE, stage_names
 from flows.scores import read_scores
 from flows.states import conclude, task_state
 from flows.watch import Outcome, Watch
 from flows.workspace import apply_overrides
-
-_MOST_TASKS = 64
-"""Threads; a task that waits for another one holds one."""
 
 
 def _offer_stages(schema: dict[str, Any]) -> None:
@@ -37,15 +34,10 @@ StageName = Annotated[str, Field(json_schema_extra=_offer_stages)]
 """In the form of the UI a choice of the stages in dvc.yaml."""
 
 
-@flow(
-    name="pipeline",
-    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=_MOST_TASKS)),
-    persist_result=False,
-    on_crashed=[cancel_rather_than_crash],
-)
+@flow(name="pipeline", **FLOW)
 def pipeline(
-    stages: list[StageName] = [],  # noqa: B006
-    set_params: list[str] = [],  # noqa: B006
+    stages: tuple[StageName, ...] = (),
+    set_params: tuple[str, ...] = (),
     force: bool = False,
 ) -> State[Any]:
     """Run the stages that have changed, each as a task.

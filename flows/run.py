@@ -27,7 +27,7 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
 
     prepare_server()
     try:
-        return exit_status(pipeline(list(stages), list(set_params), force, return_state=True))
+        return exit_status(pipeline(tuple(stages), tuple(set_params), force, return_state=True))
     except Exception:
         if answers():
             raise

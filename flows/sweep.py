@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import cancel_rather_than_crash, carried_out
+from flows.cancelling import carried_out
 from flows.combinations import expand
 from flows.comparison import sweep_rows
 from flows.experiments import ExperimentsRun
+from flows.options import FLOW
 from flows.show import show
 from flows.watch import Watch
-
-MOST_TASKS = 128
-"""Threads; a task that waits for another one holds one."""
 
 Assignments = Annotated[list[str], Field(min_length=1, examples=[["recipe=swav", "cluster.k=50,100"]])]
 AtOnce = Annotated[int, Field(ge=1)]
 
 
-@flow(
-    name="sweep",
-    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=MOST_TASKS)),
-    persist_result=False,
-    on_crashed=[cancel_rather_than_crash],
-)
+@flow(name="sweep", **FLOW)
 def sweep(assignments: Assignments, dataset: str = "", at_once: AtOnce = 1) -> State[Any]:
     """Run every combination of the listed values as a DVC experiment, and compare them.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from stages.core.kernels import kernel
 
 UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
@@ -49,7 +50,7 @@ def boundary_radius(height: int, width: int) -> int:
     return max(1, round(0.03 * float(np.hypot(height, width))))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def find_boundary(ids: UInt16, radius: int) -> UInt8:
     """Mark the pixels within a Chebyshev distance of another id or of the world outside the frame.
 
@@ -79,7 +80,7 @@ def find_boundary(ids: UInt16, radius: int) -> UInt8:
     return edge
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _mark_inside(row: UInt16, radius: int, inside: UInt8) -> None:
     inside[:] = 0
     start = 0
@@ -90,7 +91,7 @@ def _mark_inside(row: UInt16, radius: int, inside: UInt8) -> None:
             start = x
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def rank_scores(scores: Floats, thresholds: Floats, start: UInt8) -> UInt8:
     """Count the thresholds that each score reaches, compared exactly.
 
@@ -116,7 +117,7 @@ def rank_scores(scores: Floats, thresholds: Floats, start: UInt8) -> UInt8:
     return ranks
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def list_ids(ids: UInt16, first: int) -> tuple[Int64, npt.NDArray[np.int32]]:
     """Number the ids of a map in order of appearance, `first` ahead of them if it is not negative.
 
@@ -149,7 +150,7 @@ class Steps(NamedTuple):
     """Threshold from which the pixel, once it is background, lies on no boundary."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def count_pairs(
     true: UInt16, pred: UInt16, true_edge: UInt8, steps: Steps, limits: tuple[int, int]
 ) -> tuple[Int64, Int64, Int64, Int64, Int64, Int64]:

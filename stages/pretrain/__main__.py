@@ -71,7 +71,7 @@ def _describe(config: Config, parts: Mapping[str, nn.Module]) -> Card:
         "feature_map": features.feature_map,
         "output_stride": config.backbone.output_stride,
         "embedding_size": features.size,
-        "input": config.input_card,
+        "input": config.input_card if isinstance(config, NoPretraining) else config.views.input_card,
         "start": {"origin": weights.origin, "sha256": weights.sha256} if weights else {"origin": "random"},
         "labels_used": weights is not None and weights.origin == "supervised",
         "params": config.model_dump(mode="json"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.kernels import kernel
 from stages.saliency.maps import Map, stretch
 
 _BINS = 12
@@ -86,7 +86,7 @@ def _nearest(bins: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int
     return np.asarray(np.argmin(squared, axis=1))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _count_bins(image: Any, levels: Any) -> Any:
     """Pixels (B,) and colour sums (B, 3) of every bin."""
     counts, sums = np.zeros(_BINS**3, np.int64), np.zeros((_BINS**3, 3), np.int64)
@@ -101,7 +101,7 @@ def _count_bins(image: Any, levels: Any) -> Any:
     return counts, sums
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _paint_bins(image: Any, levels: Any, colour_of_bin: Any) -> Any:
     """Colour (H, W) of every pixel."""
     index = np.empty(image.shape[:2], np.uint8)

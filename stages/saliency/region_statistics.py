@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.kernels import kernel
 from stages.saliency.maps import Map
 
 _MARGIN = 0.02
@@ -52,7 +52,7 @@ def measure_regions(regions: NDArray[np.int32], index: NDArray[np.uint8], n_colo
     )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _count(regions: Any, index: Any, colours: Any) -> Any:
     """Pixels (R, P) by colour; sums (R, 4) of x, y and their distances from the image's centre."""
     height, width = regions.shape
@@ -75,7 +75,7 @@ def _count(regions: Any, index: Any, colours: Any) -> Any:
     return colours, sums
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _count_margin(regions: Any, index: Any, colours: Any, margin: Any) -> Any:
     """Pixels (R, P) by colour within the margin; pixels (R, 2) at the sides and at the ends."""
     height, width = regions.shape
@@ -93,7 +93,7 @@ def _count_margin(regions: Any, index: Any, colours: Any, margin: Any) -> Any:
     return colours, pixels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _spread(regions: Any, means: Any) -> Any:
     """Sums (R, 2) of absolute distances from the centroid in x and y."""
     sums = np.zeros(means.shape)
@@ -105,7 +105,7 @@ def _spread(regions: Any, means: Any) -> Any:
     return sums
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _paint(regions: Any, values: Any, margin: Any) -> Any:
     painted = np.zeros(regions.shape, np.float32)
     for y in range(margin[1], regions.shape[0] - margin[1]):

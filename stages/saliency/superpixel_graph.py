@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.core.kernels import kernel
 
 
 class SuperpixelGraph(NamedTuple):
@@ -43,7 +44,7 @@ def find_geodesics(graph: SuperpixelGraph) -> NDArray[np.float32]:
     return np.asarray(_close_paths(lengths))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _close_paths(lengths: Any) -> Any:
     """All-pairs shortest paths in place; rows in the inner loop become vector code."""
     n = lengths.shape[0]
@@ -57,7 +58,7 @@ def _close_paths(lengths: Any) -> Any:
     return lengths
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _collect(labels: Any, lab: Any, count: int) -> Any:
     """Sums (S, 6) of pixels, three colours, y, x; and (S, S) which superpixels share an edge."""
     height, width = labels.shape

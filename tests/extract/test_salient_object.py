@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from sklearn.decomposition import PCA
+from torch import nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.features import read_features
@@ -35,10 +36,9 @@ def see_plainly(network: ObjectNetwork, index: ImageIndex, position: int) -> tup
     image = torch.from_numpy((pixels - EXPECTS["mean"]) / EXPECTS["std"]).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         features = network.features(image)
-        heads = [
-            F.interpolate(h(features), (SIDE, SIDE), mode="bilinear") for h in (network.embedding, network.saliency)
-        ]  # type: ignore[misc]
-    return heads[0][0].permute(1, 2, 0).numpy(), heads[1][0, 0].numpy()
+        maps = torch.cat([cast(nn.Module, head)(features) for head in (network.embedding, network.saliency)], 1)
+        maps = F.interpolate(maps, (SIDE, SIDE), mode="bilinear")[0].permute(1, 2, 0)
+    return maps[..., :-1].numpy(), maps[..., -1].numpy()
 
 
 def mean_direction(embeddings: np.ndarray, mask: np.ndarray) -> Any:

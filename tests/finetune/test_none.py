@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
+from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
 from stages.finetune.methods.none import NoFineTuning
@@ -24,7 +27,7 @@ def write_centroids(size: int, normalise: bool = True, scale: float = 1.0) -> np
     """Centroids of different lengths, so that angle and distance do not agree."""
     rng = np.random.default_rng(3)
     vectors = (rng.normal(size=(5, size)) * rng.uniform(0.3, 1.0, (5, 1)) * scale).astype(np.float32)
-    nothing = Assignments([], *(np.zeros(0, kind) for kind in (np.int32, np.int32, np.float32)))  # type: ignore[arg-type]
+    nothing = Assignments([], np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     write_clusters(Centroids(vectors, np.ones(5, np.int64), normalise), nothing, "kmeans")
     return vectors
 
@@ -85,4 +88,4 @@ def test_nothing_is_trained() -> None:
     _, states = read_model("finetune")
     for name, value in network.features.backbone.state_dict().items():
         assert torch.equal(states["backbone"][name], value)
-    assert F.mse_loss(states["saliency"]["conv.weight"], network.saliency.conv.weight) == 0  # type: ignore[union-attr]
+    assert F.mse_loss(states["saliency"]["conv.weight"], cast(PixelClassifier, network.saliency).conv.weight) == 0

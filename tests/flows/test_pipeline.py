@@ -79,7 +79,7 @@ def change(project: Path, old: str, new: str, file: str = "dvc.yaml") -> None:
 def run(*stages: str, force: bool = False) -> State:
     from flows.pipeline import pipeline
 
-    return pipeline(list(stages), [], force, return_state=True)
+    return pipeline(tuple(stages), (), force, return_state=True)
 
 
 def states_of(state: State) -> dict[str, str]:

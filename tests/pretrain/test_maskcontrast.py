@@ -143,7 +143,7 @@ def batch_of(seed: int) -> Batch:
     )
 
 
-def test_the_queue_holds_the_newest_objects_first_and_forgets_the_oldest() -> None:
+def test_the_queue_holds_the_newest_objects_first_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     method = build(queue=10)
     start = method.queue.embeddings[0].clone()
     assert torch.allclose(start.norm(dim=1), torch.ones(10))
@@ -154,7 +154,7 @@ def test_the_queue_holds_the_newest_objects_first_and_forgets_the_oldest() -> No
         pushed.insert(0, describe(images, masks))
         return pushed[0]
 
-    method._describe_keys = note  # type: ignore[method-assign]
+    monkeypatch.setattr(method, "_describe_keys", note)
     for step in range(5):  # 4 a step into 10: full after three, and it does not divide
         method.step(batch_of(step), START)
         method.after_step(START)

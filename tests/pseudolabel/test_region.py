@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -34,12 +35,12 @@ def write_superpixels(index: ImageIndex) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("outside", "expected"), [("background", 0), ("ignore", IGNORE)])
-def test_superpixels_take_their_clusters(outside: str, expected: int) -> None:
+def test_superpixels_take_their_clusters(outside: Literal["background", "ignore"], expected: int) -> None:
     index = fabricate_images(3)
     write_superpixels(index)
     first, last = index.image_ids[0], index.image_ids[2]
     assign([first, first, first, last], [1, 2, 3, 2], [5, 0, 8, 7])
-    main(RegionLabels(outside=outside))  # type: ignore[arg-type]
+    main(RegionLabels(outside=outside))
     labels = open_label_maps("pseudolabel")
     assert labels.image_ids == [first, last]
     np.testing.assert_array_equal(labels[first].map, [[6, 6, 1], [9, 9, 1]])

@@ -1,10 +1,11 @@
 """Layer-wise learning rates: LARC and LARS."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 _TRUST = 0.001
 _EPSILON = 1e-8
@@ -27,15 +28,14 @@ class LARC(torch.optim.SGD):
             group.setdefault("scaled", True)
             if group["scaled"]:  # SGD would add the decay again, behind the scaling.
                 group["scaled_decay"], group["weight_decay"] = group["weight_decay"], 0.0
+        self.register_step_pre_hook(_scale_groups)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Scale the gradients, then take the SGD step."""
-        for group in self.param_groups:
-            if group["scaled"]:
-                _scale_gradients([p for p in group["params"] if p.grad is not None], group["scaled_decay"])
-        loss: float | None = super().step(closure)
-        return loss
+
+@torch.no_grad()
+def _scale_groups(optimiser: Optimizer, *_: object) -> None:
+    for group in optimiser.param_groups:
+        if group["scaled"]:
+            _scale_gradients([p for p in group["params"] if p.grad is not None], group["scaled_decay"])
 
 
 def _scale_gradients(params: list[Tensor], decay: float) -> None:

@@ -72,8 +72,9 @@ def run_again(processes: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(worker_count() // processes, 1)))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # What went wrong is told below.
-    rendezvous = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": uuid.uuid4().hex}
-    config = LaunchConfig(1, 1, processes, max_restarts=0, **rendezvous)  # type: ignore[arg-type]
+    config = LaunchConfig(
+        1, 1, processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0
+    )
     with _kept_signal_handlers():
         try:
             elastic_launch(config, sys.executable)(*sys.orig_argv[1:])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.core.kernels import kernel
 
 
 def connect_regions(labels: NDArray[np.int32], image: NDArray[np.uint8], min_size: int) -> NDArray[np.int32]:
@@ -41,7 +42,7 @@ def _mean_colours(labels: NDArray[np.int32], image: NDArray[np.uint8]) -> NDArra
     return (np.stack(sums, axis=1) / sizes[:, None]).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _find_runs(labels: Any) -> Any:
     """Runs of equal labels along the rows: (N, 4) row, first column, end column, label."""
     height, width = labels.shape
@@ -56,7 +57,7 @@ def _find_runs(labels: Any) -> Any:
     return runs[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _find_touching_runs(runs: Any, height: int) -> Any:
     """Pairs (M, 2) of runs that share a pixel edge."""
     n = runs.shape[0]
@@ -75,7 +76,7 @@ def _find_touching_runs(runs: Any, height: int) -> Any:
     return pairs[:m]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _root(parent: Any, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -83,7 +84,7 @@ def _root(parent: Any, i: int) -> int:
     return i
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _find_components(runs: Any, pairs: Any) -> Any:
     """Component of every run (N,) by union-find, and of every component its label and its pixels (C, 2)."""
     parent = np.arange(runs.shape[0]).astype(np.int32)
@@ -104,7 +105,7 @@ def _find_components(runs: Any, pairs: Any) -> Any:
     return parent, components[:count]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _find_small_borders(component: Any, sizes: Any, pairs: Any, min_size: int) -> Any:
     """Touching components (M, 2) of which at least one is small."""
     borders = np.empty(pairs.shape, np.int32)
@@ -117,7 +118,7 @@ def _find_small_borders(component: Any, sizes: Any, pairs: Any, min_size: int) -
     return borders[:count]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _join_small(components: Any, borders: Any, colours: Any, min_size: int) -> Any:
     """Join small components to their closest neighbours, in rounds until none is left or one remains: `parent` (C,)."""
     n = components.shape[0]
@@ -154,7 +155,7 @@ def _join_small(components: Any, borders: Any, colours: Any, min_size: int) -> A
     return parent
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _paint(runs: Any, component: Any, parent: Any, shape: Any) -> Any:
     """(H, W) ids from 1 in the order of their first pixel."""
     painted = np.empty(shape, np.int32)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.core.kernels import kernel
 
 _STEPS = 64
 """Edge weights are sorted by counting, in steps of 1/64 of their unit ..."""
@@ -47,7 +48,7 @@ def segment_graph(image: NDArray[np.float32], k: float, min_size: int) -> NDArra
     return np.asarray(_number(parent)).reshape(height, width)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _weigh_edges(image: Any) -> Any:
     """Level of each pixel's edges to the right, below right, below, below left: (4, H, W); -1 where there is none."""
     height, width = image.shape[:2]
@@ -64,7 +65,7 @@ def _weigh_edges(image: Any) -> Any:
     return levels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sort_edges(levels: Any) -> Any:
     """Edges as pixel * 4 + direction by rising level, and where each level starts; a counting sort."""
     flat = levels.reshape(4, -1)
@@ -86,7 +87,7 @@ def _sort_edges(levels: Any) -> Any:
     return edges, starts
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _root(parent: Any, i: int) -> int:
     while parent[i] >= 0:
         above = parent[i]
@@ -96,7 +97,7 @@ def _root(parent: Any, i: int) -> int:
     return i
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _other_end(edge: int, width: int) -> int:
     direction = edge & 3
     pixel = edge >> 2
@@ -105,7 +106,7 @@ def _other_end(edge: int, width: int) -> int:
     return pixel + width + 2 - direction
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _merge_edges(edges: Any, starts: Any, parent: Any, rule: Any) -> Any:
     """Merge where an edge is no stronger than either side's own variation; returns the edges that did not merge.
 
@@ -132,7 +133,7 @@ def _merge_edges(edges: Any, starts: Any, parent: Any, rule: Any) -> Any:
     return left[:count]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _merge_small(left: Any, parent: Any, rule: Any) -> None:
     """Merge over the remaining edges, weakest first, where one side is too small."""
     width, min_size = rule
@@ -144,7 +145,7 @@ def _merge_small(left: Any, parent: Any, rule: Any) -> None:
             parent[small] = large
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _number(parent: Any) -> Any:
     """Ids from 0 in the order of first pixels."""
     ids = np.full(parent.shape[0], -1, np.int32)

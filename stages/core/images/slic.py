@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.images.connectivity import connect_labels
+from stages.core.kernels import kernel
 
 
 class SLICSettings(NamedTuple):
@@ -60,7 +60,7 @@ def slic(image: NDArray[np.uint8], settings: SLICSettings) -> NDArray[np.int32]:
     return connect_labels(_remove_specks(labels), centres[:, :3], int(settings.min_size * settings.region_size**2))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _grid(height: int, width: int, size: int) -> Any:
     """Initial labels (H, W) and centres (K, 5) = three colours, y, x; colours are still zero."""
     rows, columns = max(1, round(height / size)), max(1, round(width / size))
@@ -74,7 +74,7 @@ def _grid(height: int, width: int, size: int) -> Any:
     return labels, centres
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _assign(planes: Any, labels: Any, centres: Any, distances: Any, scale: Any, rows: Any) -> None:
     """Give every pixel to the nearest centre whose window of +-region_size holds it."""
     size, weight = scale
@@ -100,7 +100,7 @@ def _assign(planes: Any, labels: Any, centres: Any, distances: Any, scale: Any, 
                 owner[i] = np.int32(k) if closer else owner[i]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _update(planes: Any, labels: Any, centres: Any, scale: Any, rows: Any) -> None:
     """Move every centre to the mean of its pixels, all of which lie in its window."""
     size, _ = scale
@@ -128,7 +128,7 @@ def _update(planes: Any, labels: Any, centres: Any, scale: Any, rows: Any) -> No
             centres[k, 3], centres[k, 4] = sy / count, sx / count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel
 def _remove_specks(labels: Any) -> Any:
     """Give a pixel between two equal labels their label, along the rows and then along the columns."""
     height, width = labels.shape

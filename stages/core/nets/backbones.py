@@ -85,7 +85,7 @@ def embedding_size(backbone: nn.Module) -> int:
 
 def stage_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
     """Maps (B, C_s, h_s, w_s) of the last four stages, finest first, the last as timm's `forward_features`."""
-    last, maps = backbone.forward_intermediates(images, indices=_STAGES)  # type: ignore[operator]
+    last, maps = cast(Any, backbone).forward_intermediates(images, indices=_STAGES)
     return [*maps[:-1], last]
 
 

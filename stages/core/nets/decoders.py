@@ -156,10 +156,7 @@ def _pyramid(channels: int, size: int, rates: tuple[int, int, int], separable: b
 
 def _convolve(channels: int, size: int, kernel: int, separable: bool = False) -> nn.Sequential:
     """Convolution, batch norm, ReLU; the convolution split into depthwise and pointwise if it is separable."""
-    around = {"padding": kernel // 2, "bias": False}
-    convolutions: list[nn.Module] = (
-        [nn.Conv2d(channels, channels, kernel, groups=channels, **around), nn.Conv2d(channels, size, 1, bias=False)]  # type: ignore[arg-type]
-        if separable
-        else [nn.Conv2d(channels, size, kernel, **around)]  # type: ignore[arg-type]
-    )
-    return nn.Sequential(*convolutions, nn.BatchNorm2d(size), nn.ReLU(inplace=True))
+    across, groups = (channels, channels) if separable else (size, 1)
+    spatial = nn.Conv2d(channels, across, kernel, padding=kernel // 2, groups=groups, bias=False)
+    pointwise = [nn.Conv2d(channels, size, 1, bias=False)] if separable else []
+    return nn.Sequential(spatial, *pointwise, nn.BatchNorm2d(size), nn.ReLU(inplace=True))

@@ -107,9 +107,8 @@ def classify_by_centroids(centroids: Tensor, normalise: bool) -> PixelClassifier
         normalise: Bring every pixel's features to length 1 before.
     """
     classifier = PixelClassifier(centroids.shape[1], len(centroids), normalise)
-    with torch.no_grad():
-        classifier.conv.weight.copy_(centroids[:, :, None, None])
-        classifier.conv.bias.copy_(-centroids.square().sum(1) / 2)  # type: ignore[union-attr]
+    bias = -centroids.square().sum(1) / 2
+    classifier.load_state_dict({"conv.weight": centroids[:, :, None, None], "conv.bias": bias})
     return classifier
 
 

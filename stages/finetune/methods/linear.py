@@ -3,7 +3,7 @@
 Source: MaskContrast, section 4.1 (protocol I); values from its code.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import torch
 from pydantic import Field
@@ -68,7 +68,7 @@ class LinearClassifier(TrainingMethod):
         self.first = _first_layer(features.size, config.hidden) if config.hidden else None
         self.last = nn.Conv2d(config.hidden or features.size, classes + 1, 1)
         nn.init.normal_(self.last.weight, std=0.01)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(cast(Tensor, self.last.bias))
 
     @property
     def head(self) -> PixelClassifier:

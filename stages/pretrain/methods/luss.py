@@ -13,21 +13,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import InputCard
-from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn, swav_loss
-from stages.core.engine.swapped_prediction import SwappedPrediction, SwappedPredictionConfig
+from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
 from stages.core.nets.attention import AttentivePool, PixelAttention, attention_card
-from stages.core.nets.backbones import BackboneConfig
 from stages.core.nets.decoders import DecoderConfig, DeepLabV3PlusConfig
 from stages.core.nets.features import build_features
-from stages.core.nets.heads import GlobalPool, ProjectionConfig, ProjectionHead
-from stages.core.nets.weights import WeightsFile, load_weights
+from stages.core.nets.heads import GlobalPool, ProjectionHead
+from stages.core.nets.weights import load_weights
 from stages.pretrain.grid import Overlap, overlap_grid, sample
-from stages.pretrain.multi_crop import MultiCrop, map_views
+from stages.pretrain.multi_crop import map_views
+from stages.pretrain.multi_crop_clustering import MultiCropClusteringConfig
 
 Pair = tuple[Tensor, Tensor]
 """One tensor for each of the two large views."""
@@ -35,21 +32,12 @@ Pair = tuple[Tensor, Tensor]
 _MOST_SALIENT = 255
 
 
-class LUSSConfig(SwappedPredictionConfig):
+class LUSSConfig(MultiCropClusteringConfig):
     """The paper's method; what it leaves open (length, crops, batch) is as in its authors' code for ImageNet-S50."""
 
     method: Literal["luss"] = "luss"
-    backbone: BackboneConfig = BackboneConfig()
-    weights: WeightsFile | None = None
-    """Weights of the backbone to start from; null for random ones."""
     decoder: DecoderConfig | None = DeepLabV3PlusConfig(output_stride=8)
     """What stands on the backbone; null for its last map. Paper: DeepLabV3+*, whose stride was found by counting."""
-    views: MultiCrop = ViewSpec(
-        crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
-    )
-    """The first two views get codes, saliency and alignment. PASS: 2 x 224 + 6 x 96."""
-    projector: ProjectionConfig = ProjectionConfig()
-    """M."""
     attention: bool = True
     """Pool with one learnt weight per pixel, c(z)."""
     saliency_weight: float = Field(1.0, ge=0)
@@ -58,7 +46,6 @@ class LUSSConfig(SwappedPredictionConfig):
     """Weight of the pixels' loss against the codes of the other view's image; 0 for none. Not stated in the paper."""
     pixel_to_pixel: float = Field(1.0, ge=0)
     """Weight of the pixels' loss against the codes of the other view's pixels; 0 for none. Not stated in the paper."""
-    training: TrainingConfig = TrainingConfig(epochs=200)
 
     @model_validator(mode="after")
     def _has_what_is_supervised(self) -> "LUSSConfig":
@@ -69,21 +56,12 @@ class LUSSConfig(SwappedPredictionConfig):
     @property
     def parts_card(self) -> dict[str, Any]:
         """The parts that are exported, with their configs."""
-        parts = {
-            "backbone": self.backbone.model_dump(mode="json"),
-            "projector": self.projector.model_dump(mode="json"),
-            "prototypes": {"count": self.prototypes},
-        }
+        parts = super().parts_card
         if self.decoder:
             parts["decoder"] = self.decoder.model_dump(mode="json")
         if self.attention:
             parts["attention"] = attention_card("pixel")
         return parts
-
-    @property
-    def input_card(self) -> InputCard:
-        """What the network expects to see."""
-        return self.views.input_card
 
     def build(self) -> "LUSS":
         """The method, with fresh weights from torch's generator."""

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import SALIENT, open_label_maps
-from stages.core.artifacts.models import InputCard
 from stages.core.engine.distributed import gather
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
@@ -99,11 +98,6 @@ class MaskContrastConfig(Params):
             "embedding": {"clusters": self.embedding_size, "normalise": False},
             "saliency": {"clusters": 1, "normalise": False},
         }
-
-    @property
-    def input_card(self) -> InputCard:
-        """What the network expects to see."""
-        return self.views.input_card
 
     def build(self) -> "MaskContrast":
         """The method, with fresh weights from torch's generator."""

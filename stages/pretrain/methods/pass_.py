@@ -6,41 +6,31 @@ Source: github.com/LUSSeg/PASS, step 1; Gao et al., Large-scale Unsupervised Sem
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import InputCard
-from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import swav_loss
-from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction, SwappedPredictionConfig
+from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
-from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size, stage_channels, stage_maps
+from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
 from stages.core.nets.heads import ProjectionConfig, ProjectionHead
-from stages.core.nets.weights import WeightsFile, load_weights
+from stages.core.nets.weights import load_weights
 from stages.pretrain.grid import overlap_grid, sample
-from stages.pretrain.multi_crop import MultiCrop, map_views
+from stages.pretrain.multi_crop import map_views
+from stages.pretrain.multi_crop_clustering import MultiCropClusteringConfig
 
 Stage = Literal[1, 2, 3]
 
 
-class PASSConfig(SwappedPredictionConfig):
+class PASSConfig(MultiCropClusteringConfig):
     """The values are those of the script for ImageNet-S50; the recipe has those of the larger sets."""
 
     method: Literal["pass_"] = "pass_"
-    backbone: BackboneConfig = BackboneConfig()
-    weights: WeightsFile | None = None
-    """Weights of the backbone to start from; null for random ones."""
-    views: MultiCrop = ViewSpec(
-        crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
-    )
-    """The first two views get codes, shallow supervision and aligned pixels; small ones take part in SwAV's loss alone.
-    Script: 2 x 224 + 6 x 96."""
     projector: ProjectionConfig = ProjectionConfig(hidden=512, last_norm=True)
     """The image head. Script: hidden 512 (2048 with ResNet-50), 128, with a last batch norm."""
     pixel_hidden: int = Field(512, ge=1)
@@ -51,21 +41,6 @@ class PASSConfig(SwappedPredictionConfig):
     """Of each shallow stage, beside 1 for SwAV's loss; together they are a weighted mean. Script: 1."""
     pixel_to_pixel: float = Field(1.0, ge=0)
     """Weight of the aligned pixels; 0 for none. Script: 1."""
-    training: TrainingConfig = TrainingConfig(epochs=200)
-
-    @property
-    def parts_card(self) -> dict[str, Any]:
-        """The parts that are exported, with their configs."""
-        return {
-            "backbone": self.backbone.model_dump(mode="json"),
-            "projector": self.projector.model_dump(mode="json"),
-            "prototypes": {"count": self.prototypes},
-        }
-
-    @property
-    def input_card(self) -> InputCard:
-        """What the network expects to see."""
-        return self.views.input_card
 
     def build(self) -> "PASS":
         """The method, with fresh weights from torch's generator."""

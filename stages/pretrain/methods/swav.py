@@ -4,50 +4,25 @@ Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cl
 """
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from stages.core.artifacts.models import InputCard
-from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.swapped_prediction import SwappedPrediction, SwappedPredictionConfig
+from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
-from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size
-from stages.core.nets.heads import ProjectionConfig, ProjectionHead
-from stages.core.nets.weights import WeightsFile, load_weights
-from stages.pretrain.multi_crop import MultiCrop, map_views
+from stages.core.nets.backbones import build_backbone, embedding_size
+from stages.core.nets.heads import ProjectionHead
+from stages.core.nets.weights import load_weights
+from stages.pretrain.multi_crop import map_views
+from stages.pretrain.multi_crop_clustering import MultiCropClusteringConfig
 
 
-class SwAVConfig(SwappedPredictionConfig):
+class SwAVConfig(MultiCropClusteringConfig):
     """SwAV. The defaults are the paper's, for 256 photographs a batch."""
 
     method: Literal["swav"] = "swav"
-    backbone: BackboneConfig = BackboneConfig()
-    weights: WeightsFile | None = None
-    """Weights to start from; null for random ones."""
-    views: MultiCrop = ViewSpec(
-        crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
-    )
-    """The first group must hold the two views that get codes. Section 4.1: 2 x 224 + 6 x 96."""
-    projector: ProjectionConfig = ProjectionConfig()
-    training: TrainingConfig = TrainingConfig(epochs=200)
-
-    @property
-    def parts_card(self) -> dict[str, Any]:
-        """The parts that are exported, with their configs."""
-        return {
-            "backbone": self.backbone.model_dump(mode="json"),
-            "projector": self.projector.model_dump(mode="json"),
-            "prototypes": {"count": self.prototypes},
-        }
-
-    @property
-    def input_card(self) -> InputCard:
-        """What the network expects to see."""
-        return self.views.input_card
 
     def build(self) -> "SwAV":
         """The method, with fresh weights from torch's generator."""

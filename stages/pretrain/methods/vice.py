@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import InputCard
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import Queue, sinkhorn
@@ -75,11 +74,6 @@ class VICEConfig(Params):
             "decoder": self.decoder.model_dump(mode="json"),
             "prototypes": {"count": self.prototypes},
         }
-
-    @property
-    def input_card(self) -> InputCard:
-        """What the network expects to see."""
-        return self.views.input_card
 
     def build(self) -> "VICE":
         """The method, with fresh weights from torch's generator."""

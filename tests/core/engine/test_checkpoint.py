@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,10 @@ def test_two_are_kept_and_the_newest_is_loaded() -> None:
     ids=["truncated", "flipped", "empty", "foreign"],
 )
 def test_a_damaged_or_foreign_one_is_reported_and_the_one_before_used(
-    damage: object, reason: str, capfd: pytest.CaptureFixture[str]
+    damage: Callable[[bytes], bytes], reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = write(5, 6)[-1]
-    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    path.write_bytes(damage(path.read_bytes()))
     assert newest() == 5
     assert f"{path}: not used ({reason})" in capfd.readouterr().err
 

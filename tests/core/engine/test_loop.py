@@ -19,7 +19,6 @@ from stages.core.engine import loop, state
 from stages.core.engine.history import History
 from stages.core.engine.loop import TrainingConfig, train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimiserConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
 from stages.core.images.views import Coverage, CropSpec, ViewSpec
@@ -29,8 +28,8 @@ VIEWS = ViewSpec(crops=(CropSpec(count=1, size=8, scale=(0.3, 1.0)),))
 
 
 def training(**values: object) -> TrainingConfig:
-    optimiser = OptimiserConfig(kind="adamw", base_lr=0.3, final_lr=0.0, warmup_epochs=1)
-    return TrainingConfig(**{"epochs": 3, "batch_size": 2, "optimiser": optimiser, **values})  # type: ignore[arg-type]
+    optimiser = {"kind": "adamw", "base_lr": 0.3, "final_lr": 0.0, "warmup_epochs": 1}
+    return TrainingConfig.model_validate({"epochs": 3, "batch_size": 2, "optimiser": optimiser, **values})
 
 
 class Regression(TrainingMethod):

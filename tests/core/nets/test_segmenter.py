@@ -15,15 +15,15 @@ from stages.core.nets.heads import (
     Prototypes,
     classify_by_centroids,
 )
-from stages.core.nets.segmenter import Segmenter, _label_and_score, restore_segmenter
+from stages.core.nets.segmenter import Score, Segmenter, _label_and_score, restore_segmenter
 from tests.fabricate import EXPECTS, SIZE, fabricate_segmenter
 
 
 @pytest.mark.parametrize("clusters", [2, 64, 65, 70, 130])
 @pytest.mark.parametrize("score", ["softmax", "normalised_logit"])
-def test_label_and_score_equal_the_plain_computation(clusters: int, score: str) -> None:
+def test_label_and_score_equal_the_plain_computation(clusters: int, score: Score) -> None:
     logits = 3 * torch.randn(1, clusters, 5, 7, generator=torch.Generator().manual_seed(clusters))
-    label, hundredths = _label_and_score(logits, (23, 31), score)  # type: ignore[arg-type]
+    label, hundredths = _label_and_score(logits, (23, 31), score)
     large = F.interpolate(logits.double(), (23, 31), mode="bilinear", align_corners=False)[0]
     assert (label == large.argmax(0) + 1).double().mean() > 0.999  # float32 may part ties differently
     top = large.amax(0)

@@ -114,8 +114,8 @@ def test_what_is_not_weights_is_refused() -> None:
 
 
 class Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path("exploded"),)  # type: ignore[return-value]
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (Path("exploded"),)
 
 
 def test_code_in_a_pickle_is_not_run() -> None:
