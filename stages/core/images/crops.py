@@ -1,16 +1,21 @@
 """Where a view is cut from a photograph, and cutting it from the photograph and its maps alike."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from stages.core.images.decode import UInt8
 
+Interpolation = Literal["bilinear", "bicubic"]
+
 _TRIES = 10
-_RATIO = (3 / 4, 4 / 3)
+_RATIO = 4 / 3
+_LOG_RATIO = math.log(_RATIO)
 
 
 class Window(NamedTuple):
@@ -39,42 +44,43 @@ def sample_window(height: int, width: int, scale: tuple[float, float], flip: flo
     Source: torchvision's RandomResizedCrop (Szegedy et al. 2015, section 6), whose distribution this is.
     """
     for _ in range(_TRIES):
-        area = height * width * rng.uniform(*scale)
-        ratio = math.exp(rng.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+        share, shape, top, left, mirror = rng.random(5).tolist()  # Five calls would take longer than all the rest.
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * share)
+        ratio = math.exp(_LOG_RATIO * (2 * shape - 1))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
-            return Window(x, y, w, h, bool(rng.random() < flip))
+            return Window(int(left * (width - w + 1)), int(top * (height - h + 1)), w, h, mirror < flip)
     return centre_window(height, width, bool(rng.random() < flip))
 
 
 def centre_window(height: int, width: int, flip: bool = False) -> Window:
     """The largest centred window whose aspect ratio lies between 3/4 and 4/3."""
-    w = min(width, round(height * _RATIO[1]))
-    h = min(height, round(width / _RATIO[0]))
+    w = min(width, round(height * _RATIO))
+    h = min(height, round(width * _RATIO))
     return Window((width - w) // 2, (height - h) // 2, w, h, flip)
 
 
-def cut(image: UInt8, window: Window, size: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> UInt8:
+def cut(image: UInt8, window: Window, size: int, interpolation: Interpolation = "bilinear") -> UInt8:
     """Cut a window and resize it to a square, anti-aliased; not yet mirrored.
 
     Args:
         image: (H, W, 3) uint8.
         window: Part of it; what reaches beyond it is black.
         size: Side of the view in pixels.
-        resampling: Kind of interpolation.
+        interpolation: Kind of interpolation.
 
     Returns:
         (size, size, 3) uint8.
     """
-    # Cut first: Pillow's `box` lets pixels outside the window into the view's edge.
     top, left = max(window.y, 0), max(window.x, 0)
     inside = image[top : max(window.y + window.height, 0), left : max(window.x + window.width, 0)]
     if inside.shape[:2] != (window.height, window.width):
         whole = np.zeros((window.height, window.width, 3), np.uint8)
         whole[top - window.y :, left - window.x :][: inside.shape[0], : inside.shape[1]] = inside
         inside = whole
-    return np.asarray(Image.fromarray(inside).resize((size, size), resampling))
+    # torch's kernel for bytes is a few times faster than Pillow's, and within 1 of it.
+    planes = torch.from_numpy(np.array(inside[None], order="C")).permute(0, 3, 1, 2)
+    return np.asarray(F.interpolate(planes, (size, size), mode=interpolation, antialias=True).permute(0, 2, 3, 1)[0])
 
 
 def cut_map(

@@ -108,7 +108,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
     def _pack(self, position: int, size: tuple[int, int], views: list[View]) -> dict[str, Any]:
         image_id = self._index[position].image_id if self._maps else ""
         return {
-            "pixels": [np.ascontiguousarray(view.pixels.transpose(2, 0, 1)) for view in views],
+            "pixels": [view.pixels for view in views],
             "photometric": np.stack([view.photometric for view in views]),
             "windows": np.array([view.window for view in views], np.float32),
             "maps": {
@@ -145,10 +145,15 @@ def finish_batch(raw: dict[str, Any], spec: Views, device: torch.device) -> Batc
     flips = windows[..., 4] > 0
     mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
     views = [
-        finish_views(pixels.to(device, non_blocking=True), photometric[:, number], flips[:, number], mean, std)
+        finish_views(
+            pixels.to(device, non_blocking=True).permute(0, 3, 1, 2),
+            photometric[:, number],
+            flips[:, number],
+            mean,
+            std,
+        )
         for number, pixels in enumerate(raw["pixels"])
     ]
-    views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     maps = {
         name: [_mirror(cut.to(device, non_blocking=True), flips[:, number]) for number, cut in enumerate(cuts)]
         for name, cuts in raw["maps"].items()

@@ -143,7 +143,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
-    return image.convert("RGB")
+    image.load()  # Numpy would not say what is wrong with it.
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_mask(path: str | Path) -> Int32:

@@ -1,6 +1,5 @@
 """Colour changes, mirroring and normalisation of whole batches on the device, each view with its own parameters."""
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -8,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.core.images.compiled_photometric import ORDERS, recolour
 from stages.core.images.views import PHOTOMETRIC_FIELDS
 
 _GREY_WEIGHTS = (0.299, 0.587, 0.114)
-_ORDERS = torch.tensor(list(itertools.permutations(range(4))))
+_ORDERS = torch.from_numpy(ORDERS)
 _SOLARISE_FROM = 128 / 255
 
 
@@ -19,17 +19,20 @@ def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor
     """Mirror, recolour and normalise a batch of views.
 
     Args:
-        pixels: (B, 3, H, W) uint8.
+        pixels: (B, 3, H, W) uint8, channels last in memory.
         photometric: (B, 8), columns as `PHOTOMETRIC_FIELDS`.
         flip: (B,) bool.
         mean: (3,) of values in 0..1.
         std: (3,)
 
     Returns:
-        (B, 3, H, W) float32.
+        (B, 3, H, W) float32, channels last in memory.
 
     Source: the operations of torchvision's ColorJitter, Grayscale, GaussianBlur and Solarize, in SwAV's order.
     """
+    if pixels.device.type == "cpu":
+        arrays = (each.numpy() for each in (pixels.permute(0, 2, 3, 1), photometric, flip, mean, std))
+        return torch.from_numpy(recolour(*arrays)).permute(0, 3, 1, 2)
     # In place and on the chosen images alone: copies of the whole batch would cost more than the changes.
     images = pixels.div(255)
     column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))
@@ -38,7 +41,8 @@ def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor
     _change(images, column["grey"] > 0, lambda x, _: _grey(x).expand_as(x), column["grey"])
     _change(images, column["blur"] > 0, _blur, column["blur"])
     _change(images, column["solarise"] > 0, lambda x, _: torch.where(x >= _SOLARISE_FROM, 1 - x, x), column["solarise"])
-    return images.sub_(mean[:, None, None]).div_(std[:, None, None])
+    finished = images.sub_(mean[:, None, None]).div_(std[:, None, None])
+    return finished.contiguous(memory_format=torch.channels_last)
 
 
 def _jitter(images: Tensor, column: dict[str, Tensor]) -> None:

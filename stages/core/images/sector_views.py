@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from pydantic import Field, field_validator
 
 from stages.core.images.crops import Window, cut
@@ -54,7 +53,7 @@ class SectorViews(Views):
         return [
             View(
                 window,
-                cut(image, window, self.size, Image.Resampling.BICUBIC),
+                cut(image, window, self.size, "bicubic"),
                 draw_photometric(self.photometric, rng),
             )
             for window in windows

@@ -163,18 +163,22 @@ def draw_photometric(spec: Photometric | None, rng: np.random.Generator) -> npt.
     """
     if spec is None:
         return np.array([1, 1, 1, 0, -1, 0, 0, 0], np.float32)
+    *places, turn, order, jitter, grey, blur, width, solarise = rng.random(10).tolist()
     *strengths, hue = spec.jitter
-    factors = [rng.uniform(max(0.0, 1 - strength), 1 + strength) for strength in strengths]
-    shift, order = rng.uniform(-hue, hue), rng.integers(_JITTER_ORDERS)
-    chances, sigma = rng.random(4), rng.uniform(*spec.blur_sigma)
+    lowest = [max(0.0, 1 - strength) for strength in strengths]
     return np.array(
         [
-            *factors,
-            shift,
-            order if chances[0] < spec.jitter_probability else -1,
-            chances[1] < spec.grey_probability,
-            sigma if chances[2] < spec.blur_probability else 0,
-            chances[3] < spec.solarise_probability,
+            *(
+                low + (1 + strength - low) * place
+                for low, strength, place in zip(lowest, strengths, places, strict=True)
+            ),
+            hue * (2 * turn - 1),
+            int(order * _JITTER_ORDERS) if jitter < spec.jitter_probability else -1,
+            grey < spec.grey_probability,
+            spec.blur_sigma[0] + (spec.blur_sigma[1] - spec.blur_sigma[0]) * width
+            if blur < spec.blur_probability
+            else 0,
+            solarise < spec.solarise_probability,
         ],
         np.float32,
     )

@@ -112,7 +112,7 @@ def test_a_batch_has_the_shapes_that_it_says() -> None:
 def test_maps_are_cut_and_mirrored_as_the_photographs_are() -> None:
     """The maps are the photographs' red channels: after cutting both they must still be the same picture."""
     index = fabricate_images(6, (40, 40))
-    smooth = np.kron(np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    smooth = np.kron(np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3)), np.ones((1, 10, 10, 1))).astype(np.uint8)
     for position, pixels in enumerate(smooth):
         Image.fromarray(pixels).save(f"data/{index[position].path}", compress_level=0)
     index = index_again(index)
