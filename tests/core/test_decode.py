@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from stages.core.images.decode import (
     MAX_PIXELS,
+    REDUCTIONS,
     UnreadableImage,
     decode_image,
     decode_png,
@@ -206,3 +207,22 @@ def test_encoded_maps_come_back_exactly(pixels: npt.NDArray[np.generic]) -> None
 def test_a_broken_map_is_refused() -> None:
     with pytest.raises(UnreadableImage, match="truncated or broken"):
         decode_png(encode_png(GRADIENT)[:-40])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_smaller_decoding_is_the_mean_of_what_each_pixel_covers(reduction: int, kind: str) -> None:
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)).resize((99, 70))
+    data = as_file(smooth, kind, quality=95)
+    got, full = decode_image(data, "photo", reduction), decode_image(data, "photo").astype(float)
+    assert got.shape == (-(-70 // reduction), -(-99 // reduction), 3)
+    blocks = full[: 70 // reduction * reduction, : 99 // reduction * reduction]
+    means = blocks.reshape(70 // reduction, reduction, 99 // reduction, reduction, 3).mean((1, 3))
+    assert np.abs(got[: len(means), : means.shape[1]] - means).mean() < 1.5
+
+
+def test_a_smaller_decoding_is_turned_as_the_camera_says() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = as_file(Image.fromarray(np.zeros((40, 80, 3), np.uint8)), "JPEG", exif=exif)
+    assert decode_image(data, "photo", 4).shape == (20, 10, 3)

@@ -1,6 +1,7 @@
 """Where a view is cut from a photograph, and cutting it from the photograph and its maps alike."""
 
 import math
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from stages.core.images.decode import UInt8
+from stages.core.images.decode import REDUCTIONS, UInt8
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -58,6 +59,27 @@ def centre_window(height: int, width: int, flip: bool = False) -> Window:
     w = min(width, round(height * _RATIO))
     h = min(height, round(width * _RATIO))
     return Window((width - w) // 2, (height - h) // 2, w, h, flip)
+
+
+def largest_reduction(views: Iterable[tuple[Window, int]]) -> int:
+    """The largest of `REDUCTIONS` by which a photograph may be shrunk so that no view, (window, side), is enlarged."""
+    room = min(min(window.width, window.height) / size for window, size in views)
+    return max(reduction for reduction in REDUCTIONS if reduction <= max(room, 1))
+
+
+def align(window: Window, reduction: int) -> Window:
+    """The window with its edges moved up and left onto whole pixels of the photograph at 1/reduction."""
+    return _divide(window, reduction, reduction)
+
+
+def shrink(window: Window, reduction: int) -> Window:
+    """An aligned window in pixels of the photograph at 1/reduction."""
+    return _divide(window, reduction, 1)
+
+
+def _divide(window: Window, divisor: int, factor: int) -> Window:
+    x, y, width, height = (side // divisor * factor for side in window[:4])
+    return Window(x, y, width, height, window.flip)
 
 
 def cut(image: UInt8, window: Window, size: int, interpolation: Interpolation = "bilinear") -> UInt8:

@@ -1,6 +1,7 @@
 """Photographs as a torch data set of views: every view is decided by seed, epoch and photograph alone."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.errors import UserError
 from stages.core.images.crops import cut_map
-from stages.core.images.decode import UInt8
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import Coverage, View, Views, ViewSpec, draw_covered_views
+from stages.core.images.views import Coverage, Undecoded, View, Views, ViewSpec, draw_covered_views
 
 _MAX_LOADERS = 16
 _MAX_REPLACED = 1000
@@ -89,31 +89,33 @@ class ViewDataset(Dataset[dict[str, Any]]):
         epoch, position = key
         rng = np.random.default_rng([self._seed, 1, epoch, position])
         for _ in range(_MAX_REPLACED):
-            image = self._index.read(position)
-            if (views := self._draw(image, position, rng)) is not None:
-                return self._pack(position, (image.shape[0], image.shape[1]), views)
+            listed = self._index[position]
+            photo = Undecoded((listed.height, listed.width), partial(self._index.read, position))
+            if (views := self._draw(photo, listed.image_id, rng)) is not None:
+                return self._pack(position, listed, views)
             position = int(rng.integers(len(self)))  # From the same generator, so that it stays decided by the key.
         raise UserError(
             f"{_MAX_REPLACED} photographs drawn and none has views whose saliency mask is within the limits "
             f"({self._coverage}); widen them or change the section saliency"
         )
 
-    def _draw(self, image: UInt8, position: int, rng: np.random.Generator) -> list[View] | None:
+    def _draw(self, photo: Undecoded, image_id: str, rng: np.random.Generator) -> list[View] | None:
         if self._coverage is None:
-            return self._spec.draw(image, rng)
+            return self._spec.draw(photo, rng)
         assert isinstance(self._spec, ViewSpec)
-        mask = np.asarray(self._maps["saliency"][self._index[position].image_id].map) >= SALIENT
-        return draw_covered_views(image, mask, self._spec, self._coverage, rng)
+        mask = np.asarray(self._maps["saliency"][image_id].map) >= SALIENT
+        return draw_covered_views(photo, mask, self._spec, self._coverage, rng)
 
-    def _pack(self, position: int, size: tuple[int, int], views: list[View]) -> dict[str, Any]:
-        image_id = self._index[position].image_id if self._maps else ""
+    def _pack(self, position: int, photo: Photo, views: list[View]) -> dict[str, Any]:
+        size = (photo.height, photo.width)
         return {
             "pixels": [view.pixels for view in views],
             "photometric": np.stack([view.photometric for view in views]),
             "windows": np.array([view.window for view in views], np.float32),
             "maps": {
                 name: [
-                    cut_map(maps[image_id].map, size, view.window, len(view.pixels)).astype(np.int32) for view in views
+                    cut_map(maps[photo.image_id].map, size, view.window, len(view.pixels)).astype(np.int32)
+                    for view in views
                 ]
                 for name, maps in self._maps.items()
             },

@@ -20,6 +20,9 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 MAX_PIXELS = 178_956_970
 """Of the largest image that is decoded: Pillow's own limit for a decompression bomb."""
 
+REDUCTIONS = (1, 2, 4, 8)
+"""By how much a photograph can be made smaller while it is decoded: what JPEG allows."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,10 +47,15 @@ class UnreadableImage(UserError):
     """A file that cannot be used as a photograph or mask; the message starts with its path."""
 
 
-def read_image(path: str | Path) -> UInt8:
+def read_image(path: str | Path, reduction: int = 1) -> UInt8:
     """Decode a photograph of any common kind.
 
     EXIF rotation is applied; grey, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white.
+
+    Args:
+        path: The file.
+        reduction: One of `REDUCTIONS`: height and width are divided by it and rounded up. Of a JPEG, what is left out
+            is then never computed.
 
     Returns:
         (H, W, 3) uint8, RGB.
@@ -55,12 +63,15 @@ def read_image(path: str | Path) -> UInt8:
     Raises:
         UnreadableImage: Missing, empty, truncated, too large or not an image.
     """
-    return decode_image(read_bytes(path), str(path))
+    return decode_image(read_bytes(path), str(path), reduction)
 
 
-def decode_image(data: bytes, name: str) -> UInt8:
+def decode_image(data: bytes, name: str, reduction: int = 1) -> UInt8:
     """Decode the bytes of a photograph; `name` stands in the error. See `read_image`."""
     with _open(data, name) as image:
+        if image.format != "JPEG":
+            return np.asarray(_to_rgb(_upright(image)).reduce(reduction))
+        image.draft(None, (max(image.width // reduction, 1), max(image.height // reduction, 1)))
         return np.asarray(_to_rgb(_upright(image)))
 
 

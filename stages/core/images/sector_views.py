@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from stages.core.images.crops import Window, cut
 from stages.core.images.decode import UInt8
-from stages.core.images.views import View, Views, draw_photometric
+from stages.core.images.views import Undecoded, View, Views, draw_photometric
 
 _CANNY = (10, 50)
 _EVERYWHERE = 0.005
@@ -47,8 +47,9 @@ class SectorViews(Views):
         """Side of each view, in order."""
         return [self.size] * self.count
 
-    def draw(self, image: UInt8, rng: np.random.Generator) -> list[View]:
-        """Draw and cut all views of a photograph (H, W, 3)."""
+    def draw(self, photo: Undecoded, rng: np.random.Generator) -> list[View]:
+        """Draw and cut all views of a photograph."""
+        image = photo.read(1)
         windows = self.draw_windows(image, rng)
         return [
             View(

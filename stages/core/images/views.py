@@ -1,6 +1,7 @@
 """What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from typing import Annotated, Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from stages.core.artifacts.models import InputCard
-from stages.core.images.crops import Window, cut, cut_map, sample_window
+from stages.core.images.crops import Window, align, cut, cut_map, largest_reduction, sample_window, shrink
 from stages.core.images.decode import UInt8
 from stages.core.params import Params
 
@@ -80,6 +81,15 @@ class Photometric(Params):
     """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
 
 
+class Undecoded(NamedTuple):
+    """A photograph that is decoded once it is known how large it must be."""
+
+    size: tuple[int, int]
+    """Height and width, pixels."""
+    read: Callable[[int], UInt8]
+    """Decode it (H, W, 3), at 1/n of its height and width, rounded up, for n in `REDUCTIONS`."""
+
+
 class Views(Params, ABC):
     """What a training method wants to see of a photograph: where views are cut, and what changes their colours."""
 
@@ -98,8 +108,8 @@ class Views(Params, ABC):
         """Side of each view, in order."""
 
     @abstractmethod
-    def draw(self, image: UInt8, rng: np.random.Generator) -> "list[View]":
-        """Draw and cut all views of a photograph (H, W, 3)."""
+    def draw(self, photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+        """Draw and cut all views of a photograph."""
 
     @property
     def input_card(self) -> InputCard:
@@ -118,13 +128,23 @@ class ViewSpec(Views):
         """Side of each view, in order."""
         return [crop.size for crop in self.crops for _ in range(crop.count)]
 
-    def draw(self, image: UInt8, rng: np.random.Generator) -> "list[View]":
-        """Draw and cut all views of a photograph (H, W, 3)."""
-        views = []
-        for crop in chain.from_iterable(repeat(crop, crop.count) for crop in self.crops):
-            window = sample_window(image.shape[0], image.shape[1], crop.scale, self.flip, rng)
-            views.append(View(window, cut(image, window, crop.size), draw_photometric(self.photometric, rng)))
-        return views
+    def draw(self, photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+        """Draw and cut all views of a photograph."""
+        return self.cut([sample_window(*photo.size, crop.scale, self.flip, rng) for crop in self.each], photo, rng)
+
+    @property
+    def each(self) -> Iterator[CropSpec]:
+        """The group of each view, in order."""
+        return chain.from_iterable(repeat(crop, crop.count) for crop in self.crops)
+
+    def cut(self, windows: list[Window], photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+        """Cut the views at their windows, from a photograph that is decoded no larger than they need."""
+        reduction = largest_reduction(zip(windows, self.sizes, strict=True))
+        image, windows = photo.read(reduction), [align(window, reduction) for window in windows]
+        return [
+            View(window, cut(image, shrink(window, reduction), size), draw_photometric(self.photometric, rng))
+            for window, size in zip(windows, self.sizes, strict=True)
+        ]
 
 
 class View(NamedTuple):
@@ -138,20 +158,20 @@ class View(NamedTuple):
 
 
 def draw_covered_views(
-    image: UInt8, mask: npt.NDArray[np.bool_], spec: ViewSpec, coverage: Coverage, rng: np.random.Generator
+    photo: Undecoded, mask: npt.NDArray[np.bool_], spec: ViewSpec, coverage: Coverage, rng: np.random.Generator
 ) -> list[View] | None:
-    """Draw and cut all views of a photograph (H, W, 3) so that each shows enough of its mask; None if one cannot.
+    """Draw and cut all views of a photograph so that each shows enough of its mask; None if one cannot.
 
     The mask (h, w) may be smaller than the photograph.
     """
-    views, size = [], (image.shape[0], image.shape[1])
-    for crop in chain.from_iterable(repeat(crop, crop.count) for crop in spec.crops):
-        windows = (sample_window(*size, crop.scale, spec.flip, rng) for _ in range(coverage.tries))
-        fitting = (each for each in windows if coverage.accepts(cut_map(mask, size, each, crop.size)))
+    chosen = []
+    for crop in spec.each:
+        windows = (sample_window(*photo.size, crop.scale, spec.flip, rng) for _ in range(coverage.tries))
+        fitting = (each for each in windows if coverage.accepts(cut_map(mask, photo.size, each, crop.size)))
         if (window := next(fitting, None)) is None:
             return None
-        views.append(View(window, cut(image, window, crop.size), draw_photometric(spec.photometric, rng)))
-    return views
+        chosen.append(window)
+    return spec.cut(chosen, photo, rng)
 
 
 def draw_photometric(spec: Photometric | None, rng: np.random.Generator) -> npt.NDArray[np.float32]:

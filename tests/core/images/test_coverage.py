@@ -11,7 +11,7 @@ from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_la
 from stages.core.errors import UserError
 from stages.core.images.dataset import ViewDataset
 from stages.core.images.views import Coverage, CropSpec, ViewSpec, draw_covered_views
-from tests.fabricate import fabricate_images
+from tests.fabricate import fabricate_images, whole
 
 VIEWS = ViewSpec(crops=(CropSpec(count=2, size=16, scale=(0.2, 1.0)),), photometric=None)
 COVERAGE = Coverage(share=(0.1, 0.9), tries=3)
@@ -30,7 +30,7 @@ def test_every_view_lies_between_the_limits(limits: tuple[float, float]) -> None
     image = np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255
     rng, found = np.random.default_rng(0), 0
     for _ in range(200):
-        views = draw_covered_views(image, mask, VIEWS, Coverage(share=limits), rng)
+        views = draw_covered_views(whole(image), mask, VIEWS, Coverage(share=limits), rng)
         for view in views or []:
             window = view.window
             inside = mask[window.y : window.y + window.height, window.x : window.x + window.width].mean()
@@ -46,7 +46,9 @@ def test_three_tries_fail_as_often_as_three_draws_do() -> None:
     failed = {}
     for tries in (1, 3):
         rng, coverage = np.random.default_rng(1), Coverage(share=(0.15, 0.99), tries=tries)
-        failed[tries] = np.mean([draw_covered_views(image, mask, one, coverage, rng) is None for _ in range(4000)])
+        failed[tries] = np.mean(
+            [draw_covered_views(whole(image), mask, one, coverage, rng) is None for _ in range(4000)]
+        )
     assert 0.3 < failed[1] < 0.9
     assert abs(failed[3] - failed[1] ** 3) < 0.03
 

@@ -12,13 +12,17 @@ from torchvision.transforms.v2 import functional as tv
 
 from stages.core.images.crops import (
     Window,
+    align,
     centre_crop,
     centre_window,
     cut,
     cut_map,
+    largest_reduction,
     resize_short_side,
     sample_window,
+    shrink,
 )
+from stages.core.images.decode import REDUCTIONS
 
 DRAWS = 2000
 
@@ -83,6 +87,32 @@ def test_a_cut_equals_torchvisions_of_pillows_pixel_by_pixel(window: tuple[int, 
     expected = tv.resized_crop(Image.fromarray(PHOTO), y, x, height, width, [size, size], antialias=True)
     got = cut(PHOTO, Window(*window, False), size).astype(int)
     np.testing.assert_allclose(got, np.asarray(expected), atol=1)  # Pillow rounds twice, after rows and after columns
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_an_aligned_window_stands_on_whole_pixels_of_the_smaller_photograph(reduction: int) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        window = sample_window(375, 500, (0.05, 1.0), 0.5, rng)
+        aligned = align(window, reduction)
+        for before, after in zip(window[:4], aligned[:4], strict=True):
+            assert after % reduction == 0
+            assert 0 <= before - after < reduction
+        assert shrink(aligned, reduction) == Window(*(side / reduction for side in aligned[:4]), window.flip)
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([(448, 600, 224)], 2),
+        ([(447, 600, 224)], 1),
+        ([(900, 1000, 100), (500, 410, 100)], 4),
+        ([(90, 90, 96)], 1),
+        ([(9000, 9000, 96)], 8),
+    ],
+)
+def test_no_view_is_enlarged_by_decoding_less(windows: list[tuple[int, int, int]], expected: int) -> None:
+    assert largest_reduction((Window(0, 0, w, h, False), size) for w, h, size in windows) == expected
 
 
 @pytest.mark.parametrize("shape", [(60, 75), (60, 80), (47, 80), (59, 41), (9, 80)])

@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
+from stages.core.images.crops import Window, cut
 from stages.core.images.dataset import (
     Batch,
     EpochBatches,
@@ -148,3 +150,29 @@ def test_windows_say_where_a_view_lies() -> None:
         centres = x + (torch.arange(16) + 0.5) * width / 16
         expected = centres.flip(0) if flip else centres
         torch.testing.assert_close(columns[2:-2], expected[2:-2], atol=0.6, rtol=0)
+
+
+def test_large_photographs_are_decoded_no_larger_than_their_views_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views from a smaller decoding are those of the whole photograph, and their windows say where they lie."""
+    index = fabricate_images(3, (403, 610))
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 7, 10, 3)).astype(np.uint8)
+    for position in range(3):
+        smooth = Image.fromarray(coarse[position]).resize((610, 403), Image.Resampling.BICUBIC)
+        smooth.save(f"data/{index[position].path}", "JPEG", quality=95)
+    index, read = index_again(index), ImageIndex.read
+    spec = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.14, 1.0)),), photometric=None)
+    reductions: list[int] = []
+
+    def reading(index: ImageIndex, position: int, reduction: int = 1) -> np.ndarray:
+        reductions.append(reduction)
+        return read(index, position, reduction)
+
+    monkeypatch.setattr(ImageIndex, "read", reading)
+    dataset = ViewDataset(index, spec, {}, seed=0)
+    for key in ((epoch, position) for epoch in range(5) for position in range(3)):
+        item = dataset[key]
+        photo = read(index, key[1])
+        for window, pixels in zip(item["windows"], item["pixels"], strict=True):
+            expected = cut(photo, Window(*window[:4].astype(int), bool(window[4])), 32)
+            assert np.abs(pixels.astype(int) - expected).mean() < 2
+    assert set(reductions) == {4, 8}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from stages.core.images.crops import Window, cut, cut_map
 from stages.core.images.sector_views import SectorViews, edge_density
+from tests.fabricate import whole
 
 PLAIN = {"photometric": None, "flip": 0.5}
 LOW = SectorViews(size=48, side=(80, 80), **PLAIN)
@@ -41,7 +42,7 @@ def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
     image, seen = dotted(*shape, y, x), 0
     ids = (image[..., 0] > 0).astype(np.uint8) * 7 + 1
     for seed in range(40):
-        for view in views.draw(image, np.random.default_rng(seed)):
+        for view in views.draw(whole(image), np.random.default_rng(seed)):
             pixels = view.pixels[:, ::-1] if view.window.flip else view.pixels
             regions = cut_map(ids, shape, view.window, views.size)
             regions = regions[:, ::-1] if view.window.flip else regions
@@ -84,7 +85,7 @@ def test_views_stay_in_the_frame_as_long_as_they_fit() -> None:
 
 def test_a_window_larger_than_the_photograph_is_black_and_without_region_outside() -> None:
     image, views = np.full((30, 30, 3), 200, np.uint8), HIGH.model_copy(update={"zoom": (2.0, 2.0)})
-    view = views.draw(image, np.random.default_rng(0))[0]
+    view = views.draw(whole(image), np.random.default_rng(0))[0]
     assert view.window[:4] == (-9, -9, 48, 48)  # scaled up to 60, so that 96 of its pixels are 48 of its own
     ids = cut_map(np.full((15, 15), 3, np.uint8), (30, 30), view.window, views.size)
     inside = np.zeros((48, 48), bool)
