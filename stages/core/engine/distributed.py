@@ -30,16 +30,25 @@ def gather(value: Tensor) -> Tensor:
     """The rows of all processes below each other, in the order of the processes.
 
     Args:
-        value: (B, ...), of one shape in all processes.
+        value: (B, ...); B may differ between the processes.
 
     Returns:
-        (processes B, ...) without gradient.
+        (sum of B, ...) without gradient.
     """
     if not _is_distributed():
         return value
-    parts = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(process_count())]
-    dist.all_gather(parts, value.contiguous())
-    return torch.cat(parts)
+    counts = _gather_counts(len(value))
+    padded = value.new_zeros(max(counts), *value.shape[1:])
+    padded[: len(value)] = value
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def _gather_counts(own: int) -> list[int]:
+    counts = torch.zeros(process_count(), dtype=torch.long)
+    counts[process_number()] = own
+    return [int(count) for count in sum_over_processes(counts)]
 
 
 def own_rows(value: Tensor) -> Tensor:

@@ -69,6 +69,29 @@ def photographs() -> torch.Tensor:
     )
 
 
+def uneven() -> dict[str, Any]:
+    """Five rows of one process and two of the other, into a queue that holds six; no rows; and whole numbers."""
+    rank = dist.get_rank()
+    rows = torch.arange(21.0).view(7, 3)
+    queue = Queue(views=1, length=6, size=3)
+    queue.push(0, rows[:5] if rank == 0 else rows[5:])
+    return {
+        "queue": queue.embeddings,
+        "none": gather(rows[: 4 * rank]),
+        "nowhere": gather(rows[:0]),
+        "whole": gather(torch.arange(3 - rank)),
+    }
+
+
+def test_processes_gather_different_numbers_of_rows() -> None:
+    rows = torch.arange(21.0).view(7, 3)
+    for found in in_two_processes(uneven):
+        assert torch.equal(found["queue"], rows[None, :6])
+        assert torch.equal(found["none"], rows[:4])
+        assert found["nowhere"].shape == (0, 3)
+        assert found["whole"].tolist() == [0, 1, 2, 0, 1]
+
+
 def everything_shared() -> dict[str, Any]:
     norms = normalise(own_rows(photographs()), synced=True)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
