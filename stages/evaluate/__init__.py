@@ -32,7 +32,7 @@ class Config(Params):
     protocol: ProtocolName = "imagenet_s"
     """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE.
     iou_hungarian: MaskContrast. greedy, optimal: ViCE's two matches, with background. scenes: both of them, where every
-    pixel has a class. given: predicted ids are class ids."""
+    pixel has a class. given: predicted ids are class ids. scenes_given: the same, where every pixel has a class."""
     fitted_on: Literal["protocol", "train", "validation"] = "protocol"
     """Split whose masks the match is found on; it must be among predict.splits. protocol: the protocol's own."""
     threshold: ThresholdRule = "segmenter"

@@ -127,7 +127,7 @@ def _choose_levels(
     config: Config, inputs: Inputs, masked: dict[str, list[tuple[str, str]]]
 ) -> tuple[tuple[int, ...], Threshold | None]:
     """The thresholds to count on validation, and the threshold unless validation is to choose it."""
-    if config.protocol == "scenes":
+    if not PROTOCOLS[config.protocol].has_background:
         return (), EVERYWHERE
     first = next(iter(inputs.predictions.image_ids), None)
     if first is None or inputs.predictions[first].score is None:
@@ -173,7 +173,7 @@ def _wanted_split(config: Config) -> str:
 
 def _describe_match(config: Config, fitted_on: str) -> str:
     wanted = _wanted_split(config)
-    if config.protocol == "given":
+    if PROTOCOLS[config.protocol].is_identity:
         return "predicted ids are class ids"
     return fitted_on if fitted_on == wanted else f"{fitted_on} ({wanted} has no masks or was not segmented)"
 

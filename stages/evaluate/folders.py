@@ -19,8 +19,6 @@ from stages.evaluate.rules import ProtocolName
 from stages.evaluate.scores import score
 from stages.evaluate.thresholds import Thresholds
 
-_ONE_TO_ONE = ("imagenet_s", "given")
-
 
 class Request(NamedTuple):
     """What is to be scored, and how."""
@@ -163,7 +161,7 @@ def _highest_id(paths: Sequence[Path], ignore: int) -> int:
 def _choose_clusters(request: Request, classes: int, triples: Sequence[Triple]) -> int:
     if request.clusters is not None:
         return request.clusters
-    if request.protocol in _ONE_TO_ONE:
+    if PROTOCOLS[request.protocol].is_one_to_one:
         return classes
     return max(classes, _highest_id([files.prediction for files in triples], -1))
 
@@ -190,7 +188,7 @@ def _describe(request: Request, counts: Counts, threshold: float | None) -> dict
         "match": str(request.match)
         if request.match
         else "predicted ids are class ids"
-        if request.protocol == "given"
+        if protocol.is_identity
         else "these masks",
         "threshold": threshold,
         "threshold_source": "first best of the curve on these masks" if len(request.thresholds) > 1 else chosen,

@@ -40,6 +40,12 @@ class Protocol(NamedTuple):
     source: str
     also: Mapping[str, FindMatch] = MappingProxyType({})
     """Further matches, found on the same split; their scores are reported beside, under names with this ending."""
+    is_identity: bool = False
+    """Predicted ids are class ids; nothing is matched."""
+    is_one_to_one: bool = False
+    """No two predicted ids may share a class."""
+    has_background: bool = True
+    """Whether pixels may be of no class; else there is no threshold either."""
 
 
 def _skipping(scores: Scores, with_edges: bool) -> dict[str, float | None]:
@@ -52,6 +58,7 @@ def _counting_zero(scores: Scores, with_edges: bool) -> dict[str, float | None]:
 
 _ALL_IDS = "all true ids with background, absent ones count 0"
 _PRESENT_IDS = "true ids with background that occur in truth or prediction"
+_PRESENT_CLASSES = "classes that occur in truth or prediction"
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
     "imagenet_s": Protocol(
@@ -60,6 +67,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "validation",
         _ALL_IDS,
         "ImageNet-S benchmark: matching by images that hold both ids",
+        is_one_to_one=True,
     ),
     "pixel_hungarian": Protocol(
         lambda counts, level: match_pixels(counts.confusion(level)),
@@ -93,10 +101,11 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         lambda counts, level: without_background(match_greedily, counts.confusion(level)),
         lambda scores, with_edges: scene_summary(scores),
         "train",
-        "classes that occur in truth or prediction",
+        _PRESENT_CLASSES,
         "ViCE: every pixel has a class; each predicted id takes the class it shares most pixels with, and beside it, "
         "as _optimal, the one-to-one matching by shared pixels",
         {"optimal": lambda counts, level: without_background(match_pixels, counts.confusion(level))},
+        has_background=False,
     ),
     "given": Protocol(
         lambda counts, level: match_identity(counts.clusters, counts.classes),
@@ -104,45 +113,59 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "validation",
         _ALL_IDS,
         "predicted ids are class ids: supervised and semi-supervised predictions",
+        is_identity=True,
+        is_one_to_one=True,
+    ),
+    "scenes_given": Protocol(
+        lambda counts, level: match_identity(counts.clusters, counts.classes),
+        lambda scores, with_edges: scene_summary(scores),
+        "validation",
+        _PRESENT_CLASSES,
+        "MMSegmentation: every pixel has a class, and predicted ids are class ids: probes and supervised predictions",
+        is_identity=True,
+        is_one_to_one=True,
+        has_background=False,
     ),
 }
 
 
-def check_sizes(protocol: str, clusters: int, classes: int) -> None:
+def check_sizes(protocol: ProtocolName, clusters: int, classes: int) -> None:
     """Refuse a number of clusters that a protocol does not define.
 
     Raises:
         UserError: Says which protocols would do.
     """
-    if protocol in ("imagenet_s", "given") and clusters > classes:
+    if PROTOCOLS[protocol].is_one_to_one and clusters > classes:
         raise UserError(
             f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. "
             "Take as many clusters as classes, or protocol 'greedy' or 'iou_hungarian', made for more clusters"
         )
 
 
-def check_truth(protocol: str, counts: Counts) -> None:
+def check_truth(protocol: ProtocolName, counts: Counts) -> None:
     """Refuse masks that a protocol has no place for.
 
     Raises:
         UserError: There is background where every pixel must have a class.
     """
-    if protocol == "scenes" and counts.true_area[ALL, 0]:
+    if not PROTOCOLS[protocol].has_background and counts.true_area[ALL, 0]:
         raise UserError(
-            "protocol scenes: the masks hold background (id 0), but every pixel must have a class or be ignored; "
-            "take protocol 'greedy' or 'optimal'"
+            f"protocol {protocol}: the masks hold background (id 0), but every pixel must have a class or be ignored; "
+            "take protocol 'greedy', 'optimal' or 'given'"
         )
 
 
-def check_match(protocol: str, match: Match, counts: Counts) -> None:
+def check_match(protocol: ProtocolName, match: Match, counts: Counts) -> None:
     """Refuse a given match that the protocol cannot be scored with.
 
     Raises:
         UserError: A predicted id has no class, or two share one where the protocol needs pairs.
     """
     predicted = np.flatnonzero(counts.pred_area.any((0, 2)))
-    if (unmatched := [int(pred) for pred in predicted if match[pred] == NONE]) and protocol in ("imagenet_s", "given"):
+    if not PROTOCOLS[protocol].is_one_to_one:
+        return
+    if unmatched := [int(pred) for pred in predicted if match[pred] == NONE]:
         raise UserError(f"match: predicted id {', '.join(map(str, unmatched[:10]))} has no class in it")
     known = match[match != NONE]
-    if protocol in ("imagenet_s", "given") and (match[0] != 0 or len(set(known.tolist())) < len(known)):
+    if match[0] != 0 or len(set(known.tolist())) < len(known):
         raise UserError(f"match: protocol {protocol} needs pairs, one class for one cluster, and background 0 for 0")

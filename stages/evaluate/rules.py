@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-ProtocolName = Literal["imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "scenes", "given"]
+ProtocolName = Literal[
+    "imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "scenes", "given", "scenes_given"
+]
 ThresholdRule = Literal["segmenter", "fixed", "validation", "otsu"]
 
 

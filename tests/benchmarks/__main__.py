@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.core.cli import guard
 
-FRAME = {"__init__", "__main__", "timing"}
+FRAME = {"__init__", "__main__", "timing", "pixels"}
 
 
 def names() -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
+from stages.core.artifacts.features import write_features
 from stages.core.artifacts.image_index import Label, Photo, write_images, write_labels
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, partial_out, write_atomically
@@ -90,6 +91,7 @@ def write_models_and_clusters(rows):
         np.array(columns[3], np.float32),
     )
     write_clusters(centroids, Assignments(list(columns[0]), regions, clusters, distances), "kmeans")
+    write_features([], 4, "float32", "image")
     for stage in ("pretrain", "attend", "finetune"):
         card = {
             "contract": "model/1",

@@ -59,8 +59,8 @@ def write_scenes(clusters: int, stored: tuple[int, ...] = (40, 41, 42, 7, 255)) 
     return {split: tuple(map(np.concatenate, zip(*pairs, strict=True))) for split, pairs in pixels.items()}
 
 
-def run(**fields: str) -> dict:
-    main(Config(protocol="scenes", **fields))
+def run(protocol: str = "scenes", **fields: str) -> dict:
+    main(Config(protocol=protocol, **fields))
     return json.loads((OUT / "metrics.json").read_text())
 
 
@@ -108,7 +108,25 @@ def test_a_class_that_occurs_nowhere_does_not_count() -> None:
     )
 
 
-def test_masks_with_background_are_refused() -> None:
+def test_predicted_ids_can_be_class_ids() -> None:
+    pixels = write_scenes(3)
+    metrics = run("scenes_given")
+    for split in ("train", "validation", "test"):
+        miou, accuracy = expected(*pixels[split], {1: 1, 2: 2, 3: 3})
+        assert metrics[split]["mIoU"] == pytest.approx(miou)
+        assert metrics[split]["pixel_accuracy"] == pytest.approx(accuracy)
+    assert metrics["protocol"]["match"] == "predicted ids are class ids"
+    assert metrics["protocol"]["threshold"] is None
+
+
+def test_class_ids_beyond_the_classes_are_refused() -> None:
+    write_scenes(8)
+    with pytest.raises(UserError, match="protocol scenes_given: 8 clusters against 3 classes"):
+        run("scenes_given")
+
+
+@pytest.mark.parametrize("protocol", ["scenes", "scenes_given"])
+def test_masks_with_background_are_refused(protocol: str) -> None:
     write_project()
-    with pytest.raises(UserError, match="protocol scenes: the masks hold background"):
-        main(Config(protocol="scenes"))
+    with pytest.raises(UserError, match=f"protocol {protocol}: the masks hold background"):
+        run(protocol)

@@ -12,7 +12,7 @@ from stages.core.artifacts.image_index import write_labels
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.nets.features import build_features
-from stages.core.nets.segmenter import restore_segmenter
+from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.finetune.__main__ import main
 from stages.finetune.methods.linear import LinearProbe
 from tests.fabricate import BACKBONE, fabricate_backbone, fabricate_clusters, fabricate_images
@@ -61,3 +61,18 @@ def test_two_layers_with_batch_norm_become_one() -> None:
     assert probe.head.conv.out_channels == 5
     trained = {name.partition(".")[0] for name, weight in probe.named_parameters() if weight.requires_grad}
     assert trained == {"first", "last"}
+
+
+def test_without_a_background_every_class_has_a_channel_and_a_target() -> None:
+    torch.manual_seed(0)
+    config = LinearProbe(background=False)
+    probe = config.build(build_features(BACKBONE, None), 3)
+    assert probe.head.conv.out_channels == 3
+    ids = torch.tensor([[1, 3, 2], [IGNORE, 0, 1]])
+    assert probe._find_targets(ids).tolist() == [[0, 2, 1], [IGNORE, IGNORE, 0]]
+    segmenter = Segmenter(probe.features, probe.head, config.segmenter_card(3), config.views.input_card).eval()
+    with torch.no_grad():
+        segmenter.head.conv.weight.zero_()
+        segmenter.head.conv.bias.copy_(torch.tensor([1.0, 3, 2]))
+    found = segmenter.segment_photograph(np.zeros((32, 32, 3), np.uint8), 10**6).label
+    assert np.unique(found).tolist() == [2], "the second class, none of it background"

@@ -1,6 +1,6 @@
 """Contract `features`: one embedding per image or region, in Parquet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.core.artifacts.shards import (
     ARTIFACTS,
@@ -62,8 +63,12 @@ def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str) 
             write_table(out / f"part-{shard:05d}.parquet", _to_table(chunk, size, dtype), metadata)
 
 
-def read_features(out: Path = OUT) -> Features:
-    """Read `artifacts/extract` whole; 1.2 million rows of 2048 take 10 GB.
+def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Features:
+    """Read `artifacts/extract`; 1.2 million rows of 2048 take 10 GB.
+
+    Args:
+        out: Where it lies.
+        among: Images whose rows are kept; None for all.
 
     Raises:
         UserError: Missing, broken or of another version.
@@ -72,7 +77,9 @@ def read_features(out: Path = OUT) -> Features:
     tables = []
     for path in shard_paths(out):
         with reading(path), open_table(path, "features") as file:
-            tables.append(file.read())
+            table = file.read()
+        wanted = None if among is None else pc.is_in(table.column("image_id"), value_set=pa.array(among, pa.string()))
+        tables.append(table if wanted is None else table.filter(wanted))
     table = pa.concat_tables(tables).combine_chunks()
     embeddings = table.column("embedding").combine_chunks()
     flat = embeddings.flatten().to_numpy(zero_copy_only=False)

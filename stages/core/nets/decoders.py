@@ -116,6 +116,9 @@ class FPNConfig(Params):
     kind: Literal["fpn"] = "fpn"
     channels: int = Field(128, ge=1)
     """D. PiCIE and ViCE: 128."""
+    last_norm: bool = False
+    """Batch norm without affine parameters behind the sum. ViCE: no, it starts from trained weights; from random ones
+    all pixels start out so alike that its loss stays at ln P."""
 
     def build(self, channels: Sequence[int]) -> "FPN":
         """The decoder of a backbone whose stages have these channels."""
@@ -132,6 +135,7 @@ class FPN(Decoder):
         super().__init__()
         self.size = config.channels
         self.lateral = nn.ModuleList(nn.Conv2d(count, config.channels, 1) for count in channels)
+        self.last = nn.BatchNorm2d(config.channels, affine=False) if config.last_norm else nn.Identity()
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
         """Sum from the coarsest stage to the finest."""
@@ -140,7 +144,8 @@ class FPN(Decoder):
         while laterals:
             finer = laterals.pop()
             total = finer + F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False)
-        return total
+        features: Tensor = self.last(total)
+        return features
 
 
 DecoderConfig = Annotated[DeepLabV3PlusConfig | DeepLabV3Config | FPNConfig, Field(discriminator="kind")]

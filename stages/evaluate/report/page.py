@@ -12,6 +12,7 @@ from markupsafe import Markup
 from stages.evaluate import Config
 from stages.evaluate.clustering import Agreement
 from stages.evaluate.counts import GROUPS
+from stages.evaluate.embeddings import draw_embedding_maps
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.galleries import Gallery, cluster_sizes, draw_galleries
 from stages.evaluate.inputs import Inputs
@@ -66,6 +67,7 @@ def render_report(
         "training": draw_training_curves(),
         "agreement": agreement,
         "objects": objects,
+        "embeddings": draw_embedding_maps(inputs),
         **_describe_scores(config, inputs, evaluation, agreement),
     }
     return environment.get_template("report.html").render(context)

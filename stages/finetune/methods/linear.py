@@ -23,11 +23,13 @@ from stages.core.params import Params
 
 
 class LinearProbe(Params):
-    """Tell the classes of pixels apart by what the network says of them already; background is the first class."""
+    """Tell the classes of pixels apart by what the network says of them already."""
 
     method: Literal["linear"] = "linear"
     supervision: Literal["labels"] = "labels"
     """What is trained on: wants the pseudo-labels `masks`."""
+    background: bool = True
+    """Whether background is the first class; false where every pixel has a class, as in scenes."""
     feature_map: FeatureMap | None = None
     """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""
     normalise: bool = False
@@ -47,8 +49,19 @@ class LinearProbe(Params):
     """Side in pixels that photographs are resized to at inference."""
 
     def segmenter_card(self, outputs: int) -> SegmenterCard:
-        """What the card says of the segmenter whose classifier has `outputs` channels, the first of the background."""
-        return SegmenterCard(clusters=outputs - 1, short_side=self.short_side, score="softmax", background="class_0")
+        """What the card says of the segmenter whose classifier has `outputs` channels."""
+        if self.background:
+            return SegmenterCard(
+                clusters=outputs - 1, short_side=self.short_side, score="softmax", background="class_0"
+            )
+        return SegmenterCard(
+            clusters=outputs,
+            short_side=self.short_side,
+            score="softmax",
+            background="threshold",
+            threshold=0.0,
+            threshold_source="fixed",
+        )
 
     def build(self, features: FeatureNetwork, clusters: int) -> "LinearClassifier":
         """The probe of a pretrained network for as many classes; the head's weights come from torch's generator."""
@@ -64,9 +77,9 @@ class LinearClassifier(TrainingMethod):
         super().__init__()
         self.views = config.views
         self.features = features.requires_grad_(False)
-        self.normalise = config.normalise
+        self.normalise, self.background = config.normalise, config.background
         self.first = _first_layer(features.size, config.hidden) if config.hidden else None
-        self.last = nn.Conv2d(config.hidden or features.size, classes + 1, 1)
+        self.last = nn.Conv2d(config.hidden or features.size, classes + config.background, 1)
         nn.init.normal_(self.last.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.last.bias))
 
@@ -89,13 +102,17 @@ class LinearClassifier(TrainingMethod):
         """Cross-entropy of the enlarged logits against the masks; ignored pixels do not count."""
         with torch.no_grad():
             features = self.features(batch.views[0])
-        target = batch.maps["pseudolabel"][0].long()  # (B, H, W)
+        target = self._find_targets(batch.maps["pseudolabel"][0].long())  # (B, H, W)
         logits = F.interpolate(
             self._classify(features).float(), target.shape[-2:], mode="bilinear", align_corners=False
         )
         counted = (target != IGNORE).sum().clamp_min(1)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
         return Losses(loss, {"accuracy": (logits.argmax(1) == target).sum() / counted})
+
+    def _find_targets(self, ids: Tensor) -> Tensor:
+        """Channel of each pixel's class; without a background the first class has the first."""
+        return ids if self.background else torch.where((ids == 0) | (ids == IGNORE), IGNORE, ids - 1)
 
     def _classify(self, features: Tensor) -> Tensor:
         inputs = F.normalize(features, dim=1) if self.normalise else features

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import Queue, sinkhorn
@@ -107,7 +108,13 @@ class VICE(TrainingMethod):
         scores = [self._score(each) for each in z]  # V x (R, P)
         codes = self._assign(z[0].detach(), scores[0].detach(), progress)
         clustering = self._predict(scores[1:], codes, photographs)
-        parts = {"clustering": clustering, "regions": torch.tensor(float(len(photographs)))}
+        parts = {
+            "clustering": clustering,
+            "regions": torch.tensor(float(len(photographs))),
+            "code_entropy": mean_entropy(codes),
+            "prototype_use": prototype_use((scores[0] / self.config.temperature).softmax(1)),
+            "embedding_std": embedding_std(z[0]),
+        }
         if self.config.vector == "mean":
             return Losses(clustering, parts)
         parts["coherence"] = torch.stack(coherence).mean()

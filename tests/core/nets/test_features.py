@@ -87,3 +87,7 @@ def test_the_pyramid_of_features_is_the_sum_of_the_enlarged_projections() -> Non
     assert isinstance(first, nn.Conv2d)
     expected = first(fine) + F.interpolate(second(coarse), (8, 8), mode="bilinear")
     torch.testing.assert_close(decoder([fine, coarse]), expected)
+    normed = FPNConfig(channels=3, last_norm=True).build([2, 4])
+    normed.lateral.load_state_dict(decoder.lateral.state_dict())
+    deviation, mean = torch.std_mean(expected, (0, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(normed([fine, coarse]), (expected - mean) / deviation, rtol=1e-3, atol=1e-3)

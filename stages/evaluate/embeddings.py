@@ -1,0 +1,71 @@
+"""What a photograph's regions look like to the network: the main directions of their embeddings as colours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from stages.core.artifacts.features import OUT, read_features
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.shards import read_manifest
+from stages.evaluate.counts import Float64
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.kernels import UInt8
+from stages.evaluate.pictures import PANEL_SIDE, shrink
+
+_SHOWN = 10
+_CUT = 2.0
+"""Percent of the regions at each end of a direction that take its darkest and its brightest colour."""
+
+
+class EmbeddingMap(NamedTuple):
+    """(h, w, 3) uint8 RGB pictures of one photograph."""
+
+    image_id: str
+    photo: UInt8
+    embeddings: UInt8
+
+
+def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
+    """Paint the superpixels of photographs that are evenly spread over those that were described.
+
+    Nothing where other things than superpixels were described.
+    """
+    if read_manifest(OUT, "features")["method"] != "region" or not inputs.images.has("train"):
+        return []
+    photographs, maps = _spread(inputs.images.of("train")), open_label_maps("superpixels")
+    features = read_features(among=photographs.image_ids)
+    owners, colours = np.array(features.image_ids), colour_by_components(features.embeddings)
+    shown = []
+    for position, image_id in enumerate(photographs.image_ids):
+        rows, regions = owners == image_id, np.asarray(maps[image_id].map)
+        if not np.array_equal(np.setdiff1d(regions, 0), features.region_ids[rows]):
+            return []
+        palette = np.zeros((int(regions.max()) + 1, 3), np.uint8)
+        palette[features.region_ids[rows]] = colours[rows]
+        photo = shrink(photographs.read(position), PANEL_SIDE)
+        size = photo.shape[1], photo.shape[0]
+        painted = cv2.resize(palette[regions], size, interpolation=cv2.INTER_NEAREST)
+        shown.append(EmbeddingMap(image_id, photo, np.asarray(painted, np.uint8)))
+    return shown
+
+
+def colour_by_components(embeddings: np.ndarray) -> UInt8:
+    """(N, D) to colours (N, 3): the first three principal components as red, green and blue, each over its range."""
+    if len(embeddings) == 0:
+        return np.zeros((0, 3), np.uint8)
+    values = embeddings.astype(np.float64) - embeddings.mean(0, dtype=np.float64)
+    directions = np.linalg.eigh(values.T @ values)[1][:, ::-1][:, :3]  # (D, 3), the largest first
+    directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
+    found: Float64 = np.zeros((len(values), 3))
+    found[:, : directions.shape[1]] = values @ directions
+    low, high = np.percentile(found, (_CUT, 100 - _CUT), axis=0)
+    return np.asarray(np.rint(255 * ((found - low) / np.maximum(high - low, 1e-12)).clip(0, 1)), np.uint8)
+
+
+def _spread(index: ImageIndex) -> ImageIndex:
+    places = np.unique(np.linspace(0, len(index) - 1, _SHOWN).round().astype(int))
+    return index.among([index.image_ids[place] for place in places])

@@ -1,0 +1,154 @@
+"""ViCE's regions, masking and networks on scenes at equal budgets, beside colour and place and an untrained network."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from flows.recipe import Recipe, compose
+from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.models import read_model
+from stages.core.engine.devices import seed_everything
+from stages.core.errors import UserError
+from stages.core.nets.features import restore_features
+from stages.core.params import validate_section
+from stages.index.__main__ import main as index
+from stages.index.methods.scenes import Scenes
+from stages.pretrain.methods.vice import VICEConfig
+from stages.superpixels import Config as SuperpixelsConfig
+from stages.superpixels.__main__ import main as superpixels
+from tests.benchmarks.pixels import Describe, Look, measure, see_colour_and_place
+from tests.project.rooms import ROOT
+
+NO_MASKING, PIXELS = "pretrain.masking=null", "pretrain.regions=pixels"
+GRID = "superpixels={method: grid}"
+LARGE = ("pretrain.views.size=216", "pretrain.training.batch_size=8")
+DEEPLAB = "pretrain.decoder={kind: deeplabv3plus, rates: [12, 24, 36], separable: true, embedding: 64, channels: 64}"
+
+
+class Row(NamedTuple):
+    """What a row of the table changes."""
+
+    values: tuple[str, ...] = ()
+    grid: bool = False
+    trained: bool = True
+
+
+ROWS = {
+    "colour and place": Row(trained=False),
+    "untrained": Row(trained=False),
+    "pixels": Row((PIXELS, NO_MASKING)),
+    "pixels, masking": Row((PIXELS,)),
+    "grid": Row(grid=True),
+    "superpixels": Row(),
+    "superpixels, no masking": Row((NO_MASKING,)),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), help="which rows (default: all)")
+    parser.add_argument("--epochs", type=int, default=20, help="of every training (default: %(default)s)")
+    parser.add_argument("--clusters", nargs="*", type=int, default=[27], help="numbers K (default: %(default)s)")
+    parser.add_argument("--set", nargs="*", default=[], help="assignments section.field=value for every row")
+    parser.add_argument("--split", default="test", help="that is scored (default: %(default)s)")
+    parser.add_argument("--work", type=Path, help="folder that keeps what was computed (default: a temporary one)")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    if args.data is None:
+        raise UserError("vice: give it scenes: --data DIR with images/ and annotations/")
+    with tempfile.TemporaryDirectory() as scratch:
+        work = args.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        data = args.data.resolve()
+        with chdir(work):
+            prepare(data)
+            rows = {row: recall(args, row) for row in args.rows}
+    show(rows)
+    return {"benchmark": "vice", "epochs": args.epochs, "rows": rows}
+
+
+def prepare(data: Path) -> None:
+    if not Path("data").exists():
+        Path("data").symlink_to(data)
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")  # `compose` reads the stages' names from it
+    if not Path("artifacts/index").exists():
+        index(Scenes())
+
+
+def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
+    key = repr((row, ROWS[row], args.epochs, args.clusters, args.set, args.split))
+    result = Path(f"{hashlib.sha256(key.encode()).hexdigest()[:8]}.json")
+    if not result.exists():
+        result.write_text(json.dumps(train_and_score(args, row)))
+    found: dict[str, Any] = json.loads(result.read_text())
+    print(row, found, flush=True)
+    return found
+
+
+def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
+    images, labels = read_images(), read_labels()
+    describe, cost = prepare_description(args, row)
+    scores = measure(images.of("train"), images.of(args.split), labels, describe, args.clusters)
+    return cost | {name: [round(value, 2) for value in score] for name, score in scores.items()}
+
+
+def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, dict[str, Any]]:
+    if row == "colour and place":
+        return see_colour_and_place, {}
+    given = compose(Recipe("vice", "camvid", (f"pretrain.training.epochs={args.epochs}", *args.set, *ROWS[row].values)))
+    side = given["extract"]["short_side"]
+    if not ROWS[row].trained:
+        config = VICEConfig.model_validate(given["pretrain"])
+        seed_everything(config.training.seed)
+        return Look(config.build().features, config.input_card, side), {}
+    use_regions(given["superpixels"], ROWS[row].grid)
+    cost = train(given["pretrain"], args.epochs)
+    card, states = read_model("pretrain", ["backbone"])
+    return Look(restore_features(card, states), card["input"], side), cost
+
+
+def use_regions(section: dict[str, Any], grid: bool) -> None:
+    """Make regions the stage's artifact; each kind is computed once."""
+    if grid:
+        section = {"method": "grid", **{key: section[key] for key in ("region_size", "max_side")}}
+    kept = Path(f"regions-{hashlib.sha256(repr(section).encode()).hexdigest()[:8]}")
+    shutil.rmtree("artifacts/superpixels", ignore_errors=True)
+    if not kept.exists():
+        superpixels(validate_section("superpixels", section, SuperpixelsConfig, "vice"))
+        shutil.copytree("artifacts/superpixels", kept)
+        return
+    shutil.copytree(kept, "artifacts/superpixels")
+
+
+def train(section: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """Pretrain in a process of its own: CPU seconds of an epoch, and the most memory in MiB."""
+    Path("params.yaml").write_text(yaml.safe_dump({"pretrain": section}))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LUSS_WORKERS": "1", "LUSS_CHECKPOINTS": ".checkpoints"}
+    process = subprocess.Popen([sys.executable, "-m", "stages.pretrain"], env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise UserError("vice: the training failed")
+    seconds = (used.ru_utime + used.ru_stime) / epochs
+    return {"seconds_per_epoch": round(seconds, 1), "peak_mib": used.ru_maxrss // 1024}
+
+
+def show(rows: dict[str, dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    table = Table("row", *columns, title="mIoU, pixel accuracy")
+    for name, row in rows.items():
+        table.add_row(name, *(str(row.get(column, "")) for column in columns))
+    Console(width=150).print(table)
