@@ -1,7 +1,7 @@
 """What is wrong with a training that goes wrong, told from its history before a week is lost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Row = dict[str, float | int]
 
@@ -18,7 +18,7 @@ def looks_collapsed(row: Row) -> bool:
     return row.get("embedding_std", 1) < _ALIKE or row.get("prototype_use", 1) < _UNUSED
 
 
-def diagnose(rows: Sequence[Row], iterations: int, chance_loss: float | None) -> str | None:
+def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) -> str | None:
     """What is wrong, and which parameter is the likely cause; None while all is well.
 
     A collapse that lasts for a twentieth of the training does not mend, nor does a mean loss over such a time that is
@@ -27,15 +27,17 @@ def diagnose(rows: Sequence[Row], iterations: int, chance_loss: float | None) ->
     Args:
         rows: Of the history so far.
         iterations: Of the whole training.
-        chance_loss: What the loss is where nothing is learnt; None if unknown.
+        chance: What columns of the history are while nothing has been learnt.
     """
     done = int(rows[-1]["iteration"])
     lasting = [row for row in rows if row["iteration"] > done - max(iterations // 20, 100)]
     if done >= 100 and all(looks_collapsed(row) for row in lasting):
         return _explain_collapse(rows[-1])
-    loss = sum(row["loss"] for row in lasting) / len(lasting)
-    if chance_loss and done >= max(iterations // 5, 200) and loss > _CHANCE * chance_loss:
-        return _explain_no_learning(loss, done, chance_loss)
+    if done >= max(iterations // 5, 200):
+        for name, by_chance in chance.items():
+            loss = sum(row[name] for row in lasting) / len(lasting)
+            if loss > _CHANCE * by_chance:
+                return _explain_no_learning(loss, done, by_chance)
     return None
 
 
@@ -48,10 +50,10 @@ def _explain_collapse(row: Row) -> str:
     )
 
 
-def _explain_no_learning(loss: float, done: int, chance_loss: float) -> str:
+def _explain_no_learning(loss: float, done: int, by_chance: float) -> str:
     return (
         f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
-        f"{chance_loss:.3f} = ln {math.exp(chance_loss):.0f}. Most often training.optimiser.base_lr is too high, or "
+        f"{by_chance:.3f} = ln {math.exp(by_chance):.0f}. Most often training.optimiser.base_lr is too high, or "
         "the photographs hardly differ; otherwise there are too many prototypes for so few photographs, temperature is "
         "too low, or projector.last_norm: true is needed"
     )

@@ -1,6 +1,7 @@
 """What a training method is, and what the loop tells it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,8 +44,9 @@ class TrainingMethod(nn.Module, ABC):
     coverage: Coverage | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
 
-    chance_loss: float | None = None
-    """Loss of a network that has learnt nothing, such as ln P; a training that stays there is ended."""
+    chance: Mapping[str, float] = {}
+    """What a column of the history (`loss`, or a part of it) is while nothing has been learnt, such as ln P; a training
+    that stays there is ended."""
 
     def choose(self, index: ImageIndex) -> ImageIndex:
         """The photographs that the method can learn from; by default all.

@@ -63,7 +63,7 @@ class TrainingState:
         try:
             row = self.history.add(self.iteration, values, plain)
             self.iteration += 1
-            if row and (trouble := diagnose(self.history.rows, iterations, self.method.chance_loss)):
+            if row and (trouble := diagnose(self.history.rows, iterations, self.method.chance)):
                 raise UserError(trouble)
         except UserError as error:
             kept = newest_checkpoint(self.work)

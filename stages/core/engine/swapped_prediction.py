@@ -1,5 +1,6 @@
 """Swapped prediction: prototypes, queue and codes around SwAV's loss, for every method that learns by it."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ class SwappedPredictionConfig(Params):
     """Epoch from which the queue fills; it is used once full. Section 4.1: 15."""
     freeze_prototypes: int = Field(313, ge=0)
     """Iterations before the prototypes learn. Official code: 313 (5005 for small batches)."""
+
+    @property
+    def chance(self) -> float:
+        """The loss while every prototype is as likely as any other."""
+        return math.log(self.prototypes)
 
 
 class Swapped(NamedTuple):

@@ -66,7 +66,7 @@ class ImageClassifier(TrainingMethod):
     def __init__(self, config: ImageFineTuning, features: FeatureNetwork, clusters: int) -> None:
         super().__init__()
         self.views = config.views
-        self.chance_loss = math.log(clusters)
+        self.chance = {"loss": math.log(clusters)}
         self.features = features
         self.head = PixelClassifier(features.size, clusters)
 

@@ -75,6 +75,7 @@ class LUSS(TrainingMethod):
         super().__init__()
         self.config = config
         self.views = config.views
+        self.chance = {"swav": config.chance}
         self.maps = ("saliency",) if config.saliency_weight else ()
         self.features = build_features(config.backbone, config.decoder)
         if config.weights:

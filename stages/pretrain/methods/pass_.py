@@ -68,6 +68,7 @@ class PASS(TrainingMethod):
         super().__init__()
         self.config = config
         self.views = config.views
+        self.chance = {"swav": config.chance}
         self.backbone = build_backbone(config.backbone)
         if config.weights:
             load_weights(self.backbone, config.weights)

@@ -3,7 +3,6 @@
 Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020.
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -35,7 +34,7 @@ class SwAV(TrainingMethod):
     def __init__(self, config: SwAVConfig) -> None:
         super().__init__()
         self.views = config.views
-        self.chance_loss = math.log(config.prototypes)
+        self.chance = {"loss": config.chance}
         self.backbone = build_backbone(config.backbone)
         if config.weights:
             load_weights(self.backbone, config.weights)

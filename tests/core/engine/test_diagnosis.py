@@ -9,6 +9,7 @@ import pytest
 from stages.core.engine.diagnosis import Row, diagnose
 
 LONG = 2000
+CHANCE = {"loss": math.log(30)}
 
 
 def rows(count: int, **values: float) -> list[Row]:
@@ -18,34 +19,40 @@ def rows(count: int, **values: float) -> list[Row]:
 @pytest.mark.parametrize("sign", ["embedding_std", "prototype_use"])
 def test_a_collapse_ends_training_only_if_it_lasts(sign: str) -> None:
     well, collapsed = rows(40, **{sign: 0.4}), rows(60, **{sign: 0.001})[40:]
-    assert diagnose(well + collapsed[:9], LONG, None) is None
-    told = diagnose(well + collapsed, LONG, None)
+    assert diagnose(well + collapsed[:9], LONG, {}) is None
+    told = diagnose(well + collapsed, LONG, {})
     assert told is not None
     assert f"collapsed by iteration 600: all photographs look the same to the network ({sign} = 0.001)" in told
     assert "base_lr" in told
 
 
 def test_a_collapse_at_the_very_start_may_pass() -> None:
-    assert diagnose(rows(9, embedding_std=0.001), LONG, None) is None
-    assert diagnose(rows(9, embedding_std=0.001) + rows(20, embedding_std=0.3)[9:], LONG, None) is None
+    assert diagnose(rows(9, embedding_std=0.001), LONG, {}) is None
+    assert diagnose(rows(9, embedding_std=0.001) + rows(20, embedding_std=0.3)[9:], LONG, {}) is None
 
 
 @pytest.mark.parametrize("loss", [math.log(30), math.log(30) + 5])
 def test_a_loss_that_stays_at_chance_ends_training_after_a_fifth(loss: float) -> None:
-    assert diagnose(rows(39, loss=loss), LONG, math.log(30)) is None
-    told = diagnose(rows(40, loss=loss), LONG, math.log(30))
+    assert diagnose(rows(39, loss=loss), LONG, CHANCE) is None
+    told = diagnose(rows(40, loss=loss), LONG, CHANCE)
     assert told is not None
     assert "nothing was learnt in 400 iterations" in told
     assert "3.401 = ln 30" in told
     assert "base_lr" in told
-    assert diagnose(rows(40, loss=loss), LONG, None) is None
+    assert diagnose(rows(40, loss=loss), LONG, {}) is None
 
 
 def test_a_loss_that_has_left_chance_is_left_in_peace() -> None:
     well = rows(60, loss=0.85 * math.log(30))
-    assert diagnose(rows(40, loss=math.log(30)) + well[40:], LONG, math.log(30)) is None
-    assert diagnose(well[:40], LONG, math.log(30)) is None
+    assert diagnose(rows(40, loss=math.log(30)) + well[40:], LONG, CHANCE) is None
+    assert diagnose(well[:40], LONG, CHANCE) is None
+
+
+def test_a_part_of_the_loss_is_watched_where_the_whole_says_nothing() -> None:
+    stuck = rows(40, loss=9.0, swav=math.log(30))
+    assert "ln 30" in (diagnose(stuck, LONG, {"swav": math.log(30)}) or "")
+    assert diagnose(rows(40, loss=9.0, swav=2.0), LONG, {"swav": math.log(30)}) is None
 
 
 def test_a_short_training_is_left_in_peace() -> None:
-    assert diagnose(rows(9, loss=9.0, embedding_std=0.0), 90, math.log(30)) is None
+    assert diagnose(rows(9, loss=9.0, embedding_std=0.0), 90, CHANCE) is None
