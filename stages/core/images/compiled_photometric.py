@@ -11,7 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stages.core.kernels import kernel
 
@@ -25,36 +27,20 @@ _LANES = 256
 _SOLARISE_FROM = np.float32(128 / 255)
 
 
-def recolour(
-    pixels: NDArray[np.uint8],
-    photometric: NDArray[np.float32],
-    flip: NDArray[np.bool_],
-    mean: NDArray[np.float32],
-    std: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Mirror, recolour and normalise a batch of views: `finish_views` with the channels last.
-
-    Args:
-        pixels: (B, H, W, 3)
-        photometric: (B, 8), columns as `PHOTOMETRIC_FIELDS`.
-        flip: (B,)
-        mean: (3,) of values in 0..1.
-        std: (3,)
-
-    Returns:
-        (B, H, W, 3)
-    """
-    result = np.empty(pixels.shape, np.float32)
-    image = np.empty((3, *pixels.shape[1:3]), np.float32)
-    norm = np.stack([mean, 1 / std])
-    for number, row in enumerate(photometric):
-        _change_colours(pixels[number], flip[number], row, ORDERS, image)
+def finish_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Mirror, recolour and normalise a batch of views: `finish_views` on the CPU, several times faster."""
+    channels_last = pixels.permute(0, 2, 3, 1).numpy()
+    result = np.empty(channels_last.shape, np.float32)
+    image = np.empty((3, *channels_last.shape[1:3]), np.float32)
+    norm = torch.stack([mean, 1 / std]).numpy()
+    for number, row in enumerate(photometric.numpy()):
+        _change_colours(channels_last[number], bool(flip[number]), row, ORDERS, image)
         if row[6] > 0:
             _blur(image, float(row[6]))
         if row[7] > 0:
             _solarise(image.reshape(-1))
         _store(image, norm, result[number])
-    return result
+    return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 
 def _blur(image: NDArray[np.float32], sigma: float) -> None:

@@ -13,6 +13,7 @@ from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.errors import UserError
+from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.crops import cut_map
 from stages.core.images.photometric import finish_views
 from stages.core.images.views import Coverage, Undecoded, View, Views, ViewSpec, draw_covered_views
@@ -146,8 +147,9 @@ def finish_batch(raw: dict[str, Any], spec: Views, device: torch.device) -> Batc
     )
     flips = windows[..., 4] > 0
     mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
+    finish = finish_views_compiled if device.type == "cpu" else finish_views
     views = [
-        finish_views(
+        finish(
             pixels.to(device, non_blocking=True).permute(0, 3, 1, 2),
             photometric[:, number],
             flips[:, number],

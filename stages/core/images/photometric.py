@@ -1,4 +1,4 @@
-"""Colour changes, mirroring and normalisation of whole batches on the device, each view with its own parameters."""
+"""Colour changes, mirroring and normalisation of whole batches on a GPU, each view with its own parameters."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.core.images.compiled_photometric import ORDERS, recolour
+from stages.core.images.compiled_photometric import ORDERS
 from stages.core.images.views import PHOTOMETRIC_FIELDS
 
 _GREY_WEIGHTS = (0.299, 0.587, 0.114)
@@ -30,9 +30,6 @@ def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor
 
     Source: the operations of torchvision's ColorJitter, Grayscale, GaussianBlur and Solarize, in SwAV's order.
     """
-    if pixels.device.type == "cpu":
-        arrays = (each.numpy() for each in (pixels.permute(0, 2, 3, 1), photometric, flip, mean, std))
-        return torch.from_numpy(recolour(*arrays)).permute(0, 3, 1, 2)
     # In place and on the chosen images alone: copies of the whole batch would cost more than the changes.
     images = pixels.div(255)
     column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from scipy.stats import kstest
 from torchvision.transforms.v2 import functional as tv
 
+from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.photometric import finish_views
 from stages.core.images.views import PHOTOMETRIC_FIELDS, Photometric, draw_photometric
 
@@ -40,9 +42,16 @@ def parameters(*rows: dict[str, float]) -> torch.Tensor:
     return torch.tensor([[{**UNCHANGED, **row}[name] for name in PHOTOMETRIC_FIELDS] for row in rows]).float()
 
 
-def finish(pixels: torch.Tensor, *rows: dict[str, float], flip: tuple[bool, ...] = ()) -> torch.Tensor:
-    flips = torch.tensor(flip or [False] * len(pixels))
-    return finish_views(pixels, parameters(*rows), flips, torch.zeros(3), torch.ones(3))
+Finish = Callable[..., torch.Tensor]
+
+
+@pytest.fixture(params=[finish_views, finish_views_compiled], ids=["torch", "compiled"])
+def finish(request: pytest.FixtureRequest) -> Finish:
+    def apply(pixels: torch.Tensor, *rows: dict[str, float]) -> torch.Tensor:
+        flips = torch.zeros(len(pixels), dtype=torch.bool)
+        return request.param(pixels, parameters(*rows), flips, torch.zeros(3), torch.ones(3))
+
+    return apply
 
 
 def check(got: torch.Tensor, expected: torch.Tensor) -> None:
@@ -77,12 +86,12 @@ def jittered(image: torch.Tensor, row: dict[str, float]) -> torch.Tensor:
     ],
     ids=str,
 )
-def test_each_change_equals_torchvisions(row: dict[str, float]) -> None:
+def test_each_change_equals_torchvisions(row: dict[str, float], finish: Finish) -> None:
     pixels = views()
     check(finish(pixels, row), jittered(pixels.float() / 255, {**UNCHANGED, **row}))
 
 
-def test_all_orders_in_one_batch_equal_torchvisions_one_by_one() -> None:
+def test_all_orders_in_one_batch_equal_torchvisions_one_by_one(finish: Finish) -> None:
     rng = np.random.default_rng(0)
     pixels = views(len(ORDERS))
     rows = [
@@ -98,7 +107,7 @@ def test_all_orders_in_one_batch_equal_torchvisions_one_by_one() -> None:
         check(got[number], jittered(pixels[number].float() / 255, row))
 
 
-def test_grey_and_solarise_equal_torchvisions() -> None:
+def test_grey_and_solarise_equal_torchvisions(finish: Finish) -> None:
     pixels = views(2)
     got = finish(pixels, {"grey": 1}, {"solarise": 1})
     images = pixels.float() / 255
@@ -107,27 +116,27 @@ def test_grey_and_solarise_equal_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 1.7, 2.0])
-def test_blur_equals_torchvisions_with_radius_three_sigma(sigma: float) -> None:
+def test_blur_equals_torchvisions_with_radius_three_sigma(sigma: float, finish: Finish) -> None:
     pixels = views()
     radius = max(1, math.ceil(3 * sigma))
     check(finish(pixels, {"blur": sigma}), tv.gaussian_blur(pixels.float() / 255, [2 * radius + 1] * 2, [sigma] * 2))
 
 
-def test_blur_of_an_image_does_not_depend_on_what_is_beside_it() -> None:
+def test_blur_of_an_image_does_not_depend_on_what_is_beside_it(finish: Finish) -> None:
     pixels = views(3)
     together = finish(pixels, {"blur": 0.4}, {"blur": 2.0}, {"blur": 1.1})
     alone = [finish(pixels[n : n + 1], {"blur": sigma}) for n, sigma in enumerate((0.4, 2.0, 1.1))]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
 
 
-def test_blur_of_a_view_smaller_than_its_radius() -> None:
+def test_blur_of_a_view_smaller_than_its_radius(finish: Finish) -> None:
     pixels = views(side=8)[:, :, :4, :4]
     got = finish(pixels, {"blur": 2.0})
     assert torch.isfinite(got).all()
     assert got.std() < (pixels.float() / 255).std()
 
 
-def test_the_order_is_jitter_grey_blur_solarise() -> None:
+def test_the_order_is_jitter_grey_blur_solarise(finish: Finish) -> None:
     pixels, row = views(), {"order": 5, "brightness": 1.3, "saturation": 0.4, "hue": 0.1, "contrast": 0.8}
     expected = jittered(pixels.float() / 255, {**UNCHANGED, **row})
     expected = tv.gaussian_blur(tv.rgb_to_grayscale(expected, 3), [7, 7], [1.0, 1.0])
@@ -138,11 +147,12 @@ def test_the_order_is_jitter_grey_blur_solarise() -> None:
     check(torch.where(near_the_edge, 0, got), torch.where(near_the_edge, 0, expected))
 
 
-def test_unchanged_views_are_the_pixels_mirrored_and_normalised() -> None:
+@pytest.mark.parametrize("finish", [finish_views, finish_views_compiled])
+def test_unchanged_views_are_the_pixels_mirrored_and_normalised(finish: Finish) -> None:
     pixels = views(3)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     rows = parameters({}, {"order": 3, "brightness": 0.5}, {})
-    got = finish_views(pixels, rows, torch.tensor([False, False, True]), mean, std)
+    got = finish(pixels, rows, torch.tensor([False, False, True]), mean, std)
     expected = tv.normalize(pixels.float() / 255, mean.tolist(), std.tolist())
     torch.testing.assert_close(got[0], expected[0])
     torch.testing.assert_close(got[2], tv.horizontal_flip(expected[2]))
