@@ -31,15 +31,17 @@ def finish_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mea
     """Mirror, recolour and normalise a batch of views: `finish_views` on the CPU, several times faster."""
     channels_last = pixels.permute(0, 2, 3, 1).numpy()
     result = np.empty(channels_last.shape, np.float32)
-    image = np.empty((3, *channels_last.shape[1:3]), np.float32)
+    planes = np.empty((3, *channels_last.shape[1:3]), np.uint8)
+    image = np.empty(planes.shape, np.float32)
     norm = torch.stack([mean, 1 / std]).numpy()
     for number, row in enumerate(photometric.numpy()):
-        _change_colours(channels_last[number], bool(flip[number]), row, ORDERS, image)
+        view = channels_last[number]
+        cv2.split(cv2.flip(view, 1) if flip[number] else view, list(planes))
+        _change_colours(planes.reshape(3, -1), row, ORDERS, image.reshape(3, -1))
         if row[6] > 0:
             _blur(image, float(row[6]))
-        if row[7] > 0:
-            _solarise(image.reshape(-1))
-        _store(image, norm, result[number])
+        _normalise(image.reshape(3, -1), row[7] > 0, norm)
+        cv2.merge(list(image), result[number])
     return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 
@@ -51,9 +53,9 @@ def _blur(image: NDArray[np.float32], sigma: float) -> None:
 
 
 @kernel
-def _change_colours(pixels: Any, flip: bool, row: Any, orders: Any, image: Any) -> None:
-    planes = image.reshape(3, -1)
-    _load(pixels[:, ::-1] if flip else pixels, image)
+def _change_colours(pixels: Any, row: Any, orders: Any, planes: Any) -> None:
+    for c in range(3):
+        _to_shares(pixels[c], planes[c])
     if row[4] >= 0:
         for number in orders[int(row[4])]:
             _jitter(planes, number, row[number])
@@ -62,24 +64,20 @@ def _change_colours(pixels: Any, flip: bool, row: Any, orders: Any, image: Any) 
 
 
 @kernel
-def _load(pixels: Any, image: Any) -> None:
-    height, width = pixels.shape[:2]
-    for y in range(height):
-        for x in range(width):
-            image[0, y, x] = np.float32(pixels[y, x, 0]) * _TO_SHARE
-            image[1, y, x] = np.float32(pixels[y, x, 1]) * _TO_SHARE
-            image[2, y, x] = np.float32(pixels[y, x, 2]) * _TO_SHARE
+def _to_shares(values: Any, shares: Any) -> None:
+    for i in range(len(values)):
+        shares[i] = np.float32(values[i]) * _TO_SHARE
 
 
 @kernel
-def _store(image: Any, norm: Any, result: Any) -> None:
-    """Normalise by what is subtracted (norm[0]) and what is multiplied by (norm[1])."""
-    height, width = result.shape[:2]
-    for y in range(height):
-        for c in range(3):
-            mean, factor = norm[0, c], norm[1, c]
-            for x in range(width):
-                result[y, x, c] = (image[c, y, x] - mean) * factor
+def _normalise(planes: Any, solarise: bool, norm: Any) -> None:
+    """Subtract norm[0] of each channel, multiply by norm[1]."""
+    if solarise:
+        _solarise(planes.reshape(-1))
+    for c in range(3):
+        plane, mean, factor = planes[c], norm[0, c], norm[1, c]
+        for i in range(len(plane)):
+            plane[i] = (plane[i] - mean) * factor
 
 
 @kernel
