@@ -12,11 +12,13 @@ from stages.finetune.methods.image import ImageFineTuning
 from stages.finetune.methods.linear import LinearProbe
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.methods.pixel import PixelFineTuning
+from stages.finetune.methods.supervised import SupervisedFineTuning
 
 Config = Annotated[
     NoFineTuning
     | LinearProbe
     | ImageFineTuning
-    | PixelFineTuning,
+    | PixelFineTuning
+    | SupervisedFineTuning,
     Field(discriminator="method"),
 ]  # fmt: skip

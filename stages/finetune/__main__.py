@@ -12,9 +12,9 @@ from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
-from stages.finetune.methods.linear import LinearProbe
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.threshold import find_threshold
+from stages.finetune.true_masks import TrueMaskTraining
 
 
 def main(config: Config) -> None:
@@ -62,7 +62,7 @@ def _assemble(
 
 
 def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIndex) -> Card:
-    if "threshold" in segmenter.card and not isinstance(config, LinearProbe):
+    if "threshold" in segmenter.card and not isinstance(config, TrueMaskTraining):
         segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
     kept = {key: origin[key] for key in ("output_stride", "start")}
     labels_used = bool(origin["labels_used"]) or config.supervision == "labels"

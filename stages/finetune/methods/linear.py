@@ -16,22 +16,18 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import OptimiserConfig
 from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
-from stages.core.nets.features import FeatureMap, FeatureNetwork
+from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import SegmenterCard
-from stages.core.params import Params
+from stages.finetune.true_masks import TrueMaskTraining
 
 
-class LinearProbe(Params):
+class LinearProbe(TrueMaskTraining):
     """Tell the classes of pixels apart by what the network says of them already."""
 
     method: Literal["linear"] = "linear"
-    supervision: Literal["labels"] = "labels"
-    """What is trained on: wants the pseudo-labels `masks`."""
     background: bool = True
     """Whether background is the first class; false where every pixel has a class, as in scenes."""
-    feature_map: FeatureMap | None = None
-    """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""
     normalise: bool = False
     """Bring every pixel's features to length 1 before. ViCE: yes."""
     hidden: int = Field(0, ge=0)
@@ -45,15 +41,11 @@ class LinearProbe(Params):
         optimiser=OptimiserConfig(kind="sgd", base_lr=1.6, final_lr=0.0, schedule="poly", weight_decay=1e-4),
     )
     """MaskContrast: 60 epochs of 16 photographs at 0.1; there a tenth after 25 epochs, here falling steadily."""
-    short_side: int = Field(512, ge=8)
-    """Side in pixels that photographs are resized to at inference."""
 
     def segmenter_card(self, outputs: int) -> SegmenterCard:
         """What the card says of the segmenter whose classifier has `outputs` channels."""
         if self.background:
-            return SegmenterCard(
-                clusters=outputs - 1, short_side=self.short_side, score="softmax", background="class_0"
-            )
+            return super().segmenter_card(outputs)
         return SegmenterCard(
             clusters=outputs,
             short_side=self.short_side,

@@ -5,20 +5,14 @@ Source: the code of LUSS's authors (PASS, step 3).
 
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from stages.core.artifacts.label_maps import IGNORE
 from stages.core.engine.loop import TrainingConfig
-from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.images.dataset import Batch
 from stages.core.images.views import CropSpec, ViewSpec
 from stages.core.nets.features import FeatureMap, FeatureNetwork
-from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import SegmenterCard
 from stages.core.params import Params
+from stages.finetune.pixel_labels import PixelLabelClassifier
 from stages.finetune.threshold import ThresholdConfig
 
 
@@ -52,39 +46,6 @@ class PixelFineTuning(Params):
         )
         return plain if self.background == "class_0" else {**plain, "score": "foreground", **self.threshold.card}
 
-    def build(self, features: FeatureNetwork, clusters: int) -> "PixelLabelClassifier":
+    def build(self, features: FeatureNetwork, clusters: int) -> PixelLabelClassifier:
         """The method on a pretrained network; the head's weights come from torch's generator."""
-        return PixelLabelClassifier(self, features, clusters)
-
-
-class PixelLabelClassifier(TrainingMethod):
-    """Network of features and 1x1 convolution."""
-
-    maps = ("pseudolabel",)
-
-    def __init__(self, config: PixelFineTuning, features: FeatureNetwork, clusters: int) -> None:
-        super().__init__()
-        self.config = config
-        self.views = config.views
-        self.features = features
-        self.head = PixelClassifier(features.size, clusters + 1)
-
-    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
-        """Cross-entropy of the enlarged logits against the pixels' labels; ignored pixels do not count."""
-        side = max(round(batch.views[0].shape[-1] * self.config.label_scale), 1)
-        logits = self.head(self.features(batch.views[0])).float()  # (B, K + 1, h, w)
-        logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-        labels = batch.maps["pseudolabel"][0][:, None].float()
-        target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)
-        counted = (target != IGNORE).sum().clamp_min(1)
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
-        return Losses(loss, {"accuracy": _agreement(logits, target, counted)})
-
-    def export(self) -> dict[str, nn.Module]:
-        """Backbone, decoder where there is one, and head."""
-        return {**self.features.parts, "head": self.head}
-
-
-def _agreement(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    with torch.no_grad():
-        return (logits.argmax(1) == target).sum() / counted
+        return PixelLabelClassifier(features, clusters, self.views, self.label_scale)

@@ -1,0 +1,37 @@
+"""Fine-tuning of the whole network on true masks, of all photographs or of a share.
+
+Source: MaskContrast, section 4.1 (protocol III); values from its code.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.core.engine.loop import TrainingConfig
+from stages.core.engine.optim import OptimiserConfig
+from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.nets.features import FeatureNetwork
+from stages.finetune.pixel_labels import PixelLabelClassifier
+from stages.finetune.true_masks import TrueMaskTraining
+
+
+class SupervisedFineTuning(TrueMaskTraining):
+    """Train the pretrained network on."""
+
+    method: Literal["supervised"] = "supervised"
+    frozen_norms: bool = False
+    """Leave batch norm as it was pretrained. MaskContrast: yes where 1 or 2 % have masks."""
+    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
+    """MaskContrast: 512 pixels, scaled and flipped."""
+    label_scale: float = Field(1.0, gt=0, le=1)
+    """Side at which logits and labels are compared, as a share of the view's. MaskContrast: 1."""
+    training: TrainingConfig = TrainingConfig(
+        epochs=60,
+        batch_size=8,
+        optimiser=OptimiserConfig(kind="sgd", base_lr=0.128, final_lr=0.0, schedule="poly", weight_decay=1e-4),
+    )
+    """MaskContrast: batches of 8 at 0.004; where 1 or 2 % have masks 0.001, and 0.1 for the head. Epochs not given."""
+
+    def build(self, features: FeatureNetwork, classes: int) -> PixelLabelClassifier:
+        """The method on a pretrained network; the head's weights come from torch's generator."""
+        return PixelLabelClassifier(features, classes, self.views, self.label_scale, self.frozen_norms)

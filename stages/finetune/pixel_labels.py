@@ -1,0 +1,72 @@
+"""Learning from one label per pixel, whether clusters or people gave it."""
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from stages.core.artifacts.label_maps import IGNORE
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.images.dataset import Batch
+from stages.core.images.views import ViewSpec
+from stages.core.nets.features import FeatureNetwork
+from stages.core.nets.heads import PixelClassifier
+
+
+class PixelLabelClassifier(TrainingMethod):
+    """Network of features and 1x1 convolution; background is the first class.
+
+    Args:
+        features: The pretrained network.
+        classes: Without the background.
+        views: What is seen of a photograph.
+        label_scale: Side at which logits and labels are compared, as a share of the view's.
+        has_frozen_norms: Batch norm stays as it was pretrained, statistics and weights.
+    """
+
+    maps = ("pseudolabel",)
+
+    def __init__(
+        self,
+        features: FeatureNetwork,
+        classes: int,
+        views: ViewSpec,
+        label_scale: float,
+        has_frozen_norms: bool = False,
+    ) -> None:
+        super().__init__()
+        self.views, self.label_scale = views, label_scale
+        self.features = features
+        self.head = PixelClassifier(features.size, classes + 1)
+        self.frozen_norms = [each for each in features.modules() if has_frozen_norms and isinstance(each, _BatchNorm)]
+        for norm in self.frozen_norms:
+            norm.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Frozen norms stay as at inference."""
+        super().train(mode)
+        for norm in self.frozen_norms:
+            norm.eval()
+        return self
+
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """Cross-entropy of the enlarged logits against the pixels' labels; ignored pixels do not count."""
+        side = max(round(batch.views[0].shape[-1] * self.label_scale), 1)
+        logits = self.head(self.features(batch.views[0])).float()  # (B, K + 1, h, w)
+        logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+        labels = batch.maps["pseudolabel"][0][:, None].float()
+        target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)
+        counted = (target != IGNORE).sum().clamp_min(1)
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
+        return Losses(loss, {"accuracy": _agreement(logits, target, counted)})
+
+    def export(self) -> dict[str, nn.Module]:
+        """Backbone, decoder where there is one, and head."""
+        return {**self.features.parts, "head": self.head}
+
+
+def _agreement(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    with torch.no_grad():
+        return (logits.argmax(1) == target).sum() / counted
