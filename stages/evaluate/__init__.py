@@ -26,6 +26,13 @@ class ObjectRules(Params):
     """Objects shown with their neighbours, evenly spread over the split."""
 
 
+class CoherenceRules(Params):
+    """How alike pixels are within classes and between views; see `coherence.py`. Source: LUSS, table 5."""
+
+    scale: tuple[float, float] = (0.14, 1.0)
+    """Smallest and largest share of a photograph that each of its two views shows. As in pretraining (LUSS, PASS)."""
+
+
 class Config(Params):
     """What is scored how, and how much the report shows."""
 
@@ -56,3 +63,5 @@ class Config(Params):
     """Classes of the confusion table, largest first."""
     objects: ObjectRules | None = None
     """Also score objects by their vectors; wants a split with masks among extract.splits. null: not."""
+    coherence: CoherenceRules | None = None
+    """Also measure `cat_cos` and `view_cos` of the pretrained network's pixels on every split with masks. null: not."""

@@ -8,7 +8,7 @@ from stages.core.cli import run_stage
 from stages.evaluate import Config
 from stages.evaluate.clustering import score_assignments
 from stages.evaluate.evaluation import evaluate
-from stages.evaluate.inputs import read_inputs
+from stages.evaluate.inputs import Inputs, read_inputs
 from stages.evaluate.object_protocol import score_objects
 from stages.evaluate.overlays import Overlay, draw_overlays
 from stages.evaluate.pictures import encode_jpeg, join_panels
@@ -28,6 +28,8 @@ _SHOWN = (
     "NMI",
     "objects_mIoU",
     "retrieval_mIoU",
+    "cat_cos",
+    "view_cos",
 )
 
 
@@ -46,10 +48,22 @@ def main(config: Config) -> None:
     metrics = write_metrics(config, inputs, evaluation, agreement, provenance)
     for found in objects:
         metrics[found.split] |= {name: round(value, DIGITS) for name, value in found.summary.items()}
+    for split, cosines in _measure_coherence(config, inputs, list(evaluation.splits)).items():
+        metrics[split] |= cosines
     write_atomically(OUT / "metrics.json", encode_json(metrics))
     for split in SPLITS:
         if shown := [f"{name} {metrics[split][name]:.1f}" for name in _SHOWN if name in metrics.get(split, {})]:
             print(f"{split}: {', '.join(shown)}")
+
+
+def _measure_coherence(config: Config, inputs: Inputs, splits: list[str]) -> dict[str, dict[str, float]]:
+    if config.coherence is None:
+        return {}
+    from stages.evaluate.coherence import measure_coherence
+
+    rules = config.coherence
+    found = {split: measure_coherence(inputs, split, rules, config.ignore_id)._asdict() for split in splits}
+    return {split: {name: round(value, DIGITS) for name, value in each.items()} for split, each in found.items()}
 
 
 def _write_overlays(overlays: list[Overlay]) -> None:

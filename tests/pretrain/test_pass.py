@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from stages.core.engine.method import TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn
 from stages.core.images.dataset import Batch
+from stages.core.images.grid import overlap_grid
 from stages.core.nets.backbones import stage_maps
-from stages.pretrain.grid import overlap_grid
 from stages.pretrain.methods.pass_ import PASS, PASSConfig
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small

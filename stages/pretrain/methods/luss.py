@@ -17,12 +17,12 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn, swav_loss
 from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
+from stages.core.images.grid import Overlap, overlap_grid, sample
 from stages.core.nets.attention import AttentivePool, PixelAttention, attention_card
 from stages.core.nets.decoders import DecoderConfig, DeepLabV3PlusConfig
 from stages.core.nets.features import build_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
 from stages.core.nets.weights import load_weights
-from stages.pretrain.grid import Overlap, overlap_grid, sample
 from stages.pretrain.multi_crop import map_views
 from stages.pretrain.multi_crop_clustering import MultiCropClusteringConfig
 

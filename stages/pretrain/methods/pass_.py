@@ -17,10 +17,10 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import swav_loss
 from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction
 from stages.core.images.dataset import Batch
+from stages.core.images.grid import overlap_grid, sample
 from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
 from stages.core.nets.heads import ProjectionConfig, ProjectionHead
 from stages.core.nets.weights import load_weights
-from stages.pretrain.grid import overlap_grid, sample
 from stages.pretrain.multi_crop import map_views
 from stages.pretrain.multi_crop_clustering import MultiCropClusteringConfig
 

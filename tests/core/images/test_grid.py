@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stages.core.images.crops import Window, cut
-from stages.pretrain.grid import GRID, overlap_grid, sample
+from stages.core.images.grid import GRID, overlap_grid, sample
 
 
 def tensor(*windows: tuple[float, ...]) -> torch.Tensor:

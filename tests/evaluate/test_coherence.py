@@ -1,0 +1,106 @@
+"""cat.cos and view.cos against plain forms of themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.models import write_model
+from stages.core.images.decode import read_mask
+from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.features import FeatureNetwork
+from stages.core.nets.heads import ProjectionConfig, ProjectionHead
+from stages.evaluate import CoherenceRules, Config
+from stages.evaluate.__main__ import OUT, main
+from stages.evaluate.coherence import _compare_in_views, measure_coherence
+from stages.evaluate.inputs import read_inputs
+from tests.evaluate.project import write_project
+
+BACKBONE = BackboneConfig(name="test_resnet", output_stride=16)
+HEAD = ProjectionConfig(hidden=0, projected=8, last_norm=True)
+SIDE = 48
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module, ProjectionHead]:
+    """Written as pretrain's model of a finished pipeline, whose photographs are `SIDE` pixels wide."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUSS_WORKERS", "1")
+    write_project()
+    card_path = Path("artifacts/finetune/model.json")
+    card = json.loads(card_path.read_text())
+    card["segmenter"]["short_side"] = SIDE
+    card_path.write_text(json.dumps(card))
+    torch.manual_seed(0)
+    backbone = build_backbone(BACKBONE)
+    head = ProjectionHead(FeatureNetwork(backbone).size, HEAD).eval()
+    parts = {"backbone": BACKBONE.model_dump(), "projector": HEAD.model_dump()}
+    described = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32}
+    start = {"start": {"origin": "random"}, "labels_used": False}
+    written = {"method": "swav", "parts": parts, "feature_map": "stage4", "input": described, **start}
+    write_model("pretrain", {"backbone": backbone, "projector": head}, written, [])
+    return backbone.eval(), head
+
+
+@torch.no_grad()
+def test_pixels_against_the_mean_of_their_class(network: tuple[nn.Module, ProjectionHead]) -> None:
+    backbone, head = network
+    inputs, vectors = read_inputs(), {class_id: [] for class_id in (1, 2, 3)}
+    for position, image_id in enumerate(inputs.images.image_ids):
+        if image_id.startswith("validation"):
+            photo = torch.from_numpy(inputs.images.read(position).copy()).permute(2, 0, 1)[None] / 255
+            features = backbone((photo - 0.5) / 0.25)[0]  # (L, 3, 3)
+            mask = read_mask(dict(inputs.masked("validation"))[image_id])
+            for i, j in np.ndindex(3, 3):
+                if (class_id := int(mask[i * 16, j * 16])) in vectors:
+                    vectors[class_id].append(F.normalize(head.layers(features[:, i, j][None]), dim=1)[0])
+    cosines = []
+    for rows in filter(None, vectors.values()):
+        mean = torch.stack(rows).mean(0)
+        cosines += [float(F.cosine_similarity(row, mean, dim=0)) for row in rows]
+    assert len(cosines) > 10
+    found = measure_coherence(inputs, "validation", CoherenceRules(), 1000)
+    assert found.cat_cos == pytest.approx(100 * np.mean(cosines), rel=1e-4)
+
+
+def test_the_same_place_is_read_from_both_views(network: tuple[nn.Module, ProjectionHead]) -> None:
+    """Where colour tells the place, the colours of both views agree, mirrored or not; those of other places do not."""
+    index = read_images().of("validation")
+    ramp = np.arange(SIDE, dtype=np.uint8)[None].repeat(SIDE, 0) * 5
+    index.read = lambda position: np.stack([ramp, ramp.T, 255 - ramp], 2)
+    views = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.3, 1.0)),), photometric=None)
+    assert _compare_in_views(Colours(), views, index) > 0.98
+    assert _compare_in_views(Colours(second_is_turned=True), views, index) < 0.8
+
+
+class Colours(nn.Module):
+    """Colours as embeddings of pixels; of the second view upside down, if so."""
+
+    def __init__(self, second_is_turned: bool = False) -> None:
+        super().__init__()
+        self.second_is_turned, self.views = second_is_turned, 0
+
+    def features(self, view: Tensor) -> Tensor:
+        self.views += 1
+        return view.flip(2) if self.second_is_turned and self.views % 2 == 0 else view
+
+    def embed(self, features: Tensor) -> Tensor:
+        return F.normalize(features.permute(0, 2, 3, 1), dim=3)
+
+
+def test_a_run_reports_both_where_it_is_asked_to(network: tuple[nn.Module, ProjectionHead]) -> None:
+    main(Config(coherence=CoherenceRules(), overlays=0))
+    metrics = json.loads((OUT / "metrics.json").read_text())
+    for split in ("validation", "test"):
+        assert -100 <= metrics[split]["view_cos"] <= 100
+        assert 0 < metrics[split]["cat_cos"] <= 100
+    main(Config(overlays=0))
+    assert "cat_cos" not in json.loads((OUT / "metrics.json").read_text())["validation"]
