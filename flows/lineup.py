@@ -17,6 +17,8 @@ BENCHMARKS = RECIPES / "benchmarks"
 SCORES = ("test.mIoU", "test.F", "test.accuracy", "train.NMI", "train.accuracy")
 """Columns where a list names no others."""
 
+_FIRST_OF_PROTOCOL = "extract"
+
 
 class Row(Params):
     """One row of the table."""
@@ -31,8 +33,20 @@ class Row(Params):
     """Published value of a score, by its dotted name, in percent."""
 
 
+class Protocol(Params):
+    """What judges the representation of every row alike."""
+
+    recipe: str
+    """Method recipe whose stages from `extract` on every row takes, in place of its own recipe's."""
+    values: tuple[str, ...] = ()
+    """`section.field=value`, as `luss use` takes them."""
+
+
 class Lineup(Params):
     """The rows of one table."""
+
+    protocol: Protocol | None = None
+    """null: every row is judged by its own recipe."""
 
     scores: tuple[str, ...] = SCORES
     """Columns: dotted names in metrics.json; one that no row has is left out."""
@@ -50,7 +64,7 @@ class Lineup(Params):
         Raises:
             UserError: A recipe or value is not valid.
         """
-        return {row.row: [_combination(row, dataset, seed) for seed in range(seeds)] for row in self.rows}
+        return {row.row: [_combine(row, self.protocol, dataset, seed) for seed in range(seeds)] for row in self.rows}
 
 
 def lineup_names() -> list[str]:
@@ -102,6 +116,10 @@ def _load(path: Path) -> Any:
         raise UserError(f"{path}: not a valid list of rows: {error}") from None
 
 
-def _combination(row: Row, dataset: str, seed: int) -> Combination:
-    recipe = Recipe(row.recipe, dataset, (*row.values, f"shared.seed={seed}"))
-    return Combination({"row": row.row, "seed": str(seed)}, compose(recipe))
+def _combine(row: Row, protocol: Protocol | None, dataset: str, seed: int) -> Combination:
+    sections = compose(Recipe(row.recipe, dataset, (*row.values, f"shared.seed={seed}")))
+    if protocol:
+        judging = compose(Recipe(protocol.recipe, dataset, (*protocol.values, f"shared.seed={seed}")))
+        names = list(sections)
+        sections |= {name: judging[name] for name in names[names.index(_FIRST_OF_PROTOCOL) :]}
+    return Combination({"row": row.row, "seed": str(seed)}, sections)

@@ -12,6 +12,7 @@ from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter
 from stages.core.unfinished import unfinished_work
 from stages.finetune import Config
+from stages.finetune.methods.image import ImageFineTuning
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.threshold import find_threshold
 from stages.finetune.true_masks import TrueMaskTraining
@@ -25,7 +26,9 @@ def main(config: Config) -> None:
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    method = config.build(restore_features(pretrained, states, config.feature_map), _count_categories(config))
+    is_attended = isinstance(config, ImageFineTuning) and config.attended
+    features = restore_features(pretrained, states, config.feature_map, is_attended)
+    method = config.build(features, _count_categories(config))
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with unfinished_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)

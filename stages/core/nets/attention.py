@@ -67,11 +67,15 @@ class AttentivePool(nn.Module):
         super().__init__()
         self.attention, self.enlarge = attention, enlarge
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, D)."""
+    def weigh(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) to the map that is pooled, (B, D, enlarge h, enlarge w)."""
         features = enlarge_map(features, self.enlarge)
         weighted: Tensor = self.attention(features) * features
-        return weighted.mean((2, 3))
+        return weighted
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, D)."""
+        return self.weigh(features).mean((2, 3))
 
 
 def enlarge_map(features: Tensor, times: int) -> Tensor:

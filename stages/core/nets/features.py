@@ -1,4 +1,4 @@
-"""From photographs to one map of features: a backbone, and a decoder where there is one."""
+"""From photographs to one map of features: a backbone, and where they are wanted a decoder and attention."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.models import Card
 from stages.core.errors import UserError
+from stages.core.nets.attention import AttentivePool, restore_attention
 from stages.core.nets.backbones import (
     BackboneConfig,
     build_backbone,
@@ -23,17 +24,19 @@ FeatureMap = Literal["stage4", "decoder"]
 
 
 class FeatureNetwork(nn.Module):
-    """A backbone with or without a decoder; `size` is D, the channels of its map."""
+    """A backbone with or without a decoder, its map weighed by attention or not; `size` is D, the map's channels."""
 
-    def __init__(self, backbone: nn.Module, decoder: Decoder | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, decoder: Decoder | None = None, attention: AttentivePool | None = None
+    ) -> None:
         super().__init__()
-        self.backbone, self.decoder = backbone, decoder
+        self.backbone, self.decoder, self.pool = backbone, decoder, attention
         self.size = decoder.size if decoder else embedding_size(backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, D, h, w)."""
         features: Tensor = self.decoder(stage_maps(self.backbone, images)) if self.decoder else self.backbone(images)
-        return features
+        return self.pool.weigh(features) if self.pool else features
 
     @property
     def feature_map(self) -> FeatureMap:
@@ -43,7 +46,8 @@ class FeatureNetwork(nn.Module):
     @property
     def parts(self) -> dict[str, nn.Module]:
         """Its modules by part of the model artifact."""
-        return {"backbone": self.backbone} | ({"decoder": self.decoder} if self.decoder else {})
+        parts = {"backbone": self.backbone} | ({"decoder": self.decoder} if self.decoder else {})
+        return parts | ({"attention": self.pool.attention} if self.pool else {})
 
 
 def build_features(backbone: BackboneConfig, decoder: DecoderConfig | None) -> FeatureNetwork:
@@ -57,7 +61,10 @@ def build_features(backbone: BackboneConfig, decoder: DecoderConfig | None) -> F
 
 
 def restore_features(
-    card: Card, states: Mapping[str, Mapping[str, Tensor]], feature_map: FeatureMap | None = None
+    card: Card,
+    states: Mapping[str, Mapping[str, Tensor]],
+    feature_map: FeatureMap | None = None,
+    is_attended: bool = False,
 ) -> FeatureNetwork:
     """The network of a model artifact, with its weights.
 
@@ -65,16 +72,24 @@ def restore_features(
         card: The model's card.
         states: Its tensors by part.
         feature_map: Which map to take; None for the one that the card names.
+        is_attended: Weigh the map by the model's attention, if it has one and that was trained on this map.
 
     Raises:
         UserError: The decoder's map is asked for and the model has no decoder.
     """
     backbone = restore_backbone(card, states["backbone"])
-    if (feature_map or card["feature_map"]) == "stage4":
-        return FeatureNetwork(backbone)
+    chosen = feature_map or card["feature_map"]
+    decoder = _restore_decoder(card, states, stage_channels(backbone)) if chosen == "decoder" else None
+    network = FeatureNetwork(backbone, decoder)
+    if is_attended and "attention" in states and chosen == card["feature_map"]:
+        network.pool = restore_attention(card, states["attention"], network.size)
+    return network
+
+
+def _restore_decoder(card: Card, states: Mapping[str, Mapping[str, Tensor]], channels: list[int]) -> Decoder:
     if "decoder" not in states:
         raise UserError(f"feature_map: decoder, but the model of {card['method']} has no decoder; take stage4")
     config: DecoderConfig = TypeAdapter(DecoderConfig).validate_python(card["parts"]["decoder"])
-    decoder = config.build(stage_channels(backbone))
+    decoder = config.build(channels)
     decoder.load_state_dict(dict(states["decoder"]))
-    return FeatureNetwork(backbone, decoder)
+    return decoder

@@ -145,9 +145,9 @@ def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) ->
 
     Args:
         card: The model's card.
-        states: Its tensors by part: backbone, head, and decoder and saliency where it has them.
+        states: Its tensors by part: backbone, head, and decoder, attention and saliency where it has them.
     """
-    features = restore_features(card, states)
+    features = restore_features(card, states, is_attended=True)
     heads = {
         part: restore_classifier(features.size, card["parts"][part], states[part])
         for part in ("head", "saliency")

@@ -33,6 +33,9 @@ class ImageFineTuning(Params):
     feature_map: FeatureMap | None = None
     """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the pretrained model
     was trained by."""
+    attended: bool = True
+    """Weigh pixels by the model's attention where it has one, so that classes are pooled as the embeddings were. Not
+    said in LUSS; class activation marks a part of the object or all of the photograph without it."""
     views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=224, scale=(0.08, 1.0)),), photometric=None)
     """PASS: 224 pixels, scale 0.08-1, flip, no change of colour."""
     training: TrainingConfig = TrainingConfig(epochs=20, optimiser=OptimiserConfig())

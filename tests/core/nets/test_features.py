@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.artifacts.models import Card
 from stages.core.errors import UserError
+from stages.core.nets.attention import PixelAttention
 from stages.core.nets.backbones import BackboneConfig, build_backbone, stage_channels, stage_maps
 from stages.core.nets.decoders import DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.nets.features import FeatureNetwork, build_features, restore_features
@@ -56,6 +57,25 @@ def test_a_network_comes_back_from_its_card_and_tensors(decoder: DecoderConfig |
     images = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(restore_features(card(network, decoder), states).eval()(images), network(images))
     shallow = restore_features(card(network, decoder), states, "stage4").eval()
+    torch.testing.assert_close(shallow(images), network.backbone(images))
+
+
+def test_attention_weighs_every_pixel_of_the_map_it_was_trained_on_and_no_other() -> None:
+    decoder = FPNConfig(channels=12)
+    network, attention = build_features(BACKBONE, decoder).eval(), PixelAttention(12)
+    states = {part: module.state_dict() for part, module in {**network.parts, "attention": attention}.items()}
+    model = card(network, decoder)
+    model["parts"]["attention"] = {"kind": "pixel", "enlarge": 1}
+    images = torch.randn(1, 3, 64, 64)
+    features = network(images)[0]
+    weights = torch.sigmoid(
+        torch.einsum("d,dhw->hw", attention.conv.weight[0, :, 0, 0], features) + attention.conv.bias
+    )
+    attended = restore_features(model, states, is_attended=True).eval()
+    torch.testing.assert_close(attended(images)[0], weights * features)
+    assert set(attended.parts) == {"backbone", "decoder", "attention"}
+    torch.testing.assert_close(restore_features(model, states).eval()(images)[0], features)
+    shallow = restore_features(model, states, "stage4", is_attended=True).eval()
     torch.testing.assert_close(shallow(images), network.backbone(images))
 
 

@@ -35,6 +35,21 @@ def test_label_and_score_equal_the_plain_computation(clusters: int, score: Score
     assert int(label.max()) <= clusters
 
 
+@pytest.mark.parametrize("clusters", [1, 2, 64, 70, 130])
+def test_foreground_is_what_the_first_class_is_not(clusters: int) -> None:
+    """The label is the best of the categories even where the background is likelier, the score all of them together."""
+    logits = 3 * torch.randn(1, clusters + 1, 5, 7, generator=torch.Generator().manual_seed(clusters))
+    logits[:, 0] += np.log(clusters)
+    label, hundredths = _label_and_score(logits, (23, 31), "foreground")
+    large = F.interpolate(logits.double(), (23, 31), mode="bilinear", align_corners=False)[0]
+    assert (label == large[1:].argmax(0) + 1).double().mean() > 0.999  # float32 may part ties differently
+    expected = F.softmax(large, 0)[1:].sum(0)
+    assert expected.min() < 0.5 < expected.max()
+    clear = (expected * 100 - (expected * 100).round()).abs() > 1e-3
+    assert clear.double().mean() > 0.95
+    assert torch.equal(hundredths[clear].long(), (expected[clear] * 100).floor().long())
+
+
 def test_the_best_class_is_found_on_both_sides_of_a_chunks_border() -> None:
     for best in (0, 63, 64, 69):
         logits = torch.zeros(1, 70, 2, 2)
