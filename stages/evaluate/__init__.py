@@ -33,6 +33,21 @@ class CoherenceRules(Params):
     """Smallest and largest share of a photograph that each of its two views shows. As in pretraining (LUSS, PASS)."""
 
 
+class NeighbourRules(Params):
+    """Distance matching; see `neighbour_protocol.py`. Source: LUSS; settings of PASS's scripts."""
+
+    feature_map: Literal["stage4", "decoder"] | None = "stage4"
+    """Of the pretrained network. PASS: the backbone's last one; null for the one that it was trained by."""
+    short_side: int = Field(default=256, ge=8)
+    """Side in pixels that photographs are resized to. PASS: 256."""
+    enlarge: int = Field(default=4, ge=1)
+    """Times that the map is enlarged before. PASS: 4."""
+    neighbours: int = Field(default=10, ge=1)
+    """Labelled regions that vote for a pixel's class. PASS: 10."""
+    temperature: float = Field(default=0.07, gt=0)
+    """A vote weighs exp(cosine / temperature). PASS: 0.07."""
+
+
 class Config(Params):
     """What is scored how, and how much the report shows."""
 
@@ -65,3 +80,5 @@ class Config(Params):
     """Also score objects by their vectors; wants a split with masks among extract.splits. null: not."""
     coherence: CoherenceRules | None = None
     """Also measure `cat_cos` and `view_cos` of the pretrained network's pixels on every split with masks. null: not."""
+    neighbours: NeighbourRules | None = None
+    """Also segment by the nearest labelled regions of the train split's masks and score that, beside. null: not."""

@@ -28,6 +28,7 @@ _SHOWN = (
     "NMI",
     "objects_mIoU",
     "retrieval_mIoU",
+    "neighbours_mIoU",
     "cat_cos",
     "view_cos",
 )
@@ -48,22 +49,27 @@ def main(config: Config) -> None:
     metrics = write_metrics(config, inputs, evaluation, agreement, provenance)
     for found in objects:
         metrics[found.split] |= {name: round(value, DIGITS) for name, value in found.summary.items()}
-    for split, cosines in _measure_coherence(config, inputs, list(evaluation.splits)).items():
-        metrics[split] |= cosines
+    for split in evaluation.splits:
+        beside = _measure_beside(config, inputs, split)
+        metrics[split] |= {name: round(value, DIGITS) for name, value in beside.items()}
     write_atomically(OUT / "metrics.json", encode_json(metrics))
     for split in SPLITS:
         if shown := [f"{name} {metrics[split][name]:.1f}" for name in _SHOWN if name in metrics.get(split, {})]:
             print(f"{split}: {', '.join(shown)}")
 
 
-def _measure_coherence(config: Config, inputs: Inputs, splits: list[str]) -> dict[str, dict[str, float]]:
-    if config.coherence is None:
-        return {}
-    from stages.evaluate.coherence import measure_coherence
+def _measure_beside(config: Config, inputs: Inputs, split: str) -> dict[str, float]:
+    """What the config asks for beside the scores of the predictions; needs the pretrained network."""
+    found: dict[str, float] = {}
+    if config.coherence:
+        from stages.evaluate.coherence import measure_coherence
 
-    rules = config.coherence
-    found = {split: measure_coherence(inputs, split, rules, config.ignore_id)._asdict() for split in splits}
-    return {split: {name: round(value, DIGITS) for name, value in each.items()} for split, each in found.items()}
+        found |= measure_coherence(inputs, split, config.coherence, config.ignore_id)._asdict()
+    if config.neighbours:
+        from stages.evaluate.neighbour_protocol import score_by_neighbours
+
+        found |= score_by_neighbours(config, config.neighbours, inputs, split)
+    return found
 
 
 def _write_overlays(overlays: list[Overlay]) -> None:

@@ -28,7 +28,9 @@ def as_rgb(mask):
     return np.stack([mask % 256, mask // 256, np.zeros_like(mask)], 2).astype(np.uint8)
 
 
-def write_project(images_per_class=4, with_masks=True, splits=("train", "validation", "test"), with_scores=True):
+def write_project(
+    images_per_class=4, with_masks=True, splits=("train", "validation", "test"), with_scores=True, masks_of_train=False
+):
     """Write data/ and artifacts/ below the current directory; returns (true, pred, score) by image id."""
     rng = np.random.default_rng(7)
     photos, labels, maps, rows = [], [], [], []
@@ -40,7 +42,11 @@ def write_project(images_per_class=4, with_masks=True, splits=("train", "validat
                 mask = draw_mask(rng, class_id)
                 photo = np.clip(40 * mask % 200 + rng.integers(0, 50, mask.shape), 0, 255).astype(np.uint8)
                 photos.append(save_photo(image_id, split, np.repeat(photo[..., None], 3, 2)))
-                labels.append(save_mask(image_id, split, name, mask if with_masks and split != "train" else None))
+                labels.append(
+                    save_mask(
+                        image_id, split, name, mask if with_masks and (split != "train" or masks_of_train) else None
+                    )
+                )
                 if split != "train" or len(splits) == 1:
                     pred, score = predict(rng, mask)
                     truth[image_id] = mask.astype(np.uint16), pred.astype(np.uint16), score
