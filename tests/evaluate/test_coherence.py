@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import write_model
-from stages.core.images.decode import read_mask
+from stages.core.images.decode import encode_png, read_mask
 from stages.core.images.views import CropSpec, ViewSpec
 from stages.core.nets.backbones import BackboneConfig, build_backbone
 from stages.core.nets.features import FeatureNetwork
@@ -23,6 +23,7 @@ from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.coherence import _compare_in_views, measure_coherence
 from stages.evaluate.inputs import read_inputs
 from tests.evaluate.project import write_project
+from tests.fabricate import index_again
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=16)
 HEAD = ProjectionConfig(hidden=0, projected=8, last_norm=True)
@@ -75,7 +76,9 @@ def test_the_same_place_is_read_from_both_views(network: tuple[nn.Module, Projec
     """Where colour tells the place, the colours of both views agree, mirrored or not; those of other places do not."""
     index = read_images().of("validation")
     ramp = np.arange(SIDE, dtype=np.uint8)[None].repeat(SIDE, 0) * 5
-    index.read = lambda position: np.stack([ramp, ramp.T, 255 - ramp], 2)
+    for position in range(len(index)):
+        Path("data", index[position].path).write_bytes(encode_png(np.stack([ramp, ramp.T, 255 - ramp], 2)))
+    index = index_again(index)
     views = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.3, 1.0)),), photometric=None)
     assert _compare_in_views(Colours(), views, index) > 0.98
     assert _compare_in_views(Colours(second_is_turned=True), views, index) < 0.8
