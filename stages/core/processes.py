@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
+
+_MOST_WAITING = 1024
+"""Items that are given out and not yet taken back: memory must not grow with their number, nor a cluster run dry."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,10 +45,19 @@ def in_processes(
         yield from enumerate(map(alone, items))
         return
     with _executor(min(worker_count(), len(items))) as submit:
-        with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
-            futures = {submit(alone, item): position for position, item in enumerate(items)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        waiting: dict[Future[Result], int] = {}
+        for position, item in enumerate(items):
+            with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
+                waiting[submit(alone, item)] = position
+            if len(waiting) >= _MOST_WAITING:
+                yield from _take_finished(waiting)
+        while waiting:
+            yield from _take_finished(waiting)
+
+
+def _take_finished(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
+    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+        yield waiting.pop(future), future.result()
 
 
 def _on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:

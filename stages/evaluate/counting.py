@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from stages.core.cli import worker_count
 from stages.core.errors import UserError
+from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.evaluate.counts import Counts
 from stages.evaluate.kernels import Histogram, Int64, UInt8, UInt16, histogram
@@ -62,15 +60,16 @@ def count_images(
     Raises:
         UserError: All images that could not be used, with their number.
     """
-    counts, problems, done = Counts(scale.classes, scale.clusters, scale.levels), list(known_problems), 0
+    counts, unusable, done = Counts(scale.classes, scale.clusters, scale.levels), dict[int, list[str]](), 0
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    with Progress(len(items), label) as progress:
-        for part, unusable in _in_processes(partial(_count_chunk, load, scale), chunks, len(items)):
+    count = partial(_count_chunk, load, scale)
+    results = in_processes(count, chunks) if len(items) >= _FEW else (each for each in enumerate(map(count, chunks)))
+    with Progress(len(items), label) as progress, closing(results) as counted:
+        for position, (part, unusable[position]) in counted:
             counts.merge(part)
-            problems += unusable
-            done += part.images + len(unusable)
+            done += part.images + len(unusable[position])
             progress.update(done)
-    if problems:
+    if problems := [*known_problems, *chain.from_iterable(unusable[position] for position in sorted(unusable))]:
         raise UserError(
             list_problems(problems, f"{len(problems)} of {len(items) + len(known_problems)} images cannot be scored")
         )
@@ -111,25 +110,3 @@ def count_image(maps: Maps, scale: Scale) -> Histogram:
 def _check_ids(ids: Int64, highest: int, name: str, kind: str) -> None:
     if ids.size and ids.max() > highest:
         raise UserError(f"{name}: holds id {ids.max()}, but the {kind} are 0..{highest}")
-
-
-def _in_processes(
-    count: Callable[[Sequence[Item]], Counted], chunks: Sequence[Sequence[Item]], images: int
-) -> Iterator[Counted]:
-    workers = min(worker_count(), len(chunks))
-    if workers < 2 or images < _FEW:
-        yield from map(count, chunks)
-        return
-    spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts) as pool:
-        waiting: deque[Future[Counted]] = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(count, chunk))
-            if len(waiting) > 4 * workers:  # Memory must not grow with the number of images.
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _leave_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
