@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,11 @@ from rich.table import Table
 
 from flows.recipe import Recipe, compose
 from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
+from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
 from stages.core.nets.features import restore_features
 from stages.core.params import validate_section
 from stages.index.__main__ import main as index
@@ -31,31 +34,40 @@ from stages.pretrain.methods.vice import VICEConfig
 from stages.superpixels import Config as SuperpixelsConfig
 from stages.superpixels.__main__ import main as superpixels
 from tests.benchmarks.pixels import Describe, Look, measure, see_colour_and_place
+from tests.benchmarks.step import Training
 from tests.project.rooms import ROOT
 
-NO_MASKING, PIXELS = "pretrain.masking=null", "pretrain.regions=pixels"
-GRID = "superpixels={method: grid}"
-LARGE = ("pretrain.views.size=216", "pretrain.training.batch_size=8")
-DEEPLAB = "pretrain.decoder={kind: deeplabv3plus, rates: [12, 24, 36], separable: true, embedding: 64, channels: 64}"
+STEPS = 8
+NO_MASKING = "pretrain.masking=null"
+DEEPLAB = (
+    "pretrain.decoder={kind: deeplabv3plus, channels: 64, low_level: 16, rates: [12, 24, 36], separable: true, "
+    "embedding: 64}"
+)
+FULL_SIZE = ("pretrain.views.side=[288, 288]", "pretrain.views.size=128", "shared.resize=216")
 
 
 class Row(NamedTuple):
     """What a row of the table changes."""
 
     values: tuple[str, ...] = ()
-    grid: bool = False
+    cell: int | None = None
+    """Side of the cells of a grid in the photographs' pixels; None for superpixels."""
     trained: bool = True
 
 
 ROWS = {
     "colour and place": Row(trained=False),
     "untrained": Row(trained=False),
-    "pixels": Row((PIXELS, NO_MASKING)),
-    "pixels, masking": Row((PIXELS,)),
-    "grid": Row(grid=True),
+    "pixels": Row((NO_MASKING,), cell=2),
+    "pixels, masking": Row(cell=2),
+    "grid": Row(cell=10),
     "superpixels": Row(),
     "superpixels, no masking": Row((NO_MASKING,)),
+    "FPN, full size": Row((*FULL_SIZE, "pretrain.decoder.last_norm=false")),
+    "DeepLabV3+, full size": Row((*FULL_SIZE, DEEPLAB)),
 }
+"""Views are cut at half the photographs' size, where a cell of 2 is a pixel; those of full size train without the last
+norm, which DeepLabV3+ does not have."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clusters", nargs="*", type=int, default=[27], help="numbers K (default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], help="assignments section.field=value for every row")
     parser.add_argument("--split", default="test", help="that is scored (default: %(default)s)")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[], help="of views whose speed is measured")
     parser.add_argument("--work", type=Path, help="folder that keeps what was computed (default: a temporary one)")
 
 
@@ -77,8 +90,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         with chdir(work):
             prepare(data)
             rows = {row: recall(args, row) for row in args.rows}
+            speeds = {str(size): measure_speed(args, size) for size in args.sizes}
     show(rows)
-    return {"benchmark": "vice", "epochs": args.epochs, "rows": rows}
+    return {"benchmark": "vice", "epochs": args.epochs, "rows": rows, "photographs_per_cpu_second": speeds}
 
 
 def prepare(data: Path) -> None:
@@ -109,22 +123,49 @@ def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
 def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, dict[str, Any]]:
     if row == "colour and place":
         return see_colour_and_place, {}
-    given = compose(Recipe("vice", "camvid", (f"pretrain.training.epochs={args.epochs}", *args.set, *ROWS[row].values)))
+    given = configure(args, *ROWS[row].values)
     side = given["extract"]["short_side"]
     if not ROWS[row].trained:
         config = VICEConfig.model_validate(given["pretrain"])
         seed_everything(config.training.seed)
-        return Look(config.build().features, config.input_card, side), {}
-    use_regions(given["superpixels"], ROWS[row].grid)
+        return Look(config.build().features, config.views.input_card, side), {}
+    use_regions(given["superpixels"], ROWS[row].cell)
     cost = train(given["pretrain"], args.epochs)
     card, states = read_model("pretrain", ["backbone"])
     return Look(restore_features(card, states), card["input"], side), cost
 
 
-def use_regions(section: dict[str, Any], grid: bool) -> None:
+def configure(args: argparse.Namespace, *values: str) -> dict[str, dict[str, Any]]:
+    return compose(Recipe("vice", "camvid", (f"pretrain.training.epochs={args.epochs}", *args.set, *values)))
+
+
+def measure_speed(args: argparse.Namespace, size: int) -> dict[str, float]:
+    """Photographs a CPU second, of loading and of training with views of this size; the first step is not counted."""
+    given = configure(args, f"pretrain.views.size={size}")
+    use_regions(given["superpixels"], None)
+    config, photographs = VICEConfig.model_validate(given["pretrain"]), read_images().of("train")
+    training, batch_size = Training(config), config.training.batch_size
+    dataset = ViewDataset(photographs, config.views, {"superpixels": open_label_maps("superpixels")}, 0)
+    batches = EpochBatches(len(photographs), batch_size, 0, range(STEPS + 1))
+    loading, stepping = [], []
+    clock = time.process_time()
+    for raw in load_batches(dataset, batches, training.fabric.device):
+        batch = finish_batch(raw, config.views, training.fabric.device)
+        loaded = time.process_time()
+        training.step(batch)
+        loading.append(loaded - clock)
+        stepping.append((clock := time.process_time()) - loaded)
+    counted = STEPS * batch_size
+    return {
+        "loading": round(counted / sum(loading[1:]), 1),
+        "training": round(counted / (sum(loading[1:]) + sum(stepping[1:])), 1),
+    }
+
+
+def use_regions(section: dict[str, Any], cell: int | None) -> None:
     """Make regions the stage's artifact; each kind is computed once."""
-    if grid:
-        section = {"method": "grid", **{key: section[key] for key in ("region_size", "max_side")}}
+    if cell:
+        section = {"method": "grid", "region_size": cell, "max_side": section["max_side"]}
     kept = Path(f"regions-{hashlib.sha256(repr(section).encode()).hexdigest()[:8]}")
     shutil.rmtree("artifacts/superpixels", ignore_errors=True)
     if not kept.exists():
