@@ -171,7 +171,8 @@ def _complete(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
     config_type = importlib.import_module(f"stages.{stage}").Config
     given = pin_outside_files(stage, values if values is not None else {})
     if isinstance(given, dict):
-        given = OmegaConf.to_container(OmegaConf.merge(_defaults(config_type, given.get("method")), given))
+        defaults = _defaults(config_type, given.get("method"))
+        given = OmegaConf.to_container(OmegaConf.merge(_without_other_kinds(defaults, given), given))
     written: dict[str, Any] = validate_section(stage, given, config_type, recipe.command).model_dump(mode="json")
     return {"method": written["method"], **written} if "method" in written else written
 
@@ -184,6 +185,17 @@ def _defaults(config_type: Any, method: Any) -> dict[str, Any]:
     defaults = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
     return {
         name: value.model_dump(mode="json") if isinstance(value, Params) else value for name, value in defaults.items()
+    }
+
+
+def _without_other_kinds(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[str, Any]:
+    """The defaults but for groups of another `kind` than given, as another decoder: their fields belong to it alone."""
+    return {
+        name: default
+        for name, default in defaults.items()
+        if not isinstance(default, dict)
+        or not isinstance(given.get(name), dict)
+        or given[name].get("kind", default.get("kind")) == default.get("kind")
     }
 
 

@@ -7,12 +7,14 @@ import importlib
 import itertools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
 from stages.core.errors import UserError
+from stages.core.nets.decoders import DeepLabV3Config, FPNConfig
 from stages.core.params import load_section
 from stages.saliency.methods.external import hash_folder
 from tests.project.rooms import ROOT
@@ -185,3 +187,12 @@ def test_a_folder_of_maps_is_pinned_as_the_stage_pins_it(project: Path) -> None:
     )
     maps = compose(Recipe("mine.yaml", "sample"))["saliency"]["maps"]
     assert maps == {"path": "maps", "sha256": hash_folder(project / "maps")}
+
+
+def test_a_decoder_of_another_kind_keeps_none_of_the_default_ones_fields(project: Path) -> None:
+    def decoder(given: str) -> Any:
+        return compose(Recipe("maskcontrast", "imagenet_s50", (given,)))["pretrain"]["decoder"]
+
+    other = decoder("pretrain.decoder={kind: fpn, channels: 24}")
+    assert other == FPNConfig(channels=24).model_dump(mode="json")
+    assert decoder("pretrain.decoder.channels=24") == DeepLabV3Config(channels=24).model_dump(mode="json")
