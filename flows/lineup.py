@@ -20,6 +20,15 @@ SCORES = ("test.mIoU", "test.F", "test.accuracy", "train.NMI", "train.accuracy")
 _FIRST_OF_PROTOCOL = "extract"
 
 
+class Protocol(Params):
+    """What judges a representation in place of its own recipe."""
+
+    recipe: str
+    """Method recipe whose stages from `extract` on are taken."""
+    values: tuple[str, ...] = ()
+    """`section.field=value`, as `luss use` takes them."""
+
+
 class Row(Params):
     """One row of the table."""
 
@@ -29,24 +38,14 @@ class Row(Params):
     """Method recipe."""
     values: tuple[str, ...] = ()
     """`section.field=value`, as `luss use` takes them."""
+    protocol: Protocol | None = None
+    """null: the row's own recipe."""
     paper: dict[str, float] = Field(default_factory=dict)
     """Published value of a score, by its dotted name, in percent."""
 
 
-class Protocol(Params):
-    """What judges the representation of every row alike."""
-
-    recipe: str
-    """Method recipe whose stages from `extract` on every row takes, in place of its own recipe's."""
-    values: tuple[str, ...] = ()
-    """`section.field=value`, as `luss use` takes them."""
-
-
 class Lineup(Params):
     """The rows of one table."""
-
-    protocol: Protocol | None = None
-    """null: every row is judged by its own recipe."""
 
     scores: tuple[str, ...] = SCORES
     """Columns: dotted names in metrics.json; one that no row has is left out."""
@@ -64,7 +63,7 @@ class Lineup(Params):
         Raises:
             UserError: A recipe or value is not valid.
         """
-        return {row.row: [_combine(row, self.protocol, dataset, seed) for seed in range(seeds)] for row in self.rows}
+        return {row.row: [_combination(row, dataset, seed) for seed in range(seeds)] for row in self.rows}
 
 
 def lineup_names() -> list[str]:
@@ -116,10 +115,10 @@ def _load(path: Path) -> Any:
         raise UserError(f"{path}: not a valid list of rows: {error}") from None
 
 
-def _combine(row: Row, protocol: Protocol | None, dataset: str, seed: int) -> Combination:
+def _combination(row: Row, dataset: str, seed: int) -> Combination:
     sections = compose(Recipe(row.recipe, dataset, (*row.values, f"shared.seed={seed}")))
-    if protocol:
-        judging = compose(Recipe(protocol.recipe, dataset, (*protocol.values, f"shared.seed={seed}")))
+    if row.protocol:
+        judging = compose(Recipe(row.protocol.recipe, dataset, (*row.protocol.values, f"shared.seed={seed}")))
         names = list(sections)
         sections |= {name: judging[name] for name in names[names.index(_FIRST_OF_PROTOCOL) :]}
     return Combination({"row": row.row, "seed": str(seed)}, sections)

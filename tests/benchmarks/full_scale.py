@@ -124,9 +124,11 @@ def scatter_clusters(count: int) -> None:
 
 
 def _shortened(values: dict[str, Any]) -> dict[str, Any]:
+    """One step of all photographs; a threshold is not looked for, which would cost the same however many there are."""
     if "training" not in values:
         return values
-    return {**values, "training": {**values["training"], "epochs": 1, "batch_size": FEW}}
+    found = {"threshold": {**values["threshold"], "rule": "fixed"}} if "threshold" in values else {}
+    return {**values, **found, "training": {**values["training"], "epochs": 1, "batch_size": FEW}}
 
 
 def _load(stage: str, values: dict[str, Any]) -> Params:

@@ -45,18 +45,17 @@ def test_a_list_of_ones_own(project: Path) -> None:
     assert lineup.paper == {"few": {"test.F": 50.0}}
 
 
-def test_a_protocol_judges_every_row_by_the_same_stages(project: Path) -> None:
+def test_a_protocol_takes_over_behind_the_representation(project: Path) -> None:
     (project / "mine.yaml").write_text(
-        "protocol: {recipe: swav, values: [finetune.score=normalised_logit]}\n"
-        "rows: [{row: all, recipe: luss}, {row: without, recipe: luss, values: [pretrain.image_to_pixel=0]}]"
+        "rows: [{row: own, recipe: luss}, "
+        "{row: other, recipe: luss, protocol: {recipe: swav, values: [finetune.score=normalised_logit]}}]"
     )
     rows = read_lineup("mine.yaml").combinations("sample", 1)
-    every, without = rows["all"][0].sections, rows["without"][0].sections
     luss = compose(Recipe("luss", "sample"))
     swav = compose(Recipe("swav", "sample", ("finetune.score=normalised_logit",)))
     before = ["index", "superpixels", "saliency", "pretrain", "attend"]
-    assert every == {stage: (luss if stage in before else swav)[stage] for stage in luss}
-    assert {stage for stage in every if every[stage] != without[stage]} == {"pretrain"}
+    assert rows["own"][0].sections == luss
+    assert rows["other"][0].sections == {stage: (luss if stage in before else swav)[stage] for stage in luss}
 
 
 @pytest.mark.parametrize(
