@@ -107,7 +107,7 @@ def _compare_in_classes(
     (index, ignore), device = masked, inference_device()
     sums = torch.zeros(inputs.classes + 1, network.size, dtype=torch.float64)
     counts = torch.zeros(inputs.classes + 1, dtype=torch.int64)
-    prepare = partial(resize_short_side, side=int(inputs.segmenter["short_side"]))
+    prepare = partial(resize_short_side, side=expects["size"])
     for seen in track(see(index, prepare, expects, device, 1), len(index), label="cosines in classes"):
         pixels = network.embed(network.features(seen.images))[0].cpu()  # (h, w, D)
         mask = inputs.labels.read_mask(index[seen.positions[0]].image_id).astype(np.uint16)

@@ -36,15 +36,11 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUSS_WORKERS", "1")
     write_project()
-    card_path = Path("artifacts/finetune/model.json")
-    card = json.loads(card_path.read_text())
-    card["segmenter"]["short_side"] = SIDE
-    card_path.write_text(json.dumps(card))
     torch.manual_seed(0)
     backbone = build_backbone(BACKBONE)
     head = ProjectionHead(FeatureNetwork(backbone).size, HEAD).eval()
     parts = {"backbone": BACKBONE.model_dump(), "projector": HEAD.model_dump()}
-    described = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32}
+    described = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": SIDE}
     start = {"start": {"origin": "random"}, "labels_used": False}
     written = {"method": "swav", "parts": parts, "feature_map": "stage4", "input": described, **start}
     write_model("pretrain", {"backbone": backbone, "projector": head}, written, [])
