@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
+from stages.core.engine.method import TrainingProgress
 from stages.core.nets.features import restore_features
 from stages.pretrain import Config
 from stages.pretrain.__main__ import main
@@ -24,6 +25,7 @@ from tests.methods import (
     check_one_step_is_finite,
     check_resumes_exactly,
     check_thirty_steps_lower_the_loss,
+    load_two_batches,
     small,
     train_small,
     union_of,
@@ -55,6 +57,20 @@ def build(config: Any) -> Any:
 @every_trained_method
 def test_one_step_is_finite(config_type: Any) -> None:
     check_one_step_is_finite(build(small(config_type)), fabricate_inputs())
+
+
+@pytest.mark.parametrize("config_type", [each for each in TRAINED if "freeze_prototypes" in each.model_fields])
+def test_prototypes_wait_for_their_first_iterations(config_type: Any) -> None:
+    index = fabricate_inputs()
+    method = build(small(config_type, freeze_prototypes=2))
+    batch = load_two_batches(method, index)[0]
+    (weight,) = (weight for name, weight in method.named_parameters() if name.endswith("prototypes.weight"))
+    for iteration, learns in [(0, False), (1, False), (2, True)]:
+        progress = TrainingProgress(iteration=iteration, iterations=10, epoch=0, epochs=5)
+        method.step(batch, progress).total.backward()
+        method.after_gradients(progress)
+        assert (weight.grad is not None) == learns
+        method.zero_grad()
 
 
 @every_trained_method

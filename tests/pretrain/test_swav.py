@@ -54,16 +54,6 @@ def test_prototypes_have_length_one_in_every_step() -> None:
     torch.testing.assert_close(method.clustering.prototypes.weight.norm(dim=1), torch.ones(6))
 
 
-def test_prototypes_wait_for_their_first_iterations() -> None:
-    method, (batch, _) = build(freeze_prototypes=2)
-    for iteration, learns in [(0, False), (1, False), (2, True)]:
-        progress = FIRST._replace(iteration=iteration)
-        method.step(batch, progress).total.backward()
-        method.after_gradients(progress)
-        assert (method.clustering.prototypes.weight.grad is not None) == learns
-        method.zero_grad()
-
-
 def test_the_queue_starts_with_its_epoch_and_takes_part_once_full() -> None:
     method, (batch, _) = build(queue=8, queue_start_epoch=2)
     method.step(batch, FIRST)
