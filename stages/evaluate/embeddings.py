@@ -7,16 +7,20 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from stages.core.artifacts.clusters import read_centroids
 from stages.core.artifacts.features import OUT, read_features
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.shards import read_manifest
+from stages.core.neighbours import normalise_rows
 from stages.evaluate.counts import Float64
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.kernels import UInt8
 from stages.evaluate.pictures import PANEL_SIDE, shrink
 
 _SHOWN = 10
+_UNDESCRIBED = 128
+"""Grey of superpixels so small that they vanish at the size at which the network looks."""
 _CUT = 2.0
 """Percent of the regions at each end of a direction that take its darkest and its brightest colour."""
 
@@ -32,19 +36,21 @@ class EmbeddingMap(NamedTuple):
 def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
     """Paint the superpixels of photographs that are evenly spread over those that were described.
 
-    Nothing where other things than superpixels were described.
+    They are compared as the clusters compare them, brought to length 1 where those are. Nothing where other things than
+    superpixels were described.
     """
     if read_manifest(OUT, "features")["method"] != "region" or not inputs.images.has("train"):
         return []
     photographs, maps = _spread(inputs.images.of("train")), open_label_maps("superpixels")
     features = read_features(among=photographs.image_ids)
-    owners, colours = np.array(features.image_ids), colour_by_components(features.embeddings)
+    vectors = normalise_rows(features.embeddings) if read_centroids().normalise_at_use else features.embeddings
+    owners, colours = np.array(features.image_ids), colour_by_components(vectors)
     shown = []
     for position, image_id in enumerate(photographs.image_ids):
         rows, regions = owners == image_id, np.asarray(maps[image_id].map)
-        if not np.array_equal(np.setdiff1d(regions, 0), features.region_ids[rows]):
-            return []
-        palette = np.zeros((int(regions.max()) + 1, 3), np.uint8)
+        if not np.isin(features.region_ids[rows], regions).all():
+            return []  # Sampled pixels, whose ids are places.
+        palette = np.full((int(regions.max()) + 1, 3), _UNDESCRIBED, np.uint8)
         palette[features.region_ids[rows]] = colours[rows]
         photo = shrink(photographs.read(position), PANEL_SIDE)
         size = photo.shape[1], photo.shape[0]

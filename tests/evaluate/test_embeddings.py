@@ -58,10 +58,15 @@ def test_each_superpixel_has_the_colour_of_its_embedding() -> None:
     places = [images.image_ids.index(each.image_id) for each in shown]
     assert len(set(places)) == 10
     assert (places[0], places[-1]) == (0, len(images) - 1)
-    expected = colour_by_components(described[places].reshape(-1, 6)).reshape(-1, 4, 3)
+    vectors = described[places].reshape(-1, 6)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # as the drawn clusters say
+    expected = colour_by_components(vectors).reshape(-1, 4, 3)
     for each, colours in zip(shown, expected, strict=True):
         quarters = each.embeddings[SIDE // 4 :: SIDE // 2, SIDE // 4 :: SIDE // 2].reshape(4, 3)
         assert np.array_equal(quarters, colours)
+    write_features([Feature(image_id, 2, 9, np.ones(6)) for image_id in images.image_ids], 6, "float32", "region")
+    quarters = draw_embedding_maps(read_inputs())[0].embeddings[SIDE // 4 :: SIDE // 2, SIDE // 4 :: SIDE // 2]
+    assert (quarters.reshape(4, 3)[[0, 2, 3]] == 128).all(), "not described"
     main(Config())
     assert "Embeddings</a>" in (OUT / "report.html").read_text()
 
