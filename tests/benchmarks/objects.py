@@ -48,17 +48,17 @@ class Objects(NamedTuple):
     def score(self) -> dict[str, Any]:
         """Scores of the model's vectors in percent: k-means over seeds as [mean, deviation], retrieval from train."""
         use_prior(self.prior, 2 * self.side)
-        vectors, bank, classes = self._describe(0, "train", "validation")
+        wants_train = self.prior != TRUTH  # Whose objects one would not have.
+        vectors, bank, classes = self._describe(0, *["train"] * wants_train, "validation")
         found = int((np.abs(vectors).sum(1) > 0).sum())
         clusters = {
             f"{self.prior} {k}": self._cluster(vectors, k) for k in (self.classes, *OVERCLUSTERING) if k <= found
         }
+        whitened = {f"{self.prior} whitened": self._cluster(self._describe(32, "validation")[0], self.classes)}
+        if not wants_train:
+            return clusters | whitened
         neighbours = classes[find_nearest(vectors, bank, 1)[:, 0]]
-        whitened = self._describe(32, "validation")[0]
-        return clusters | {
-            f"{self.prior} whitened": self._cluster(whitened, self.classes),
-            f"{self.prior} retrieval": round(score_retrieval(neighbours, self.counts), 2),
-        }
+        return clusters | whitened | {f"{self.prior} retrieval": round(score_retrieval(neighbours, self.counts), 2)}
 
     def chance(self) -> list[float]:
         """What k-means of random vectors scores, and what the best class for every object does."""
