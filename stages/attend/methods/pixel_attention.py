@@ -36,8 +36,8 @@ class PixelAttentionTraining(SwappedPredictionConfig):
     """Times that the map is enlarged before it is attended to. PASS: 4."""
     running_statistics: Literal["frozen", "drift"] = "drift"
     """Batch norm in the frozen layers: `drift` takes the batches' statistics, and the running ones follow them, as in
-    PASS's code. With `frozen` ones the image head, which was trained on features of other lengths, gives all photographs
-    nearly the same embedding where it ends in a batch norm."""
+    PASS's code. With `frozen` ones the image head, which was trained on features of other lengths, gives all
+    photographs nearly the same embedding where it ends in a batch norm."""
     prototypes: int = Field(500, ge=2)
     """P, as the pretrained model's, whose prototypes it starts from."""
     queue: int = Field(3840, ge=0)
