@@ -10,11 +10,15 @@ from rich.table import Table
 
 
 def show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print rows that have the same columns."""
-    if rows:
-        table = Table(title=title)
-        for name in rows[0]:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*map(str, row.values()))
-        Console().print(table)
+    """Print rows that have the same columns; turned on its side where there are more columns than rows."""
+    if not rows:
+        return
+    head, *lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    if len(head) > len(rows) + 1:
+        head, *lines = [list(column) for column in zip(head, *lines, strict=True)]
+    table = Table(title=title)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
