@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +132,8 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
         for override in overrides:
             key, _, value = override.partition("=")
             _check_key(override, key, stages, merged.get("shared", {}))
-            OmegaConf.update(merged, key, OmegaConf.from_dotlist([f"value={value}"])["value"])
+            given = OmegaConf.from_dotlist([f"value={value}"])["value"]
+            OmegaConf.update(merged, key, given, merge=not _is_other_kind(OmegaConf.select(merged, key), given))
         if OmegaConf.select(merged, "shared.classes") == COUNTED:
             merged.shared.classes = _count_categories()
         sections = OmegaConf.to_container(merged, resolve=True)
@@ -189,14 +190,14 @@ def _defaults(config_type: Any, method: Any) -> dict[str, Any]:
 
 
 def _without_other_kinds(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[str, Any]:
-    """The defaults but for groups of another `kind` than given, as another decoder: their fields belong to it alone."""
-    return {
-        name: default
-        for name, default in defaults.items()
-        if not isinstance(default, dict)
-        or not isinstance(given.get(name), dict)
-        or given[name].get("kind", default.get("kind")) == default.get("kind")
-    }
+    """The defaults but for groups of another `kind` than given, as another decoder."""
+    return {name: default for name, default in defaults.items() if not _is_other_kind(default, given.get(name))}
+
+
+def _is_other_kind(group: Any, given: Any) -> bool:
+    """Whether a group is given as another `kind`: the fields of the one before belong to that alone."""
+    are_groups = isinstance(group, Mapping) and isinstance(given, Mapping)
+    return are_groups and "kind" in given and given["kind"] != group.get("kind")
 
 
 def _sections_of(path: Path) -> dict[str, Any]:

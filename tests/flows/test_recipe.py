@@ -14,7 +14,7 @@ import yaml
 
 from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
 from stages.core.errors import UserError
-from stages.core.nets.decoders import DeepLabV3Config, FPNConfig
+from stages.core.nets.decoders import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.params import load_section
 from stages.saliency.methods.external import hash_folder
 from tests.project.rooms import ROOT
@@ -66,6 +66,16 @@ def test_values_override_recipes_also_inside_lists() -> None:
     assert sections["pretrain"]["views"]["crops"][1]["size"] == 32
     assert sections["pretrain"]["training"]["optimiser"]["base_lr"] == 0.001
     assert sections["extract"]["splits"] == ["train", "test"]
+
+
+@pytest.mark.parametrize("dataset", ["camvid", "cityscapes27"])
+def test_a_group_of_another_kind_takes_the_place_of_the_whole_group(dataset: str) -> None:
+    decoder = "{kind: deeplabv3plus, rates: [12, 24, 36], separable: true, embedding: 128}"
+    composed = compose(Recipe("vice", dataset, (f"pretrain.decoder={decoder}",)))["pretrain"]["decoder"]
+    expected = DeepLabV3PlusConfig(rates=(12, 24, 36), separable=True, embedding=128)
+    assert composed == expected.model_dump(mode="json")
+    kept = compose(Recipe("vice", "camvid", ("pretrain.decoder={channels: 9}",)))["pretrain"]["decoder"]
+    assert kept == {"kind": "fpn", "channels": 9, "last_norm": True}, "the same kind keeps its other fields"
 
 
 def test_a_shared_value_reaches_every_section_that_uses_it() -> None:
