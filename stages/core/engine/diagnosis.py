@@ -10,7 +10,9 @@ _ALIKE = 0.01
 _UNUSED = 0.05
 """Share of the largest entropy below which the prototypes' use counts as one."""
 _CHANCE = 0.93
-"""Share of the loss by chance above which nothing has been learnt."""
+"""Share of the loss by chance above which little has been learnt."""
+_TOUCHED = 0.99
+"""Share of the loss by chance that a training which learns, however slowly, does not come back to."""
 
 
 def looks_collapsed(row: Row) -> bool:
@@ -21,8 +23,8 @@ def looks_collapsed(row: Row) -> bool:
 def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) -> str | None:
     """What is wrong, and which parameter is the likely cause; None while all is well.
 
-    A collapse that lasts for a twentieth of the training does not mend, nor does a mean loss over such a time that is
-    still at chance after a fifth of the training. A short training is left in peace.
+    A collapse that lasts for a twentieth of the training does not mend, nor does a loss that after a fifth of the
+    training is near chance over such a time, and at chance again and again. A short training is left in peace.
 
     Args:
         rows: Of the history so far.
@@ -35,8 +37,9 @@ def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) 
         return _explain_collapse(rows[-1])
     if done >= max(iterations // 5, 200):
         for name, by_chance in chance.items():
-            loss = sum(row[name] for row in lasting) / len(lasting)
-            if loss > _CHANCE * by_chance:
+            losses = [row[name] for row in lasting]
+            loss = sum(losses) / len(losses)
+            if loss > _CHANCE * by_chance and max(losses) > _TOUCHED * by_chance:
                 return _explain_no_learning(loss, done, by_chance)
     return None
 

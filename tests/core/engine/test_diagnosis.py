@@ -54,5 +54,14 @@ def test_a_part_of_the_loss_is_watched_where_the_whole_says_nothing() -> None:
     assert diagnose(rows(40, loss=9.0, swav=2.0), LONG, {"swav": math.log(30)}) is None
 
 
+def test_a_loss_that_jumps_around_chance_has_learnt_nothing_but_one_that_falls_slowly_has_something() -> None:
+    jumping, falling = rows(40), rows(40)
+    for number, (jump, fall) in enumerate(zip(jumping, falling, strict=True)):
+        jump["loss"] = (1.03 if number % 5 == 0 else 0.94) * math.log(30)
+        fall["loss"] = (1 - 0.03 * number / 40) * math.log(30)
+    assert "nothing was learnt" in (diagnose(jumping, LONG, CHANCE) or "")
+    assert diagnose(falling, LONG, CHANCE) is None
+
+
 def test_a_short_training_is_left_in_peace() -> None:
     assert diagnose(rows(9, loss=9.0, embedding_std=0.0), 90, CHANCE) is None
