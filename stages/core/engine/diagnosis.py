@@ -9,10 +9,9 @@ _ALIKE = 0.01
 """Standard deviation of the embeddings below which they count as one."""
 _UNUSED = 0.05
 """Share of the largest entropy below which the prototypes' use counts as one."""
-_CHANCE = 0.93
-"""Share of the loss by chance above which little has been learnt."""
-_TOUCHED = 0.99
-"""Share of the loss by chance that a training which learns, however slowly, does not come back to."""
+_STUCK, _NEAR, _OFTEN = 0.98, 0.93, 0.05
+"""Nothing has been learnt where the mean loss is above the first share of what chance gives; or above the second, and
+more than the third of its values reach chance. A slow training comes to 0.97 and leaves chance behind."""
 
 
 def looks_collapsed(row: Row) -> bool:
@@ -38,10 +37,14 @@ def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) 
     if done >= max(iterations // 5, 200):
         for name, by_chance in chance.items():
             losses = [row[name] for row in lasting]
-            loss = sum(losses) / len(losses)
-            if loss > _CHANCE * by_chance and max(losses) > _TOUCHED * by_chance:
-                return _explain_no_learning(loss, done, by_chance)
+            if _are_chance([loss / by_chance for loss in losses]):
+                return _explain_no_learning(sum(losses) / len(losses), done, by_chance)
     return None
+
+
+def _are_chance(shares: Sequence[float]) -> bool:
+    mean = sum(shares) / len(shares)
+    return mean > _STUCK or (mean > _NEAR and sum(share >= 1 for share in shares) > _OFTEN * len(shares))
 
 
 def _explain_collapse(row: Row) -> str:
