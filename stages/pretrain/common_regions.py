@@ -5,6 +5,7 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.distributions import Distribution, VonMises
 
 from stages.core.params import Params
 
@@ -125,6 +126,5 @@ def draw_rectangles(count: int, size: tuple[int, int], side: float) -> Tensor:
 def _draw_shares(*shape: int) -> Tensor:
     """Numbers in 0..1, most likely at three quarters: von Mises angles, mapped linearly."""
     around = torch.tensor(2 * math.pi * _MODE - math.pi)
-    spread = torch.distributions.VonMises(around, torch.tensor(_CONCENTRATION), validate_args=False)
-    angles: Tensor = spread.sample(torch.Size(shape))  # type: ignore[no-untyped-call]
-    return (angles + math.pi) / (2 * math.pi)
+    angles: Distribution = VonMises(around, torch.tensor(_CONCENTRATION), validate_args=False)
+    return (angles.sample(torch.Size(shape)) + math.pi) / (2 * math.pi)

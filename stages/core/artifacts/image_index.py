@@ -129,17 +129,21 @@ class ImageIndex:
         """Whether any photograph belongs to the split."""
         return split in self._table.column("split").to_pylist()
 
-    def read(self, position: int, reduction: int = 1) -> UInt8:
-        """Decode a photograph to (H, W, 3) uint8 RGB; see `read_image`.
+    def read(self, position: int) -> UInt8:
+        """Decode a photograph to (H, W, 3) uint8 RGB; see `read_photo`."""
+        return read_photo(self[position])
 
-        Raises:
-            UserError: The file has another size than when it was indexed, or cannot be read any more.
-        """
-        photo = self[position]
-        path = DATA / photo.path
-        if not path.exists() or path.stat().st_size != photo.bytes:
-            raise UserError(f"{path}: changed or gone since it was indexed; run `dvc repro` from the index on")
-        return read_image(path, reduction)
+
+def read_photo(photo: Photo, reduction: int = 1) -> UInt8:
+    """Decode a photograph of the index; see `read_image`.
+
+    Raises:
+        UserError: The file has another size than when it was indexed, or cannot be read any more.
+    """
+    path = DATA / photo.path
+    if not path.exists() or path.stat().st_size != photo.bytes:
+        raise UserError(f"{path}: changed or gone since it was indexed; run `dvc repro` from the index on")
+    return read_image(path, reduction)
 
 
 class Labels:

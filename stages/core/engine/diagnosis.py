@@ -23,7 +23,7 @@ def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) 
     """What is wrong, and which parameter is the likely cause; None while all is well.
 
     A collapse that lasts for a twentieth of the training does not mend, nor does a loss that after a fifth of the
-    training is near chance over such a time, and at chance again and again. A short training is left in peace.
+    training stays at chance over such a time, or jumps about and comes back to it. A short training is left in peace.
 
     Args:
         rows: Of the history so far.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stages.core.artifacts.image_index import ImageIndex, Photo
+from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.errors import UserError
@@ -91,7 +91,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
         rng = np.random.default_rng([self._seed, 1, epoch, position])
         for _ in range(_MAX_REPLACED):
             listed = self._index[position]
-            photo = Undecoded((listed.height, listed.width), partial(self._index.read, position))
+            photo = Undecoded((listed.height, listed.width), partial(read_photo, listed))
             if (views := self._draw(photo, listed.image_id, rng)) is not None:
                 return self._pack(position, listed, views)
             position = int(rng.integers(len(self)))  # From the same generator, so that it stays decided by the key.

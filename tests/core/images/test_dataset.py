@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.image_index import Photo, read_photo
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
 from stages.core.images.crops import Window, cut
 from stages.core.images.dataset import (
@@ -159,19 +159,19 @@ def test_large_photographs_are_decoded_no_larger_than_their_views_need(monkeypat
     for position in range(3):
         smooth = Image.fromarray(coarse[position]).resize((610, 403), Image.Resampling.BICUBIC)
         smooth.save(f"data/{index[position].path}", "JPEG", quality=95)
-    index, read = index_again(index), ImageIndex.read
+    index = index_again(index)
     spec = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.14, 1.0)),), photometric=None)
     reductions: list[int] = []
 
-    def reading(index: ImageIndex, position: int, reduction: int = 1) -> np.ndarray:
+    def reading(photo: Photo, reduction: int = 1) -> np.ndarray:
         reductions.append(reduction)
-        return read(index, position, reduction)
+        return read_photo(photo, reduction)
 
-    monkeypatch.setattr(ImageIndex, "read", reading)
+    monkeypatch.setattr("stages.core.images.dataset.read_photo", reading)
     dataset = ViewDataset(index, spec, {}, seed=0)
     for key in ((epoch, position) for epoch in range(5) for position in range(3)):
         item = dataset[key]
-        photo = read(index, key[1])
+        photo = index.read(key[1])
         for window, pixels in zip(item["windows"], item["pixels"], strict=True):
             expected = cut(photo, Window(*window[:4].astype(int), bool(window[4])), 32)
             assert np.abs(pixels.astype(int) - expected).mean() < 2
