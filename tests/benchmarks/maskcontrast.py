@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS), help="which rows (default: all)")
     parser.add_argument("--epochs", type=int, default=8, help="of every training (default: %(default)s)")
     parser.add_argument("--side", type=int, default=96, help="of views and photographs (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of every training (default: %(default)s)")
     parser.add_argument("--backbone", default="test_resnet", help="(default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], help="assignments pretrain.field=value for MaskContrast")
     parser.add_argument("--probe", type=int, default=0, help="epochs of a linear probe of every row (default: none)")
@@ -80,7 +81,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             print("random vectors: mean, deviation; best class of every object:", chance, flush=True)
             rows = [{"row": row, **measure(args, row, objects)} for row in args.rows]
     show(rows)
-    return {"benchmark": "maskcontrast", "epochs": args.epochs, "side": args.side, "chance": chance, "rows": rows}
+    given = {"epochs": args.epochs, "side": args.side, "seed": args.seed}
+    return {"benchmark": "maskcontrast", **given, "chance": chance, "rows": rows}
 
 
 def prepare(data: Path) -> None:
@@ -98,7 +100,7 @@ def prepare(data: Path) -> None:
 def measure(args: argparse.Namespace, row: str, objects: list[Objects]) -> dict[str, Any]:
     """The scores of a row. A model and a score are computed once; a training that was killed goes on."""
     own = args.set if ROWS[row][1] == "maskcontrast" else []
-    key = hashlib.sha256(repr((row, args.epochs, args.side, args.backbone, own)).encode()).hexdigest()[:8]
+    key = hashlib.sha256(repr((row, args.epochs, args.side, args.backbone, args.seed, own)).encode()).hexdigest()[:8]
     kept = Path("models") / f"{row.split(' (')[0].replace(', ', '_').replace(' ', '_')}-{key}"
     if not kept.exists():
         train(args, row, kept)
@@ -147,6 +149,7 @@ def configure(args: argparse.Namespace, method: str, changes: tuple[str, ...]) -
         f"shared.view_size={args.side}",
         f"shared.local_size={args.side // 2}",
         f"shared.backbone={args.backbone}",
+        f"shared.seed={args.seed}",
     ]
     own = args.set if method == "maskcontrast" else []
     given = [f"pretrain.training.epochs={args.epochs * twice}", *own, *(change for change in changes if "=" in change)]

@@ -16,10 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 @pytest.fixture
 def spoilt(finished: Workspace) -> Iterator[Workspace]:
     """The finished clone, to be spoilt: afterwards DVC gives back what belongs there and finds nothing else to do."""
-    params = (finished.path / "params.yaml").read_text()
     yield finished
-    (finished.path / "params.yaml").write_text(params)
-    assert finished.run("-m", "dvc", "checkout", "--force", "--quiet").returncode == 0
+    finished.restore()
     assert "ran" not in finished.repro().values()
 
 

@@ -39,8 +39,7 @@ class Workspace:
         copy_project(path)
         draw_data(path / "data")
         self.git("init", "-q")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "start")
+        self.commit("start")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,6 +54,16 @@ class Workspace:
         return subprocess.run(
             ["git", *identity, *arguments], cwd=self.path, check=True, capture_output=True, text=True
         ).stdout
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+    def restore(self) -> None:
+        """Bring parameters, lock, data and artifacts back to what was committed last."""
+        self.git("reset", "-q", "--hard")
+        done = self.run("-m", "dvc", "checkout", "--force", "--quiet")
+        assert done.returncode == 0, done.stdout
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `python COMMAND`; stdout holds stderr too."""
