@@ -36,7 +36,7 @@ _SHOWN = (
 
 def main(config: Config) -> None:
     """Score what was predicted and write the records and the report; metrics.json comes last."""
-    inputs, provenance = read_inputs(), read_provenance()
+    inputs, provenance = read_inputs(), read_provenance(config)
     evaluation = evaluate(config, inputs)
     agreement = score_assignments(inputs.assignments, inputs.labels, inputs.clusters)
     overlays = draw_overlays(config, inputs, evaluation)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.core.params import PARAMS_FILE, read_params
+from stages.evaluate import Config
 
 _ARTIFACTS = (
     "index/images",
@@ -42,7 +43,7 @@ class Provenance(NamedTuple):
     weights: dict[str, str]
     """Where the initial weights of each model came from."""
     label_uses: list[str]
-    """Every step before the scoring that looked at labels."""
+    """Every step that looked at labels, apart from the scoring itself."""
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -50,7 +51,7 @@ class Provenance(NamedTuple):
         return {stage: seed for stage, section in self.params.items() if (seed := _find_seed(section)) is not None}
 
 
-def read_provenance(root: Path = ARTIFACTS) -> Provenance:
+def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     """Gather the provenance from params.yaml and the artifacts; those that do not exist are left out."""
     params = read_params() if PARAMS_FILE.exists() else {}
     sources = [_read_source(root, name) for name in _ARTIFACTS if (root / name / MANIFEST).exists()]
@@ -61,8 +62,9 @@ def read_provenance(root: Path = ARTIFACTS) -> Provenance:
         for stage, card in cards.items()
         if card.get("labels_used")
     ]
+    beside = ["evaluate: neighbours vote by masks of the train split"] if config.neighbours else []
     weights = {stage: _origin(card) for stage, card in cards.items()}
-    return Provenance(_recipe(), params, sources, weights, supervised + used)
+    return Provenance(_recipe(), params, sources, weights, supervised + used + beside)
 
 
 def _find_seed(section: Any) -> int | None:

@@ -72,6 +72,7 @@ def test_it_scores_what_pixels_vote_for_one_by_one(backbone: nn.Module) -> None:
     counts, _, f, _ = oracle.count_set(images, {value: value for value in range(4)}, 3, None)
     assert metrics["validation"]["neighbours_mIoU"] == pytest.approx(oracle.mean_iou(counts), abs=1e-4)
     assert metrics["validation"]["neighbours_F"] == pytest.approx(100 * f, abs=1e-4)
+    assert metrics["protocol"]["strict"] is False
 
 
 def test_without_masks_of_train_it_says_where_they_belong(backbone: nn.Module) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.core.artifacts.shards import ARTIFACTS
-from stages.evaluate import Config
+from stages.evaluate import Config, NeighbourRules
 from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.pictures import colour, make_panels
 from stages.evaluate.provenance import read_provenance
@@ -87,16 +87,19 @@ def test_a_model_that_is_passed_on_is_drawn_once(project):
 
 def test_every_use_of_labels_is_found(project):
     drawn.write_project(images_per_class=1)
-    assert read_provenance().label_uses == []
+    assert read_provenance(Config()).label_uses == []
     (project / "params.yaml").write_text(
         "# Written by: luss use swav sample\n"
         "finetune: {supervision: labels, seed: 3}\nsaliency: {supervision: images}\n"
     )
-    found = read_provenance()
+    found = read_provenance(Config())
     assert found.label_uses == ["finetune: supervision by labels"]
     assert (found.recipe, found.seeds) == ("luss use swav sample", {"finetune": 3})
     card = ARTIFACTS / "pretrain/model.json"
     card.write_text(
         card.read_text().replace('"labels_used": false', '"labels_used": true').replace("random", "supervised")
     )
-    assert read_provenance().label_uses[1:] == ["pretrain: supervised weights or training with labels"]
+    assert read_provenance(Config()).label_uses[1:] == ["pretrain: supervised weights or training with labels"]
+    assert read_provenance(Config(neighbours=NeighbourRules())).label_uses[2:] == [
+        "evaluate: neighbours vote by masks of the train split"
+    ]
