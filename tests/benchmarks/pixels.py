@@ -20,7 +20,6 @@ from stages.core.images.inference import normalise
 from stages.core.neighbours import kmeans
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
-from stages.core.whitening import fit_whitening
 from stages.evaluate.matching import NONE, Match, match_greedily, match_pixels, without_background
 
 IGNORE = 1000
@@ -75,15 +74,12 @@ def sample(index: ImageIndex, labels: Labels, describe: Describe) -> tuple[np.nd
     return np.concatenate(vectors)[joined != IGNORE], joined[joined != IGNORE]
 
 
-def fit(vectors: np.ndarray, ids: np.ndarray, clusters: Iterable[int], whiten: int) -> dict[str, PixelClassifier]:
+def fit(vectors: np.ndarray, ids: np.ndarray, clusters: Iterable[int]) -> dict[str, PixelClassifier]:
     """A classifier by nearest centroid for each number of clusters, and the probe."""
-    components = min(whiten, vectors.shape[1])
-    whitening = fit_whitening(vectors, components, "--whiten") if whiten else None
-    seen = whitening.apply(vectors) if whitening else vectors
-    heads = {}
-    for k in clusters:
-        centroids = torch.from_numpy(kmeans(seen, k, 3, 20, 0).centroids)
-        heads[str(k)] = classify_by_centroids(centroids, normalise=False, whitening=whitening)
+    heads = {
+        str(k): classify_by_centroids(torch.from_numpy(kmeans(vectors, k, 3, 20, 0).centroids), normalise=False)
+        for k in clusters
+    }
     return heads | {"probe": fit_probe(vectors, ids)}
 
 
@@ -143,13 +139,10 @@ def score(confusion: np.ndarray, match: Match) -> Score:
 
 
 def measure(
-    train: ImageIndex, test: ImageIndex, labels: Labels, describe: Describe, clusters: Iterable[int], whiten: int
+    train: ImageIndex, test: ImageIndex, labels: Labels, describe: Describe, clusters: Iterable[int]
 ) -> dict[str, Score]:
-    """Scores on test by `greedy K`, `optimal K` and `probe`; matches are fitted on train.
-
-    `whiten` is the number of principal components whose distances form the clusters; 0 for the vectors as they are.
-    """
-    heads = fit(*sample(train, labels, describe), clusters, whiten)
+    """Scores on test by `greedy K`, `optimal K` and `probe`; matches are fitted on train."""
+    heads = fit(*sample(train, labels, describe), clusters)
     known = {name: head for name, head in heads.items() if name != "probe"}
     fitted, tested = confuse(train, labels, describe, known), confuse(test, labels, describe, heads)
     scores = {}

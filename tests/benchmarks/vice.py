@@ -74,9 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), help="which rows (default: all)")
     parser.add_argument("--epochs", type=int, default=20, help="of every training (default: %(default)s)")
     parser.add_argument("--clusters", nargs="*", type=int, default=[27], help="numbers K (default: %(default)s)")
-    parser.add_argument(
-        "--whiten", type=int, default=0, help="principal components that clusters are made in (default: none)"
-    )
     parser.add_argument("--set", nargs="*", default=[], help="assignments section.field=value for every row")
     parser.add_argument("--split", default="test", help="that is scored (default: %(default)s)")
     parser.add_argument("--sizes", nargs="*", type=int, default=[], help="of views whose speed is measured")
@@ -107,7 +104,7 @@ def prepare(data: Path) -> None:
 
 
 def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
-    key = repr((row, ROWS[row], args.epochs, args.clusters, args.whiten, args.set, args.split))
+    key = repr((row, ROWS[row], args.epochs, args.clusters, args.set, args.split))
     result = Path(f"{hashlib.sha256(key.encode()).hexdigest()[:8]}.json")
     if not result.exists():
         result.write_text(json.dumps(train_and_score(args, row)))
@@ -119,7 +116,7 @@ def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
 def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
     images, labels = read_images(), read_labels()
     describe, cost = prepare_description(args, row)
-    scores = measure(images.of("train"), images.of(args.split), labels, describe, args.clusters, args.whiten)
+    scores = measure(images.of("train"), images.of(args.split), labels, describe, args.clusters)
     return cost | {name: [round(value, 2) for value in score] for name, score in scores.items()}
 
 

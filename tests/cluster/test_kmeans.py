@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
@@ -76,28 +75,6 @@ def test_without_normalising_lengths_count() -> None:
     assert not centroids.normalise_at_use
     apart = ((embeddings()[:, None].astype(float) - centroids.embeddings) ** 2).sum(2)
     np.testing.assert_array_equal(assignments.cluster_ids, apart.argmin(1))
-
-
-def test_whitened_distances_find_groups_that_a_loud_direction_hides() -> None:
-    rng = np.random.default_rng(1)
-    loud, quiet = 50 * rng.normal(size=(60, 1)), np.eye(3)[OWNERS] + 0.02 * rng.normal(size=(60, 3))
-    vectors = np.concatenate([loud, quiet], axis=1).astype(np.float32)
-    plain = CONFIG.model_copy(update={"normalise": False})
-    fabricate_features(vectors, IDS)
-    main(plain)
-    assert adjusted_rand_score(OWNERS, read_assignments().cluster_ids) < 0.5
-    far = vectors[:5] + np.float32([9, 0, 0, 0])
-    fabricate_features(np.concatenate([vectors, far]), [*IDS, *(f"validation/x/{n}" for n in range(5))])
-    main(plain.model_copy(update={"whiten": 3}))
-    centroids, assignments = read_centroids(), read_assignments()
-    assert adjusted_rand_score(OWNERS, assignments.cluster_ids[:60]) == 1
-    assert centroids.whitening is not None
-    pca = PCA(3, whiten=True).fit(vectors.astype(np.float64))
-    seen = pca.transform(np.concatenate([vectors, far]))
-    means = np.stack([seen[:60][assignments.cluster_ids[:60] == cluster].mean(0) for cluster in range(3)])
-    apart = ((seen[:, None] - means) ** 2).sum(2)
-    np.testing.assert_array_equal(assignments.cluster_ids, apart.argmin(1))
-    np.testing.assert_allclose(assignments.distances, apart.min(1), atol=1e-2)
 
 
 def test_renamed_categories_leave_the_bytes_of_the_centroids() -> None:

@@ -9,7 +9,6 @@ import pytest
 from stages.core.artifacts.clusters import Assignments, Centroids, read_assignments, read_centroids, write_clusters
 from stages.core.artifacts.features import Feature, read_features, write_features
 from stages.core.errors import UserError
-from stages.core.whitening import Whitening
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +45,8 @@ def test_no_features_at_all_are_legal() -> None:
     assert read.embeddings.shape == (0, 3)
 
 
-@pytest.mark.parametrize("whitening", [None, Whitening(np.eye(3, 7, dtype=np.float32), np.float32([1, 2, 3]))])
-def test_clusters_come_back(whitening: Whitening | None) -> None:
-    centroids = Centroids(EMBEDDINGS, np.array([3, 0, 1, 9, 2]), True, whitening)
+def test_clusters_come_back() -> None:
+    centroids = Centroids(EMBEDDINGS, np.array([3, 0, 1, 9, 2]), normalise_at_use=True)
     assignments = Assignments(
         ["a", "a", "b"], np.array([0, 1, 0], np.int32), np.array([4, 0, 1], np.int32), np.array([0.5, 0, 2], np.float32)
     )
@@ -57,9 +55,6 @@ def test_clusters_come_back(whitening: Whitening | None) -> None:
     np.testing.assert_array_equal(read.embeddings, EMBEDDINGS)
     assert read.sizes.tolist() == [3, 0, 1, 9, 2]
     assert read.normalise_at_use is True
-    assert (read.whitening is None) == (whitening is None)
-    for got, wanted in zip(read.whitening or (), whitening or (), strict=True):
-        np.testing.assert_array_equal(got, wanted)
     for got, wanted in zip(read_assignments(), assignments, strict=True):
         np.testing.assert_array_equal(got, wanted)
 

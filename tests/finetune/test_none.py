@@ -14,7 +14,6 @@ from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import restore_segmenter
-from stages.core.whitening import Whitening, fit_whitening
 from stages.finetune.__main__ import main
 from stages.finetune.methods.none import NoFineTuning
 from stages.finetune.threshold import ThresholdConfig
@@ -24,14 +23,12 @@ from tests.fabricate import SIZE, fabricate_backbone, fabricate_images, fabricat
 FIXED = ThresholdConfig(rule="fixed", value=0.5)
 
 
-def write_centroids(
-    size: int, normalise: bool = True, scale: float = 1.0, whitening: Whitening | None = None
-) -> np.ndarray:
+def write_centroids(size: int, normalise: bool = True, scale: float = 1.0) -> np.ndarray:
     """Centroids of different lengths, so that angle and distance do not agree."""
     rng = np.random.default_rng(3)
     vectors = (rng.normal(size=(5, size)) * rng.uniform(0.3, 1.0, (5, 1)) * scale).astype(np.float32)
     nothing = Assignments([], np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalise, whitening), nothing, "kmeans")
+    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalise), nothing, "kmeans")
     return vectors
 
 
@@ -70,38 +67,6 @@ def test_a_plain_backbone_takes_the_nearest_centroid(normalise: bool) -> None:
     distances = ((pixels[:, None] - centroids[None]) ** 2).sum(2)
     np.testing.assert_array_equal(found, distances.argmin(1))
     assert index.image_ids
-
-
-@pytest.mark.parametrize("normalise", [True, False])
-def test_a_pixel_is_whitened_before_its_nearest_centroid_is_found(normalise: bool) -> None:
-    fabricate_images(3)
-    backbone, rng = fabricate_backbone("attend"), np.random.default_rng(5)
-    images = torch.from_numpy(rng.normal(size=(8, 3, 96, 96)).astype(np.float32))
-    with torch.no_grad():
-        pixels = backbone(images).movedim(1, -1).flatten(0, 2).double().numpy()  # (P, D)
-    if normalise:
-        pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
-    whitening = fit_whitening(pixels, 4, "whiten")
-    centroids = write_centroids(4, normalise, scale=2.0, whitening=whitening)
-    main(NoFineTuning(short_side=96, threshold=ThresholdConfig(rule="fixed", value=0.0)))
-    segmenter = restore_segmenter(*read_model("finetune"))
-    with torch.no_grad():
-        found = segmenter(images).argmax(1).flatten().numpy()
-    seen = np.stack([[axis @ pixel + offset for axis, offset in zip(*whitening, strict=True)] for pixel in pixels])
-    distances = ((seen[:, None] - centroids[None]) ** 2).sum(2)
-    ranked = np.sort(distances, axis=1)
-    clear = ranked[:, 1] - ranked[:, 0] > 1e-2
-    assert clear.mean() > 0.9
-    assert len(set(found)) > 2
-    np.testing.assert_array_equal(found[clear], distances.argmin(1)[clear])
-
-
-def test_whitened_objects_are_told() -> None:
-    fabricate_images(3)
-    fabricate_object_network()
-    write_centroids(2, whitening=Whitening(np.zeros((2, 6), np.float32), np.zeros(2, np.float32)))
-    with pytest.raises(UserError, match=r"set cluster\.whiten: 0"):
-        main(NoFineTuning(short_side=32, background="saliency_head", threshold=FIXED))
 
 
 def test_a_missing_saliency_head_and_vectors_of_another_size_are_told() -> None:

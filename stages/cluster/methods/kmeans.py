@@ -13,7 +13,6 @@ from stages.core.artifacts.features import Features
 from stages.core.artifacts.image_index import ImageIndex, Split
 from stages.core.neighbours import kmeans, nearest, normalise_rows
 from stages.core.params import Params
-from stages.core.whitening import fit_whitening
 
 
 class KMeans(Params):
@@ -26,9 +25,6 @@ class KMeans(Params):
     """Splits whose vectors form the clusters; vectors of others only receive the nearest one."""
     normalise: bool = True
     """L2-normalise the embeddings first, so that distance means angle. PASS: yes."""
-    whiten: int = Field(0, ge=0)
-    """Principal components of what forms the clusters, scaled to unit variance, in which distances are measured; 0 for
-    distances of the embeddings. For dense networks, a few directions of whose embeddings outweigh all others."""
     restarts: int = Field(30, ge=1)
     """Random starts, of which the best is kept. PASS: 30."""
     iterations: int = Field(20, ge=1)
@@ -41,8 +37,6 @@ class KMeans(Params):
         vectors = normalise_rows(features.embeddings) if self.normalise else features.embeddings
         grouped = set(index.of(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
-        whitening = fit_whitening(vectors[forms], self.whiten, "cluster.whiten") if self.whiten else None
-        vectors = whitening.apply(vectors) if whitening else vectors
         found = kmeans(vectors if forms.all() else vectors[forms], self.k, self.restarts, self.iterations, self.seed)
         distances, cluster_ids = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
         distances[forms], cluster_ids[forms] = found.distances, found.cluster_ids
@@ -51,4 +45,4 @@ class KMeans(Params):
             distances[~forms], cluster_ids[~forms] = far[:, 0], nearby[:, 0]
         sizes = np.bincount(found.cluster_ids, minlength=self.k)
         assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances)
-        return Centroids(found.centroids, sizes, self.normalise, whitening), assignments
+        return Centroids(found.centroids, sizes, self.normalise), assignments

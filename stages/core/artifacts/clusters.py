@@ -16,23 +16,20 @@ from stages.core.artifacts.shards import (
     read_table_metadata,
     write_table,
 )
-from stages.core.whitening import Whitening
 
 OUT = ARTIFACTS / "cluster"
-_CENTROIDS, _ASSIGNMENTS, _WHITENING = "centroids.parquet", "assignments.parquet", "whitening.parquet"
+_CENTROIDS, _ASSIGNMENTS = "centroids.parquet", "assignments.parquet"
 
 
 class Centroids(NamedTuple):
     """Cluster centres as k-means left them (means of unit vectors are not unit vectors)."""
 
     embeddings: npt.NDArray[np.float32]
-    """(K, D), raw; row = cluster id. (K, N) where they were found among whitened vectors."""
+    """(K, D), raw; row = cluster id."""
     sizes: npt.NDArray[np.int64]
     """(K,) members of each cluster."""
     normalise_at_use: bool
-    """Whether vectors and centroids are L2-normalised before they are compared; whitened centroids are not."""
-    whitening: Whitening | None = None
-    """What vectors pass, once L2-normalised, before they are compared; null for nothing."""
+    """Whether vectors and centroids are L2-normalised before they are compared."""
 
 
 class Assignments(NamedTuple):
@@ -52,8 +49,6 @@ def write_clusters(centroids: Centroids, assignments: Assignments, method: str) 
         metadata = {**head, "normalise_at_use": centroids.normalise_at_use}
         write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
         write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)
-        if centroids.whitening:
-            write_table(out / _WHITENING, _whitening_table(centroids.whitening), head)
 
 
 def read_centroids(out: Path = OUT) -> Centroids:
@@ -64,9 +59,9 @@ def read_centroids(out: Path = OUT) -> Centroids:
     """
     table = read_table(out / _CENTROIDS, "clusters").combine_chunks()
     metadata = read_table_metadata(out / _CENTROIDS, "clusters")
-    whitening = _read_whitening(out / _WHITENING) if (out / _WHITENING).exists() else None
-    sizes = table.column("size").to_numpy()
-    return Centroids(_rows(table, "embedding"), sizes, bool(metadata["normalise_at_use"]), whitening)
+    column = table.column("embedding").combine_chunks()
+    embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
+    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalise_at_use"]))
 
 
 def read_assignments(out: Path = OUT) -> Assignments:
@@ -80,33 +75,16 @@ def read_assignments(out: Path = OUT) -> Assignments:
     return Assignments(table.column("image_id").to_pylist(), *columns)
 
 
-def _read_whitening(path: Path) -> Whitening:
-    table = read_table(path, "clusters").combine_chunks()
-    return Whitening(_rows(table, "axis"), table.column("offset").to_numpy())
-
-
-def _rows(table: pa.Table, name: str) -> npt.NDArray[np.float32]:
-    """A column of vectors as (rows, size)."""
-    column = table.column(name).combine_chunks()
-    return np.asarray(column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size))
-
-
-def _column(rows: npt.NDArray[np.float32]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.astype(np.float32).reshape(-1)), rows.shape[1])
-
-
 def _centroid_table(centroids: Centroids) -> pa.Table:
+    count, size = centroids.embeddings.shape
+    flat = pa.array(centroids.embeddings.astype(np.float32).reshape(-1))
     return pa.table(
         {
-            "cluster_id": pa.array(range(len(centroids.embeddings)), pa.int32()),
+            "cluster_id": pa.array(range(count), pa.int32()),
             "size": pa.array(centroids.sizes, pa.int64()),
-            "embedding": _column(centroids.embeddings),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, size),
         }
     )
-
-
-def _whitening_table(whitening: Whitening) -> pa.Table:
-    return pa.table({"offset": pa.array(whitening.offsets, pa.float32()), "axis": _column(whitening.axes)})
 
 
 def _assignment_table(assignments: Assignments) -> pa.Table:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.params import Params
-from stages.core.whitening import Whitening
 
 
 class ProjectionConfig(Params):
@@ -100,20 +99,16 @@ def restore_classifier(size: int, described: Mapping[str, Any], state: Mapping[s
     return classifier
 
 
-def classify_by_centroids(centroids: Tensor, normalise: bool, whitening: Whitening | None = None) -> PixelClassifier:
+def classify_by_centroids(centroids: Tensor, normalise: bool) -> PixelClassifier:
     """The classifier whose largest logit is the nearest centroid: -|x - c|^2 / 2 without the part that all share.
 
     Args:
-        centroids: (K, D), as they are compared with the features; (K, N) where a whitening comes between.
+        centroids: (K, D), as they are compared with the features.
         normalise: Bring every pixel's features to length 1 before.
-        whitening: Of the features, from D to N channels.
     """
-    weight, bias = centroids, -centroids.square().sum(1) / 2
-    if whitening:
-        axes, offsets = map(torch.tensor, whitening)
-        weight, bias = centroids @ axes, bias + centroids @ offsets
-    classifier = PixelClassifier(weight.shape[1], len(centroids), normalise)
-    classifier.load_state_dict({"conv.weight": weight[:, :, None, None], "conv.bias": bias})
+    classifier = PixelClassifier(centroids.shape[1], len(centroids), normalise)
+    bias = -centroids.square().sum(1) / 2
+    classifier.load_state_dict({"conv.weight": centroids[:, :, None, None], "conv.bias": bias})
     return classifier
 
 

@@ -24,7 +24,6 @@ from stages.core.images.inference import see
 from stages.core.nets.objects import Objects, restore_objects
 from stages.core.params import Params
 from stages.core.progress import Progress
-from stages.core.whitening import fit_whitening
 
 OBJECT = 1
 """Region id of the salient object."""
@@ -47,7 +46,7 @@ class SalientObjects(Params):
     saliency head's logit (MaskContrast's code, whose published k-means numbers rest on it)."""
     whiten: int = Field(0, ge=0)
     """Principal components that the vectors are projected on and scaled to unit variance over all rows; 0 for none.
-    MaskContrast's code: 32. Such vectors cannot be compared with pixels: `finetune: none` takes `cluster.whiten`."""
+    MaskContrast's code: 32. Whitened vectors cannot be compared with pixels, so `finetune: none` does not take them."""
     dtype: Literal["float16", "float32"] = "float32"
     """Of the stored embeddings."""
 
@@ -111,7 +110,12 @@ class SalientObjects(Params):
 def _whiten(rows: Iterator[Feature], components: int) -> Iterator[Feature]:
     """Project all rows on their first principal components and scale each to unit variance."""
     features = list(rows)
-    vectors = np.stack([feature.embedding for feature in features])
-    whitening = fit_whitening(vectors, components, "extract.whiten")
-    for feature, vector in zip(features, whitening.apply(vectors), strict=True):
+    vectors = np.stack([feature.embedding for feature in features]).astype(np.float64)
+    if min(len(vectors) - 1, vectors.shape[1]) < components:
+        raise UserError(f"extract.whiten: vectors of shape {vectors.shape} do not span {components} components")
+    vectors -= vectors.mean(0)
+    _, spread, axes = np.linalg.svd(vectors, full_matrices=False)
+    axes *= np.where(axes[:, np.abs(axes).argmax(1)].diagonal() < 0, -1, 1)[:, None]  # the sign is free: fix it
+    scale = np.sqrt(len(features) - 1) / np.maximum(spread[:components], 1e-12)
+    for feature, vector in zip(features, vectors @ axes[:components].T * scale, strict=True):
         yield feature._replace(embedding=vector)

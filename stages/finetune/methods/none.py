@@ -18,7 +18,6 @@ from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.core.nets.segmenter import Score, SegmenterCard
 from stages.core.params import Params
-from stages.core.whitening import Whitening
 from stages.finetune.threshold import ThresholdConfig
 
 
@@ -57,27 +56,17 @@ class NoFineTuning(Params):
         """
         if self.background == "saliency_head" and "saliency" not in states:
             raise UserError(f"finetune.background: the model of {card['method']} has no saliency head; take threshold")
-        network, whitening = restore_objects(card, states), centroids.whitening
-        size = (whitening.axes if whitening else centroids.embeddings).shape[1]
+        network, size = restore_objects(card, states), centroids.embeddings.shape[1]
         if size != network.size:
             raise UserError(
                 f"finetune: the centroids have {size} channels, the pixels of the model of {card['method']} "
                 f"{network.size}; cluster embeddings of pixels as they are, neither projected nor whitened"
             )
-        if whitening:
-            return network, self._classify_whitened(network, centroids, whitening)
         unit = centroids.normalise_at_use or network.embedding is not None  # whose objects are means of directions
         vectors = torch.tensor(normalise_rows(centroids.embeddings) if unit else centroids.embeddings)
         if network.embedding is None:
             return network, classify_by_centroids(vectors, normalise=unit)
         return network, _join(network.embedding, classify_by_centroids(vectors, normalise=False))
-
-    def _classify_whitened(self, network: ObjectNetwork, centroids: Centroids, whitening: Whitening) -> PixelClassifier:
-        if network.embedding is not None:
-            raise UserError(
-                "finetune: behind a network of objects the length of an embedding is unknown; set cluster.whiten: 0"
-            )
-        return classify_by_centroids(torch.tensor(centroids.embeddings), centroids.normalise_at_use, whitening)
 
 
 def _join(embedding: PixelClassifier, classifier: PixelClassifier) -> PixelClassifier:

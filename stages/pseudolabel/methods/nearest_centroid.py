@@ -146,12 +146,7 @@ def _restore(category: str) -> tuple[AttendedPixels, InputCard]:
     pool = restore_attention(card, states["attention"], features.size)
     if category == "image":
         return AttendedPixels(features, pool, None), card["input"]
-    found = read_centroids()
-    if found.whitening:
-        raise UserError(
-            "pseudolabel.category: pixel compares directions, not whitened distances; set cluster.whiten: 0"
-        )
-    centroids = found.embeddings
+    centroids = read_centroids().embeddings
     if centroids.shape[1] != features.size:
         raise UserError(
             f"pseudolabel.category: centroids have {centroids.shape[1]} channels, pixels {features.size}; set "
