@@ -26,7 +26,6 @@ from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
-from stages.core.nets.decoders import DeepLabV3PlusConfig
 from stages.core.nets.features import restore_features
 from stages.core.params import validate_section
 from stages.index.__main__ import main as index
@@ -40,7 +39,10 @@ from tests.project.rooms import ROOT
 
 STEPS = 8
 NO_MASKING = "pretrain.masking=null"
-DEEPLAB = DeepLabV3PlusConfig(channels=64, low_level=16, rates=(12, 24, 36), separable=True, embedding=64)
+DEEPLAB = (
+    "pretrain.decoder={kind: deeplabv3plus, channels: 64, low_level: 16, rates: [12, 24, 36], separable: true, "
+    "embedding: 64}"
+)
 FULL_SIZE = ("pretrain.views.side=[288, 288]", "pretrain.views.size=128", "shared.resize=216")
 
 
@@ -50,8 +52,6 @@ class Row(NamedTuple):
     values: tuple[str, ...] = ()
     cell: int | None = None
     """Side of the cells of a grid in the photographs' pixels; None for superpixels."""
-    decoder: DeepLabV3PlusConfig | None = None
-    """Instead of the recipe's."""
     trained: bool = True
 
 
@@ -64,7 +64,7 @@ ROWS = {
     "superpixels": Row(),
     "superpixels, no masking": Row((NO_MASKING,)),
     "FPN, full size": Row((*FULL_SIZE, "pretrain.decoder.last_norm=false")),
-    "DeepLabV3+, full size": Row(FULL_SIZE, decoder=DEEPLAB),
+    "DeepLabV3+, full size": Row((*FULL_SIZE, DEEPLAB)),
 }
 """Views are cut at half the photographs' size, where a cell of 2 is a pixel; those of full size train without the last
 norm, which DeepLabV3+ does not have."""
@@ -124,8 +124,6 @@ def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, d
     if row == "colour and place":
         return see_colour_and_place, {}
     given = configure(args, *ROWS[row].values)
-    if decoder := ROWS[row].decoder:
-        given["pretrain"]["decoder"] = decoder.model_dump(mode="json")
     side = given["extract"]["short_side"]
     if not ROWS[row].trained:
         config = VICEConfig.model_validate(given["pretrain"])
