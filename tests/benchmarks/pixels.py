@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -100,15 +100,17 @@ def fit_probe(vectors: np.ndarray, ids: np.ndarray) -> PixelClassifier:
 def confuse(
     index: ImageIndex, labels: Labels, describe: Describe, heads: Mapping[str, PixelClassifier]
 ) -> dict[str, np.ndarray]:
-    """(outputs + 1, classes + 1) pixels of each classifier, at the photographs' own size."""
+    """Pixels (photographs, outputs + 1, classes + 1) of each classifier, at the photographs' own size."""
     classes = max(labels.classes)
-    total = {name: np.zeros((head.conv.out_channels + 1, classes + 1), np.int64) for name, head in heads.items()}
-    for true, found in predict(index, labels, describe, heads):
+    shapes = {name: (len(index), head.conv.out_channels + 1, classes + 1) for name, head in heads.items()}
+    counts = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+    for position, (true, found) in enumerate(predict(index, labels, describe, heads)):
         counted = true != IGNORE
         for name, label in found.items():
+            into = counts[name][position]
             pairs = label[counted] * (classes + 1) + true[counted]
-            total[name] += np.bincount(pairs, minlength=total[name].size).reshape(total[name].shape)
-    return total
+            into += np.bincount(pairs, minlength=into.size).reshape(into.shape)
+    return counts
 
 
 def predict(
@@ -138,15 +140,44 @@ def score(confusion: np.ndarray, match: Match) -> Score:
     return Score(100 * float((hits / union)[union > 0].mean()), 100 * float(hits.sum() / confusion.sum()))
 
 
+def score_apart(confusions: np.ndarray, groups: Sequence[str]) -> Score:
+    """Mean of the scores of each group of photographs, matched greedily by all others.
+
+    Args:
+        confusions: (photographs, clusters + 1, classes + 1)
+        groups: The group of each photograph.
+    """
+    names = np.asarray(groups)
+    scores = [
+        score(
+            confusions[names == group].sum(0), without_background(match_greedily, confusions[names != group].sum(0))
+        )
+        for group in np.unique(names)
+    ]
+    return Score(*np.mean(scores, 0))
+
+
 def measure(
-    train: ImageIndex, test: ImageIndex, labels: Labels, describe: Describe, clusters: Iterable[int]
+    train: ImageIndex,
+    test: ImageIndex,
+    labels: Labels,
+    describe: Describe,
+    clusters: Iterable[int],
+    groups: Sequence[str] = (),
 ) -> dict[str, Score]:
-    """Scores on test by `greedy K`, `optimal K` and `probe`; matches are fitted on train."""
+    """Scores on test by `greedy K`, `optimal K` and `probe`; matches are fitted on train.
+
+    With a group for every photograph of train, `apart K` is the score of these groups, matched by the others.
+    """
     heads = fit(*sample(train, labels, describe), clusters)
     known = {name: head for name, head in heads.items() if name != "probe"}
     fitted, tested = confuse(train, labels, describe, known), confuse(test, labels, describe, heads)
     scores = {}
-    for name in known:
+    for name, confusions in fitted.items():
         for how, find in {"greedy": match_greedily, "optimal": match_pixels}.items():
-            scores[f"{how} {name}"] = score(tested[name], without_background(find, fitted[name]))
-    return scores | {"probe": score(tested["probe"], np.arange(len(tested["probe"])))}
+            match = without_background(find, confusions.sum(0))
+            scores[f"{how} {name}"] = score(tested[name].sum(0), match)
+        if groups:
+            scores[f"apart {name}"] = score_apart(confusions, groups)
+    probed = tested["probe"].sum(0)
+    return scores | {"probe": score(probed, np.arange(len(probed)))}

@@ -76,6 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clusters", nargs="*", type=int, default=[27], help="numbers K (default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], help="assignments section.field=value for every row")
     parser.add_argument("--split", default="test", help="that is scored (default: %(default)s)")
+    parser.add_argument(
+        "--apart",
+        type=int,
+        default=0,
+        metavar="N",
+        help="score train too: photographs whose names begin with the same N letters, such as the frames of a drive, "
+        "by the match of all others",
+    )
     parser.add_argument("--sizes", nargs="*", type=int, default=[], help="of views whose speed is measured")
     parser.add_argument("--work", type=Path, help="folder that keeps what was computed (default: a temporary one)")
 
@@ -104,7 +112,7 @@ def prepare(data: Path) -> None:
 
 
 def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
-    key = repr((row, ROWS[row], args.epochs, args.clusters, args.set, args.split))
+    key = repr((row, ROWS[row], args.epochs, args.clusters, args.set, args.split, args.apart))
     result = Path(f"{hashlib.sha256(key.encode()).hexdigest()[:8]}.json")
     if not result.exists():
         result.write_text(json.dumps(train_and_score(args, row)))
@@ -116,7 +124,9 @@ def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
 def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
     images, labels = read_images(), read_labels()
     describe, cost = prepare_description(args, row)
-    scores = measure(images.of("train"), images.of(args.split), labels, describe, args.clusters)
+    train, scored = images.of("train"), images.of(args.split)
+    groups = [Path(image_id).name[: args.apart] for image_id in train.image_ids] if args.apart else ()
+    scores = measure(train, scored, labels, describe, args.clusters, groups)
     return cost | {name: [round(value, 2) for value in score] for name, score in scores.items()}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 
+import numpy as np
 import pytest
 
 from tests.benchmarks import __main__ as frame
+from tests.benchmarks.pixels import score_apart
 from tests.benchmarks.timing import alternate, alternate_wall
 
 
@@ -32,3 +34,13 @@ def test_candidates_take_turns_after_one_call_each(clock) -> None:
     assert called == ["a", "b"] * 4
     assert set(seconds) == {"a", "b"}
     assert all(taken >= 0 for taken in seconds.values())
+
+
+def test_groups_are_scored_by_the_match_of_the_others() -> None:
+    """Worked by hand: two drives; cluster 1 is mostly class 1 in the first one and class 2 in the second."""
+    first = [[0, 0, 0], [0, 6, 2], [0, 0, 8]]  # (clusters + 1, classes + 1)
+    second = [[0, 0, 0], [0, 1, 5], [0, 0, 4]]
+    score = score_apart(np.array([first, second, second]), ["a", "b", "b"])
+    # a by b's match, in which both clusters are class 2: IoU 0 and 10 / 16; b by a's: 2 / 12 and 8 / 18.
+    assert score.miou == pytest.approx(100 * (10 / 16 / 2 + (2 / 12 + 8 / 18) / 2) / 2)
+    assert score.accuracy == pytest.approx(100 * (10 / 16 + 10 / 20) / 2)
