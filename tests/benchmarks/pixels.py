@@ -149,12 +149,10 @@ def score_apart(confusions: np.ndarray, groups: Sequence[str]) -> Score:
     """
     names = np.asarray(groups)
     scores = [
-        score(
-            confusions[names == group].sum(0), without_background(match_greedily, confusions[names != group].sum(0))
-        )
+        score(confusions[names == group].sum(0), without_background(match_greedily, confusions[names != group].sum(0)))
         for group in np.unique(names)
     ]
-    return Score(*np.mean(scores, 0))
+    return Score(*np.mean(scores, 0).tolist())
 
 
 def measure(
