@@ -123,11 +123,19 @@ def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
 
 def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
     images, labels = read_images(), read_labels()
-    describe, cost = prepare_description(args, row)
     train, scored = images.of("train"), images.of(args.split)
-    groups = [Path(image_id).name[: args.apart] for image_id in train.image_ids] if args.apart else ()
+    groups = group_by_name(train.image_ids, args.apart) if args.apart else ()
+    describe, cost = prepare_description(args, row)
     scores = measure(train, scored, labels, describe, args.clusters, groups)
     return cost | {name: [round(value, 2) for value in score] for name, score in scores.items()}
+
+
+def group_by_name(image_ids: list[str], letters: int) -> list[str]:
+    """The first letters of each photograph's name; of these there must be several."""
+    groups = [Path(image_id).name[:letters] for image_id in image_ids]
+    if len(set(groups)) == 1:
+        raise UserError(f"--apart {letters}: all names of train begin with {groups[0]!r}; take more letters")
+    return groups
 
 
 def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, dict[str, Any]]:

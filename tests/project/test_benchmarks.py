@@ -8,9 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from stages.core.errors import UserError
 from tests.benchmarks import __main__ as frame
 from tests.benchmarks.pixels import score_apart
 from tests.benchmarks.timing import alternate, alternate_wall
+from tests.benchmarks.vice import group_by_name
 
 
 @pytest.mark.parametrize("name", frame.names())
@@ -44,3 +46,10 @@ def test_groups_are_scored_by_the_match_of_the_others() -> None:
     # a by b's match, in which both clusters are class 2: IoU 0 and 10 / 16; b by a's: 2 / 12 and 8 / 18.
     assert score.miou == pytest.approx(100 * (10 / 16 / 2 + (2 / 12 + 8 / 18) / 2) / 2)
     assert score.accuracy == pytest.approx(100 * (10 / 16 + 10 / 20) / 2)
+
+
+def test_names_that_all_begin_alike_are_no_groups() -> None:
+    names = ["images/train/0001TP_006690", "images/train/0016E5_00390"]
+    assert group_by_name(names, 6) == ["0001TP", "0016E5"]
+    with pytest.raises(UserError, match="--apart 2: .*'00'"):
+        group_by_name(names, 2)
