@@ -51,5 +51,5 @@ def test_groups_are_scored_by_the_match_of_the_others() -> None:
 def test_names_that_all_begin_alike_are_no_groups() -> None:
     names = ["images/train/0001TP_006690", "images/train/0016E5_00390"]
     assert group_by_name(names, 6) == ["0001TP", "0016E5"]
-    with pytest.raises(UserError, match="--apart 2: .*'00'"):
+    with pytest.raises(UserError, match=r"--apart 2: .*'00'"):
         group_by_name(names, 2)
