@@ -5,16 +5,20 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 
-def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    """Wait for something that a process does; it must not end before."""
+def wait_until(
+    is_so: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120, log: Path | None = None
+) -> None:
+    """Wait for something that a process does; it must not end before. What it wrote to `log` is told if it does."""
     deadline = time.monotonic() + seconds
     while not is_so():
-        assert process.poll() is None, "it ended before"
-        assert time.monotonic() < deadline, "it takes too long"
+        said = "" if log is None else f": {log.read_text()}"
+        assert process.poll() is None, f"it ended before{said}"
+        assert time.monotonic() < deadline, f"it takes too long{said}"
         time.sleep(0.05)
 
 

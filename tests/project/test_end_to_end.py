@@ -174,7 +174,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(finished: Workspace) -> N
     section = finished.section("pretrain")
     finished.set_section("pretrain", {**section, "training": {**section["training"], "epochs": 40}})
     with finished.start("-m", "flows", "demo") as (process, log):
-        wait_until(lambda: "[progress]" in log.read_text().partition("Running stage 'pretrain'")[2], process)
+        wait_until(lambda: "[progress]" in log.read_text().partition("Running stage 'pretrain'")[2], process, log=log)
         started = family(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
