@@ -9,6 +9,7 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.core.params import PARAMS_FILE, read_params
 from stages.evaluate import Config
+from stages.evaluate.rules import Threshold
 
 _ARTIFACTS = (
     "index/images",
@@ -49,6 +50,10 @@ class Provenance(NamedTuple):
     def seeds(self) -> dict[str, int]:
         """Seed of each stage that draws at random."""
         return {stage: seed for stage, section in self.params.items() if (seed := _find_seed(section)) is not None}
+
+    def is_strict(self, threshold: Threshold) -> bool:
+        """Whether no label reached training, the choice of a model, or the threshold of background."""
+        return not self.label_uses and not threshold.uses_labels
 
 
 def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:

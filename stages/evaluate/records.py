@@ -37,9 +37,13 @@ def write_metrics(
 
 def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance: Provenance) -> dict[str, Any]:
     size = {"classes": inputs.classes, "clusters": inputs.clusters}
-    labels = {"weights": provenance.weights.get("pretrain", "unknown"), "seeds": provenance.seeds}
+    origin = {
+        "weights": provenance.weights.get("pretrain", "unknown"),
+        "seeds": provenance.seeds,
+        "strict": provenance.is_strict(evaluation.threshold),
+    }
     if not evaluation.has_scores:
-        return {"name": "clusters only: no masks", **size, **labels, "strict": not provenance.label_uses}
+        return {"name": "clusters only: no masks", **size, **origin}
     protocol = PROTOCOLS[config.protocol]
     return {
         "name": config.protocol,
@@ -51,8 +55,7 @@ def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance
         "match": evaluation.match_source,
         "threshold": None if evaluation.threshold.hundredths is None else evaluation.threshold.hundredths / 100,
         "threshold_source": evaluation.threshold.source,
-        **labels,
-        "strict": not provenance.label_uses and not evaluation.threshold.uses_labels,
+        **origin,
     }
 
 

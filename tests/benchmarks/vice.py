@@ -19,6 +19,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from flows.dvc_run import signals_interrupt
 from flows.recipe import Recipe, compose
 from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.label_maps import open_label_maps
@@ -197,8 +198,13 @@ def train(section: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Pretrain in a process of its own: CPU seconds of an epoch, and the most memory in MiB."""
     Path("params.yaml").write_text(yaml.safe_dump({"pretrain": section}))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LUSS_WORKERS": "1", "LUSS_CHECKPOINTS": ".checkpoints"}
-    process = subprocess.Popen([sys.executable, "-m", "stages.pretrain"], env=environment)
-    _, status, used = os.wait4(process.pid, 0)
+    with signals_interrupt():
+        process = subprocess.Popen([sys.executable, "-m", "stages.pretrain"], env=environment)
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
     if status:
         raise UserError("vice: the training failed")
     seconds = (used.ru_utime + used.ru_stime) / epochs

@@ -55,7 +55,7 @@ def render_report(
         "css": Markup((_HERE / "report.css").read_text()),
         "config": config,
         "provenance": provenance,
-        "strict": not provenance.label_uses and not evaluation.threshold.uses_labels,
+        "strict": provenance.is_strict(evaluation.threshold),
         "facts": tables.provenance_rows(config, evaluation, provenance),
         "params_text": tables.params_text(provenance),
         "overlays": [_describe_overlay(inputs, evaluation, overlay) for overlay in overlays],
