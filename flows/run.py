@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.combinations import expand, written_dataset
@@ -10,6 +10,7 @@ from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
 from flows.graph import check_stages
 from flows.lineup import read_lineup
 from flows.workspace import check_free, check_overrides
+from stages.core.errors import UserError
 
 
 def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) -> int:
@@ -25,9 +26,10 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     from flows.pipeline import pipeline
     from flows.server import answers, leave
 
-    prepare_server()
     try:
-        return exit_status(pipeline(tuple(stages), tuple(set_params), force, return_state=True))
+        return _run(pipeline, tuple(stages), tuple(set_params), force)
+    except UserError:
+        raise
     except Exception:
         if answers():
             raise
@@ -46,8 +48,7 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
     check_free()
     from flows.sweep import sweep
 
-    prepare_server()
-    return exit_status(sweep(list(assignments), dataset, at_once, return_state=True))
+    return _run(sweep, list(assignments), dataset, at_once)
 
 
 def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
@@ -61,27 +62,15 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
     check_free()
     from flows.benchmark import benchmark
 
-    prepare_server()
-    return exit_status(benchmark(what, dataset, seeds, at_once, return_state=True))
+    return _run(benchmark, what, dataset, seeds, at_once)
 
 
-def prepare_server() -> None:
-    """Have a server that stays notice when this run is killed.
-
-    Raises:
-        UserError: The server that is set does not answer.
-    """
-    from prefect.settings import PREFECT_API_URL
-
-    from flows.heartbeat import mark_dead_runs
-    from flows.server import check_server
-
-    check_server()
-    if PREFECT_API_URL.value():
-        mark_dead_runs()
-
-
-def exit_status(state: Any) -> int:
+def _run(flow: Callable[..., Any], *arguments: object) -> int:
     """Print how a flow has ended; returns 0, 1 if something failed, 130 if it was stopped."""
+    from flows.server import prepare_server, refusals_told
+
+    prepare_server()
+    with refusals_told():
+        state = flow(*arguments, return_state=True)
     print(f"{state.name}: {state.message}")
     return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1

@@ -13,7 +13,7 @@ def serve_flows(cron: str = "") -> None:
         cron: When the pipeline runs by itself; never if empty.
 
     Raises:
-        UserError: No server is set or it does not answer, or `cron` is no schedule.
+        UserError: No server is set, it does not answer or does not let this in, or `cron` is no schedule.
     """
     check_workspace()
     from prefect import serve
@@ -22,13 +22,11 @@ def serve_flows(cron: str = "") -> None:
     from prefect.types.entrypoint import EntrypointType
 
     from flows.benchmark import benchmark
-    from flows.heartbeat import mark_dead_runs
     from flows.pipeline import pipeline
-    from flows.server import check_server
+    from flows.server import prepare_server
     from flows.sweep import sweep
 
-    check_server(is_needed=True)
-    mark_dead_runs()
+    prepare_server(is_needed=True)
     try:
         schedule = Cron(cron) if cron else None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Whether the Prefect server still answers: a call to one that is gone waits a minute before it fails."""
+"""The Prefect server of a run: that it answers and lets the run in, and what is done when it is gone."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
+from flows.heartbeat import mark_dead_runs
 from stages.core.errors import UserError
 
 _USUAL = "http://127.0.0.1:4200/api"
 _PATIENCE = 5.0
+_LOCKED = (401, 403)
+_BUSY = (429, 502, 503, 504)
 _LOUD = ("prefect.events.clients", "prefect.client")
 
 
 def answers() -> bool:
-    """Whether something listens where the server should be; a temporary server lives as long as the run."""
+    """Whether something listens where the server should be; a temporary server lives as long as the run.
+
+    Asks for no more than a connection: a call to a server that is gone waits a minute before it fails.
+    """
     url = urlsplit(PREFECT_API_URL.value() or "")
     if not url.hostname:
         return True
@@ -30,19 +39,45 @@ def answers() -> bool:
         return False
 
 
-def check_server(is_needed: bool = False) -> None:
-    """Make sure that a server that is set answers.
+def prepare_server(is_needed: bool = False) -> None:
+    """Make sure that a server that is set answers, and have it notice when this run is killed.
 
     Args:
         is_needed: Whether a temporary one will not do.
 
     Raises:
-        UserError: It does not, or none is set and one is needed.
+        UserError: It does not answer or does not let this run in, or none is set and one is needed.
     """
     url = PREFECT_API_URL.value()
     if (is_needed and not url) or not answers():
         found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
         raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
+    if url:
+        with refusals_told():
+            mark_dead_runs()
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Tell in one message that the server does not let this run in, or is too busy for it.
+
+    Raises:
+        UserError: It is so.
+    """
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        if status in _LOCKED:
+            todo = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it asks for"
+        elif status in _BUSY:
+            todo = "it is too busy or broken; see its log, then run the same command again"
+        else:
+            raise
+        raise UserError(
+            f"the Prefect server at {PREFECT_API_URL.value()} answered {error.response.status_code} "
+            f"{error.response.reason_phrase}: {todo}"
+        ) from None
 
 
 def hush() -> None:

@@ -23,7 +23,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import ROOT
-from tests.project.server import free_port, prefect_server
+from tests.project.server import prefect_server
 
 pytestmark = [
     pytest.mark.slow,
@@ -204,15 +204,6 @@ def test_the_stages_finish_without_a_server_that_is_gone(
         assert process.wait(300) == 0, log.read_text()
         assert "The Prefect server does not answer: the stages go on without it." in log.read_text()
     assert Counter((project / "calls").read_text().split()) == {"root": 1, "left": 1, "right": 1, "end": 1}
-
-
-def test_a_server_that_never_answered_is_named(project: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "run"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "no Prefect server answers at http://127.0.0.1:" in done.stderr
 
 
 def test_cancelling_on_the_server_ends_the_run_with_every_process(server: str, project: Path) -> None:
