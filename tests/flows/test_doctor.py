@@ -29,13 +29,6 @@ from tests.project.rooms import ROOT
 GOOD = {"torch": "2.6", "timm": "1.0", "dvc": "3.67", "prefect": "3.8", "fastapi": "0.150.0", "numpy": "2.0"}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=tmp_path, check=True)
-    return tmp_path
-
-
 def test_this_python_will_do() -> None:
     assert not check_python().remedy
 

@@ -30,14 +30,6 @@ if __name__ == "__main__":
 STUBBORN = "for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)"
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    return tmp_path
-
-
 def write_pipeline(project: Path, command: str) -> None:
     (project / "dvc.yaml").write_text(f"stages:\n  work:\n    cmd: {command}\n    outs: [done]\n")
 

@@ -60,14 +60,11 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    (tmp_path / "work.py").write_text(SCRIPT)
-    (tmp_path / "params.yaml").write_text("left: {k: 1}\n")
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    return tmp_path
+def project(project: Path) -> Path:
+    (project / "work.py").write_text(SCRIPT)
+    (project / "params.yaml").write_text("left: {k: 1}\n")
+    (project / "dvc.yaml").write_text(PIPELINE)
+    return project
 
 
 def change(project: Path, old: str, new: str, file: str = "dvc.yaml") -> None:

@@ -36,13 +36,10 @@ def overloaded() -> Iterator[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    (tmp_path / "params.yaml").write_text("{}\n")
-    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: touch one, outs: [one]}}\n")
-    return tmp_path
+def project(project: Path) -> Path:
+    (project / "params.yaml").write_text("{}\n")
+    (project / "dvc.yaml").write_text("stages: {one: {cmd: touch one, outs: [one]}}\n")
+    return project
 
 
 def told_by_run(url: str, *command: str) -> str:
