@@ -66,7 +66,11 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
 
 
 def _run(flow: Callable[..., Any], *arguments: object) -> int:
-    """Print how a flow has ended; returns 0, 1 if something failed, 130 if it was stopped."""
+    """Print how a flow has ended; returns 0, 1 if something failed, 130 if it was stopped.
+
+    Raises:
+        UserError: The server that is set does not answer, does not let this run in, or does not keep up.
+    """
     from flows.server import prepare_server, refusals_told
 
     prepare_server()

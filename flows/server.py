@@ -75,8 +75,7 @@ def refusals_told() -> Iterator[None]:
         else:
             raise
         raise UserError(
-            f"the Prefect server at {PREFECT_API_URL.value()} answered {error.response.status_code} "
-            f"{error.response.reason_phrase}: {todo}"
+            f"the Prefect server at {PREFECT_API_URL.value()} answered {status} {error.response.reason_phrase}: {todo}"
         ) from None
 
 

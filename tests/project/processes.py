@@ -16,10 +16,13 @@ def wait_until(
     """Wait for something that a process does; it must not end before. What it wrote to `log` is told if it does."""
     deadline = time.monotonic() + seconds
     while not is_so():
-        said = "" if log is None else f": {log.read_text()}"
-        assert process.poll() is None, f"it ended before{said}"
-        assert time.monotonic() < deadline, f"it takes too long{said}"
+        assert process.poll() is None, f"it ended before: {_read(log)}"
+        assert time.monotonic() < deadline, f"it takes too long: {_read(log)}"
         time.sleep(0.05)
+
+
+def _read(log: Path | None) -> str:
+    return log.read_text() if log else "no log is kept"
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
