@@ -10,11 +10,11 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import carried_out
+from flows.benchmark_spec import read_benchmark_spec
+from flows.cancelling import run_in_workspace
 from flows.combinations import written_dataset
 from flows.comparison import Row, benchmark_rows, to_csv, to_markdown
 from flows.experiments import ExperimentsRun
-from flows.lineup import read_lineup
 from flows.options import FLOW
 from flows.show import show
 from flows.sweep import AtOnce
@@ -39,18 +39,18 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
     """
 
     def work(watch: Watch) -> State[Any]:
-        lineup, on = read_lineup(what), dataset or written_dataset()
-        combinations = lineup.combinations(on, seeds)
+        spec, on = read_benchmark_spec(what), dataset or written_dataset()
+        combinations = spec.combinations(on, seeds)
         run = ExperimentsRun(watch, [one for row in combinations.values() for one in row], at_once)
         state = run.carry_out()
         results = {
             row: [run.results[one.name] for one in each if one.name in run.results]
             for row, each in combinations.items()
         }
-        publish_table(benchmark_rows(results, lineup.scores, lineup.paper), f"{Path(what).stem}_{Path(on).stem}")
+        publish_table(benchmark_rows(results, spec.scores, spec.paper), f"{Path(what).stem}_{Path(on).stem}")
         return state
 
-    return carried_out(work)
+    return run_in_workspace(work)
 
 
 def publish_table(rows: list[Row], name: str) -> None:

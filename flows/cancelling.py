@@ -16,23 +16,23 @@ from prefect.runtime import flow_run as running
 from prefect.states import Failed
 
 from flows.dvc_run import check_workspace, signals_interrupt
-from flows.server import answers, hush
+from flows.server import answers, silence_prefect
 from flows.states import stopped
 from flows.watch import Watch
-from flows.workspace import occupied
+from flows.workspace import workspace_lock
 from stages.core.errors import UserError
 
 _POLL = 2.0
 """Seconds between looks at whether the run was cancelled in the UI."""
 
 
-def carried_out(work: Callable[[Watch], State[Any]]) -> State[Any]:
+def run_in_workspace(work: Callable[[Watch], State[Any]]) -> State[Any]:
     """Do what a flow does in this workspace; returns its state, also after a user's mistake or wish to end."""
     watch = Watch()
     with ending_with_the_flow(watch):
         try:
             check_workspace()
-            with occupied():
+            with workspace_lock():
                 return work(watch)
         except UserError as error:
             get_run_logger().error(str(error))
@@ -81,7 +81,7 @@ def _poll(run: UUID, watch: Watch, left: threading.Event) -> None:
     while not left.wait(_POLL):
         is_there = answers()
         if was_there and not is_there:
-            hush()
+            silence_prefect()
             print("The Prefect server does not answer: the stages go on without it.", flush=True)
         was_there = is_there
         if is_there and _is_cancelled(run):

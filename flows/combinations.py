@@ -90,7 +90,7 @@ def stage_keys(sections: Sections, nodes: Sequence[Node], data: str) -> dict[str
     return keys
 
 
-def pioneers(keys: Sequence[Mapping[str, str]]) -> list[set[int]]:
+def first_to_compute(keys: Sequence[Mapping[str, str]]) -> list[set[int]]:
     """For each combination the earlier ones to wait for, so that no stage is computed twice: whoever has it first."""
     first: dict[str, int] = {}
     for number, own in enumerate(keys):

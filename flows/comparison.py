@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.benchmark_spec import SCORES
 from flows.experiments import Result
-from flows.lineup import SCORES
 
 _TRAINED = "pretrain"
 

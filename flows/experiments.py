@@ -16,14 +16,14 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
 from flows.cancelling import stopped_by_interrupt
-from flows.combinations import Combination, changes, pioneers, stage_keys
+from flows.combinations import Combination, changes, first_to_compute, stage_keys
 from flows.dvc_run import Experiment
 from flows.graph import read_graph
 from flows.limits import limited
-from flows.listener import Listener
+from flows.log_relay import LogRelay
 from flows.scores import METRICS
 from flows.states import conclude, task_state
-from flows.times import Speed, StageClock
+from flows.timing import Speed, StageTimer
 from flows.watch import Outcome, Watch
 
 _DATA = Path("data.dvc")
@@ -60,7 +60,7 @@ class ExperimentsRun:
             futures["data"] = self._task("data", self._adopt_data).submit()
             wait([futures["data"]])
             keys = self._keys()
-            for name, needed in zip(self.combinations, pioneers(list(keys.values())), strict=True):
+            for name, needed in zip(self.combinations, first_to_compute(list(keys.values())), strict=True):
                 before = [allow_failure(futures[list(self.combinations)[number]]) for number in sorted(needed)]
                 run = self._task(name, lambda name=name: self._run(name, keys[name]))
                 futures[name] = run.submit(wait_for=[futures["data"], *before])
@@ -84,13 +84,13 @@ class ExperimentsRun:
         return {name: stage_keys(one.sections, nodes, data) for name, one in self.combinations.items()}
 
     def _adopt_data(self) -> State[Any]:
-        outcome = self.watch.follow(["--wait-for-lock", "repro", str(_DATA)], Listener("data").hear)
+        outcome = self.watch.follow(["--wait-for-lock", "repro", str(_DATA)], LogRelay("data").handle)
         return task_state("data", outcome)
 
     def _run(self, name: str, keys: Mapping[str, str]) -> State[Any]:
         with self._slots, limited(self._tags, lambda: self.watch.is_stopped):
             experiment = Experiment(name, changes(self.combinations[name].sections))
-            clock, listener = StageClock(keys, experiment.logs), Listener(name)
+            clock, listener = StageTimer(keys, experiment.logs), LogRelay(name)
             outcome = self._follow(experiment, clock, listener)
         metrics = json.loads((experiment.read(METRICS) if outcome.has_succeeded else None) or "{}")
         self.results[name] = Result(self.combinations[name], outcome, clock.did, clock.recall(), metrics)
@@ -101,14 +101,14 @@ class ExperimentsRun:
             message=f"ran: {', '.join(ran) or 'nothing, all is from the cache'}", name=None if ran else "Cached"
         )
 
-    def _follow(self, experiment: Experiment, clock: StageClock, listener: Listener) -> Outcome:
-        def hear(line: str) -> None:
-            clock.hear(line)
-            listener.hear(line)
+    def _follow(self, experiment: Experiment, clock: StageTimer, listener: LogRelay) -> Outcome:
+        def handle(line: str) -> None:
+            clock.handle(line)
+            listener.handle(line)
 
         if not self.watch.is_stopped:
             experiment.remove()
-        outcome = self.watch.follow(experiment.arguments, hear, environment=experiment.environment)
+        outcome = self.watch.follow(experiment.arguments, handle, environment=experiment.environment)
         clock.finish(outcome.has_succeeded)
         return outcome
 

@@ -13,10 +13,10 @@ from prefect.futures import PrefectFuture, wait
 from pydantic import Field
 
 from flows.artifacts import publish_results, publish_stages
-from flows.cancelling import carried_out, stopped_by_interrupt
+from flows.cancelling import run_in_workspace, stopped_by_interrupt
 from flows.graph import Node, check_stages, read_graph
 from flows.limits import limited
-from flows.listener import Listener
+from flows.log_relay import LogRelay
 from flows.options import FLOW
 from flows.recipe import PIPELINE_FILE, stage_names
 from flows.scores import read_scores
@@ -54,7 +54,7 @@ def pipeline(
         get_run_logger().info("DVC looks for what has changed")
         return PipelineRun(watch, force).carry_out(read_graph(stages))
 
-    return carried_out(work)
+    return run_in_workspace(work)
 
 
 class PipelineRun:
@@ -101,4 +101,4 @@ class PipelineRun:
             return Outcome("unchanged")
         arguments = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if self.force else []), node.target]
         with limited(node.tags, lambda: self.watch.is_stopped):
-            return self.watch.follow(arguments, Listener(node.name).hear, node.time_limit)
+            return self.watch.follow(arguments, LogRelay(node.name).handle, node.time_limit)

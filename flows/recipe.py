@@ -19,7 +19,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from flows.outside import pin_outside_files
+from flows.pinned_files import pin_files
 from stages.core.errors import UserError
 from stages.core.params import PARAMS_FILE, Params, models_by_method, validate_section
 
@@ -170,7 +170,7 @@ def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[
 
 def _complete(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
     config_type = importlib.import_module(f"stages.{stage}").Config
-    given = pin_outside_files(stage, values if values is not None else {})
+    given = pin_files(stage, values if values is not None else {})
     if isinstance(given, dict):
         defaults = _defaults(config_type, given.get("method"))
         given = OmegaConf.to_container(OmegaConf.merge(_without_other_kinds(defaults, given), given))

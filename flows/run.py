@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from flows.benchmark_spec import read_benchmark_spec
 from flows.combinations import expand, written_dataset
 from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
 from flows.graph import check_stages
-from flows.lineup import read_lineup
-from flows.workspace import check_free, check_overrides
+from flows.workspace import check_overrides, check_workspace_is_free
 from stages.core.errors import UserError
 
 
@@ -22,9 +22,9 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_workspace()
     check_stages(stages)
     check_overrides(set_params)
-    check_free()
+    check_workspace_is_free()
     from flows.pipeline import pipeline
-    from flows.server import answers, leave
+    from flows.server import answers, exit_now
 
     try:
         return _run(pipeline, tuple(stages), tuple(set_params), force)
@@ -34,7 +34,7 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
         if answers():
             raise
     print("The Prefect server is gone; what is left to do goes on with dvc repro.", flush=True)
-    leave(run_dvc(["repro", *stages]))
+    exit_now(run_dvc(["repro", *stages]))
 
 
 def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
@@ -45,7 +45,7 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
     """
     check_workspace()
     expand(assignments, dataset)
-    check_free()
+    check_workspace_is_free()
     from flows.sweep import sweep
 
     return _run(sweep, list(assignments), dataset, at_once)
@@ -58,8 +58,8 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
         UserError: A recipe is not valid, or another run is in this folder; said before Prefect starts.
     """
     check_workspace()
-    read_lineup(what).combinations(dataset or written_dataset(), seeds)
-    check_free()
+    read_benchmark_spec(what).combinations(dataset or written_dataset(), seeds)
+    check_workspace_is_free()
     from flows.benchmark import benchmark
 
     return _run(benchmark, what, dataset, seeds, at_once)
@@ -71,10 +71,10 @@ def _run(flow: Callable[..., Any], *arguments: object) -> int:
     Raises:
         UserError: The server that is set does not answer, does not let this run in, or does not keep up.
     """
-    from flows.server import prepare_server, refusals_told
+    from flows.server import explain_server_refusal, prepare_server
 
     prepare_server()
-    with refusals_told():
+    with explain_server_refusal():
         state = flow(*arguments, return_state=True)
     print(f"{state.name}: {state.message}")
     return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1

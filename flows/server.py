@@ -53,12 +53,12 @@ def prepare_server(is_needed: bool = False) -> None:
         found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
         raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
     if url:
-        with refusals_told():
+        with explain_server_refusal():
             mark_dead_runs()
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
+def explain_server_refusal() -> Iterator[None]:
     """Tell in one message that the server does not let this run in, or is too busy for it.
 
     Raises:
@@ -79,14 +79,14 @@ def refusals_told() -> Iterator[None]:
         ) from None
 
 
-def hush() -> None:
+def silence_prefect() -> None:
     """Keep Prefect from repeating at every event, with a traceback, that its server is gone."""
     logging.raiseExceptions = False
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def leave(status: int) -> NoReturn:
+def exit_now(status: int) -> NoReturn:
     """End this process now: Prefect would first try for minutes to hand its last events to the server that is gone."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.artifacts import publish_comparison
-from flows.cancelling import carried_out
+from flows.cancelling import run_in_workspace
 from flows.combinations import expand
 from flows.comparison import sweep_rows
 from flows.experiments import ExperimentsRun
@@ -41,4 +41,4 @@ def sweep(assignments: Assignments, dataset: str = "", at_once: AtOnce = 1) -> S
         publish_comparison(rows, "sweep", f"`luss sweep {' '.join(assignments)}`: scores in percent")
         return state
 
-    return carried_out(work)
+    return run_in_workspace(work)

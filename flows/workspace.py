@@ -22,7 +22,7 @@ _LOCK = Path(".dvc/tmp/luss_run.lock")
 
 
 @contextmanager
-def occupied() -> Iterator[None]:
+def workspace_lock() -> Iterator[None]:
     """Keep every other run out of this workspace for as long as this process lives.
 
     Raises:
@@ -43,9 +43,9 @@ def occupied() -> Iterator[None]:
         yield
 
 
-def check_free() -> None:
+def check_workspace_is_free() -> None:
     """Raise what `occupied` would raise."""
-    with occupied():
+    with workspace_lock():
         pass
 
 

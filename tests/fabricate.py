@@ -18,7 +18,7 @@ from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.models import Card, write_model
-from stages.core.images.views import Undecoded
+from stages.core.images.views import LazyPhoto
 from stages.core.nets.backbones import BackboneConfig, build_backbone
 from stages.core.nets.features import build_features
 from stages.core.nets.heads import PixelClassifier
@@ -57,9 +57,9 @@ def draw_photograph(category: int, rng: np.random.Generator, size: tuple[int, in
     return image.astype(np.uint8)
 
 
-def whole(image: np.ndarray) -> Undecoded:
+def whole(image: np.ndarray) -> LazyPhoto:
     """A photograph (H, W, 3) that is there already, and read as it is."""
-    return Undecoded((image.shape[0], image.shape[1]), lambda reduction: image)
+    return LazyPhoto((image.shape[0], image.shape[1]), lambda reduction: image)
 
 
 def fabricate_images(

@@ -17,7 +17,7 @@ from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
 from tests.fabricate import BACKBONE
 
-OPTIMISER = {"kind": "adamw", "base_lr": 0.32, "final_lr": 0.0, "weight_decay": 1e-4}
+OPTIMIZER = {"kind": "adamw", "base_lr": 0.32, "final_lr": 0.0, "weight_decay": 1e-4}
 """0.005 at four photographs a batch."""
 SMALL: dict[str, Any] = {
     # Dropped paths make steps depend on torch's random numbers, so that a resume must restore them.
@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "freeze_prototypes": 0,
     "queue_start": 2,
     "short_side": 32,
-    "training": {"epochs": 3, "batch_size": 4, "optimiser": OPTIMISER},
+    "training": {"epochs": 3, "batch_size": 4, "optimizer": OPTIMIZER},
 }
 """Values that make any method small; a method takes those that it has a field for."""
 SMALL_OF: dict[str, dict[str, Any]] = {
@@ -94,15 +94,15 @@ def check_one_step_is_finite(method: TrainingMethod, index: ImageIndex) -> None:
 
 def check_thirty_steps_lower_the_loss(method: TrainingMethod, index: ImageIndex) -> None:
     batches = load_two_batches(method, index)
-    optimiser = torch.optim.AdamW(method.parameters(), 3e-3)
+    optimizer = torch.optim.AdamW(method.parameters(), 3e-3)
     losses = []
     for iteration in range(30):
         progress = TrainingProgress(iteration, 30, iteration // 2, 15)
         loss = method.step(batches[iteration % 2], progress).total
         loss.backward()
         method.after_gradients(progress)
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         method.after_step(progress)
         losses.append(loss.item())
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4]), losses

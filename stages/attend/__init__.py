@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.attend.methods.none import NoAttention
-from stages.attend.methods.pixel_attention import PixelAttentionTraining
+from stages.attend.methods.none import NoAttentionConfig
+from stages.attend.methods.pixel_attention import PixelAttentionConfig
 
 Config = Annotated[
-    NoAttention
-    | PixelAttentionTraining,
+    NoAttentionConfig
+    | PixelAttentionConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

@@ -4,6 +4,6 @@ Reads the splits of `artifacts/index/images` and the features `artifacts/extract
 `artifacts/cluster`: raw centroids and the cluster of every region.
 """
 
-from stages.cluster.methods.kmeans import KMeans
+from stages.cluster.methods.kmeans import KMeansConfig
 
-Config = KMeans
+Config = KMeansConfig

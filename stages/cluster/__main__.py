@@ -1,14 +1,14 @@
 """`python -m stages.cluster`."""
 
 from stages.cluster import Config
-from stages.cluster.methods.kmeans import KMeans
+from stages.cluster.methods.kmeans import KMeansConfig
 from stages.core.artifacts.clusters import write_clusters
 from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import read_images
 from stages.core.cli import run_stage
 
 
-def main(config: KMeans) -> None:
+def main(config: KMeansConfig) -> None:
     """Write centroids and assignments."""
     centroids, assignments = config.cluster(read_features(), read_images())
     write_clusters(centroids, assignments, config.method)

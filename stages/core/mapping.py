@@ -19,7 +19,7 @@ from stages.core.images.decode import UInt8
 from stages.core.params import Params
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
-from stages.core.unfinished import unfinished_work
+from stages.core.resume import resumable_work
 
 Compute = Callable[[UInt8], npt.NDArray[np.generic]]
 
@@ -41,7 +41,7 @@ def map_photos(stage: str, config: Params, index: ImageIndex, compute: Compute) 
         write_label_maps(stage, method, [])
         return
     shards = [index.part(rows) for rows in shard_ranges(len(index))]
-    with unfinished_work(stage, config, {"images": index.content_hash}) as work:
+    with resumable_work(stage, config, {"images": index.content_hash}) as work:
         _compute_missing(shards, partial(_compute_shard, compute, stage, method), work.resolve())
         with partial_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
             for number in range(len(shards)):

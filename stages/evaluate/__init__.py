@@ -12,7 +12,7 @@ from stages.core.params import Params
 from stages.evaluate.rules import ProtocolName, ThresholdRule
 
 
-class ObjectRules(Params):
+class ObjectProtocolConfig(Params):
     """The protocol that takes photographs object by object; see `objects.py`. Source: MaskContrast, section 4.4."""
 
     seeds: int = Field(default=5, ge=1)
@@ -20,21 +20,21 @@ class ObjectRules(Params):
     overclustering: tuple[int, ...] = (50, 100, 200, 500)
     """Further numbers of ids, background included; those above the number of objects are left out. Table 4: 50 to
     500."""
-    neighbours: int = Field(default=7, ge=1)
+    neighbors: int = Field(default=7, ge=1)
     """Objects of the train split shown beside each; the nearest one's class is scored."""
     pictured: int = Field(default=12, ge=0)
-    """Objects shown with their neighbours, evenly spread over the split."""
+    """Objects shown with their neighbors, evenly spread over the split."""
 
 
-class CoherenceRules(Params):
+class CoherenceConfig(Params):
     """How alike pixels are within classes and between views; see `coherence.py`. Source: LUSS, table 5."""
 
     scale: tuple[float, float] = (0.14, 1.0)
     """Smallest and largest share of a photograph that each of its two views shows. As in pretraining (LUSS, PASS)."""
 
 
-class NeighbourRules(Params):
-    """Distance matching; see `neighbour_protocol.py`. Source: LUSS; settings of PASS's scripts."""
+class DistanceMatchingConfig(Params):
+    """Distance matching; see `neighbor_protocol.py`. Source: LUSS; settings of PASS's scripts."""
 
     feature_map: Literal["stage4", "decoder"] | None = "stage4"
     """Of the pretrained network. PASS: the backbone's last one; null for the one that it was trained by."""
@@ -42,7 +42,7 @@ class NeighbourRules(Params):
     """Side in pixels that photographs are resized to. PASS: 256."""
     enlarge: int = Field(default=4, ge=1)
     """Times that the map is enlarged before. PASS: 4."""
-    neighbours: int = Field(default=10, ge=1)
+    neighbors: int = Field(default=10, ge=1)
     """Labelled regions that vote for a pixel's class. PASS: 10."""
     temperature: float = Field(default=0.07, gt=0)
     """A vote weighs exp(cosine / temperature). PASS: 0.07."""
@@ -73,12 +73,12 @@ class Config(Params):
     gallery_clusters: int = Field(default=60, ge=0)
     """Clusters shown with photographs; the largest ones if there are more."""
     gallery_photos: int = Field(default=10, ge=1)
-    """Photographs per cluster, nearest to its centre first."""
+    """Photographs per cluster, nearest to its center first."""
     confusion_classes: int = Field(default=20, ge=1)
     """Classes of the confusion table, largest first."""
-    objects: ObjectRules | None = None
+    objects: ObjectProtocolConfig | None = None
     """Also score objects by their vectors; wants a split with masks among extract.splits. null: not."""
-    coherence: CoherenceRules | None = None
+    coherence: CoherenceConfig | None = None
     """Also measure `cat_cos` and `view_cos` of the pretrained network's pixels on every split with masks. null: not."""
-    neighbours: NeighbourRules | None = None
+    neighbors: DistanceMatchingConfig | None = None
     """Also segment by the nearest labelled regions of the train split's masks and score that, beside. null: not."""

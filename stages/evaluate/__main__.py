@@ -28,7 +28,7 @@ _SHOWN = (
     "NMI",
     "objects_mIoU",
     "retrieval_mIoU",
-    "neighbours_mIoU",
+    "neighbors_mIoU",
     "cat_cos",
     "view_cos",
 )
@@ -65,10 +65,10 @@ def _measure_beside(config: Config, inputs: Inputs, split: str) -> dict[str, flo
         from stages.evaluate.coherence import measure_coherence
 
         found |= measure_coherence(inputs, split, config.coherence, config.ignore_id)._asdict()
-    if config.neighbours:
-        from stages.evaluate.neighbour_protocol import score_by_neighbours
+    if config.neighbors:
+        from stages.evaluate.neighbor_protocol import score_by_neighbors
 
-        found |= score_by_neighbours(config, config.neighbours, inputs, split)
+        found |= score_by_neighbors(config, config.neighbors, inputs, split)
     return found
 
 

@@ -28,13 +28,13 @@ def compare_clusters(contingency: Int64) -> Agreement:
     Args:
         contingency: (clusters, categories) images.
 
-    Source: NMI and accuracy on the train split as in PASS, step 2.2: arithmetic normalisation, Hungarian matching.
+    Source: NMI and accuracy on the train split as in PASS, step 2.2: arithmetic normalization, Hungarian matching.
     """
     match = assign(contingency)
     rows = np.flatnonzero(match != NONE)
     hits = contingency[rows, match[rows]].sum()
     return Agreement(
-        100 * normalised_mutual_information(contingency), 100 * float(hits / max(contingency.sum(), 1)), match
+        100 * normalized_mutual_information(contingency), 100 * float(hits / max(contingency.sum(), 1)), match
     )
 
 
@@ -54,7 +54,7 @@ def score_assignments(assignments: Assignments, labels: Labels, clusters: int) -
     return compare_clusters(count_together(found, categories, (clusters, len(names))))
 
 
-def normalised_mutual_information(contingency: Int64) -> float:
+def normalized_mutual_information(contingency: Int64) -> float:
     """Mutual information over the mean of the two entropies; 1 if both sides have a single class.
 
     Args:

@@ -21,12 +21,12 @@ from stages.core.engine.devices import inference_device
 from stages.core.images.crops import resize_short_side
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.images.grid import overlap_grid, sample
-from stages.core.images.inference import see
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.inference import iterate_batches
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import ProjectionConfig, ProjectionHead
 from stages.core.progress import track
-from stages.evaluate import CoherenceRules
+from stages.evaluate import CoherenceConfig
 from stages.evaluate.distance_matching import resize_nearest
 from stages.evaluate.inputs import Inputs
 
@@ -58,7 +58,7 @@ class PixelEmbeddings(nn.Module):
 
 
 @torch.inference_mode()
-def measure_coherence(inputs: Inputs, split: str, rules: CoherenceRules, ignore: int) -> Coherence:
+def measure_coherence(inputs: Inputs, split: str, rules: CoherenceConfig, ignore: int) -> Coherence:
     """Both cosines of the pretrained network on the photographs of a split that have masks.
 
     Args:
@@ -71,8 +71,8 @@ def measure_coherence(inputs: Inputs, split: str, rules: CoherenceRules, ignore:
     network = _restore(card, states).to(inference_device()).eval()
     expects: InputCard = card["input"]
     index = inputs.images.among(image_id for image_id, _ in inputs.masked(split))
-    crops = (CropSpec(count=2, size=expects["size"], scale=rules.scale),)
-    views = ViewSpec.model_validate({"crops": crops, "mean": expects["mean"], "std": expects["std"]})
+    crops = (CropConfig(count=2, size=expects["size"], scale=rules.scale),)
+    views = MultiCropConfig.model_validate({"crops": crops, "mean": expects["mean"], "std": expects["std"]})
     return Coherence(
         100 * _compare_in_classes(network, expects, inputs, (index, ignore)),
         100 * _compare_in_views(network, views, index),
@@ -108,7 +108,7 @@ def _compare_in_classes(
     sums = torch.zeros(inputs.classes + 1, network.size, dtype=torch.float64)
     counts = torch.zeros(inputs.classes + 1, dtype=torch.int64)
     prepare = partial(resize_short_side, side=expects["size"])
-    for seen in track(see(index, prepare, expects, device, 1), len(index), label="cosines in classes"):
+    for seen in track(iterate_batches(index, prepare, expects, device, 1), len(index), label="cosines in classes"):
         pixels = network.embed(network.features(seen.images))[0].cpu()  # (h, w, D)
         mask = inputs.labels.read_mask(index[seen.positions[0]].image_id).astype(np.uint16)
         true = resize_nearest(mask, (pixels.shape[0], pixels.shape[1])).astype(np.int64)
@@ -119,7 +119,7 @@ def _compare_in_classes(
     return cosine_with_mean(sums, counts)
 
 
-def _compare_in_views(network: PixelEmbeddings, views: ViewSpec, index: ImageIndex) -> float:
+def _compare_in_views(network: PixelEmbeddings, views: MultiCropConfig, index: ImageIndex) -> float:
     device = inference_device()
     batches = EpochBatches(len(index), _BATCH, _SEED, range(steps_per_epoch(len(index), _BATCH)))
     total, count = 0.0, 0

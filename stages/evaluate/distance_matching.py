@@ -1,4 +1,4 @@
-"""Segmentation by neighbours: every pixel takes the class of the labelled regions whose features it resembles most.
+"""Segmentation by neighbors: every pixel takes the class of the labelled regions whose features it resembles most.
 
 Source: LUSS, distance matching protocol; settings as in PASS's scripts.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
-from stages.core.neighbours import nearest, normalise_rows
+from stages.core.faiss_ops import nearest, normalize_rows
 from stages.evaluate.kernels import Int64, UInt16
 
 Float32 = npt.NDArray[np.float32]
@@ -28,9 +28,9 @@ class Bank(NamedTuple):
 
 
 class Voting(NamedTuple):
-    """How neighbours vote. Source: PASS, k = 10, temperature 0.07."""
+    """How neighbors vote. Source: PASS, k = 10, temperature 0.07."""
 
-    neighbours: int = 10
+    neighbors: int = 10
     temperature: float = 0.07
 
 
@@ -39,7 +39,7 @@ def describe_regions(features: Float32, ids: UInt16, ignore: int) -> Bank:
 
     Args:
         features: (D, h, w) feature map.
-        ids: (H, W) mask; it is read by nearest neighbour at the map's size.
+        ids: (H, W) mask; it is read by nearest neighbor at the map's size.
         ignore: Id that is left out.
     """
     size, height, width = features.shape
@@ -47,7 +47,7 @@ def describe_regions(features: Float32, ids: UInt16, ignore: int) -> Bank:
     present = np.unique(small[small != ignore])
     masks = (small == present[:, None]).astype(np.float32)
     vectors = masks @ features.reshape(size, -1).T / np.float32(height * width)
-    return Bank(normalise_rows(vectors), present.astype(np.int64))
+    return Bank(normalize_rows(vectors), present.astype(np.int64))
 
 
 def join_banks(banks: Iterable[Bank]) -> Bank:
@@ -62,21 +62,21 @@ def join_banks(banks: Iterable[Bank]) -> Bank:
     return Bank(np.concatenate([bank.vectors for bank in parts]), np.concatenate([bank.ids for bank in parts]))
 
 
-def segment_by_neighbours(features: Float32, bank: Bank, size: tuple[int, int], voting: Voting) -> UInt16:
-    """Give every pixel the class with the largest sum of exp(cosine / temperature) over its neighbours.
+def segment_by_neighbors(features: Float32, bank: Bank, size: tuple[int, int], voting: Voting) -> UInt16:
+    """Give every pixel the class with the largest sum of exp(cosine / temperature) over its neighbors.
 
     Args:
         features: (D, h, w) feature map.
         bank: Labelled regions.
-        size: Height and width of the result, which is enlarged by nearest neighbour.
-        voting: How neighbours vote.
+        size: Height and width of the result, which is enlarged by nearest neighbor.
+        voting: How neighbors vote.
 
     Returns:
         (H, W) class ids; the lowest on ties.
     """
     depth, height, width = features.shape
-    pixels = normalise_rows(np.ascontiguousarray(features.reshape(depth, -1).T, np.float32))
-    distances, rows = nearest(pixels, bank.vectors, min(voting.neighbours, len(bank.ids)))
+    pixels = normalize_rows(np.ascontiguousarray(features.reshape(depth, -1).T, np.float32))
+    distances, rows = nearest(pixels, bank.vectors, min(voting.neighbors, len(bank.ids)))
     weights = np.exp((1 - distances.astype(np.float64) / 2) / voting.temperature)  # unit vectors: d^2 = 2 - 2 cos
     classes = int(bank.ids.max()) + 1
     places = np.arange(len(pixels))[:, None] * classes + bank.ids[rows]

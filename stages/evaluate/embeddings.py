@@ -1,4 +1,4 @@
-"""What a photograph's regions look like to the network: the main directions of their embeddings as colours."""
+"""What a photograph's regions look like to the network: the main directions of their embeddings as colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stages.core.artifacts.features import OUT, read_features
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.shards import read_manifest
-from stages.core.neighbours import normalise_rows
+from stages.core.faiss_ops import normalize_rows
 from stages.evaluate.counts import Float64
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.kernels import UInt8
@@ -20,9 +20,9 @@ from stages.evaluate.pictures import PANEL_SIDE, shrink
 
 _SHOWN = 10
 _UNDESCRIBED = 128
-"""Grey of superpixels so small that they vanish at the size at which the network looks."""
+"""Gray of superpixels so small that they vanish at the size at which the network looks."""
 _CUT = 2.0
-"""Percent of the regions at each end of a direction that take its darkest and its brightest colour."""
+"""Percent of the regions at each end of a direction that take its darkest and its brightest color."""
 
 
 class EmbeddingMap(NamedTuple):
@@ -43,15 +43,15 @@ def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
         return []
     photographs, maps = _spread(inputs.images.of("train")), open_label_maps("superpixels")
     features = read_features(among=photographs.image_ids)
-    vectors = normalise_rows(features.embeddings) if read_centroids().normalise_at_use else features.embeddings
-    owners, colours = np.array(features.image_ids), colour_by_components(vectors)
+    vectors = normalize_rows(features.embeddings) if read_centroids().normalize_at_use else features.embeddings
+    owners, colors = np.array(features.image_ids), color_by_components(vectors)
     shown = []
     for position, image_id in enumerate(photographs.image_ids):
         rows, regions = owners == image_id, np.asarray(maps[image_id].map)
         if not np.isin(features.region_ids[rows], regions).all():
             return []  # Sampled pixels, whose ids are places.
         palette = np.full((int(regions.max()) + 1, 3), _UNDESCRIBED, np.uint8)
-        palette[features.region_ids[rows]] = colours[rows]
+        palette[features.region_ids[rows]] = colors[rows]
         photo = shrink(photographs.read(position), PANEL_SIDE)
         size = photo.shape[1], photo.shape[0]
         painted = cv2.resize(palette[regions], size, interpolation=cv2.INTER_NEAREST)
@@ -59,8 +59,8 @@ def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
     return shown
 
 
-def colour_by_components(embeddings: np.ndarray) -> UInt8:
-    """(N, D) to colours (N, 3): the first three principal components as red, green and blue, each over its range."""
+def color_by_components(embeddings: np.ndarray) -> UInt8:
+    """(N, D) to colors (N, 3): the first three principal components as red, green and blue, each over its range."""
     if len(embeddings) == 0:
         return np.zeros((0, 3), np.uint8)
     values = embeddings.astype(np.float64) - embeddings.mean(0, dtype=np.float64)

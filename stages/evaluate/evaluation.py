@@ -182,14 +182,14 @@ def _draw_curve(config: Config, scored: Counts, fitted: Counts, levels: tuple[in
     protocol, values = PROTOCOLS[config.protocol], []
     for level, value in enumerate(levels):
         if value <= config.curve_max:
-            summary = protocol.summarise(score(scored, protocol.find_match(fitted, level), level), False)
+            summary = protocol.summarize(score(scored, protocol.find_match(fitted, level), level), False)
             values.append(float(summary["mIoU"] or 0))
     return Curve(tuple(value for value in levels if value <= config.curve_max), tuple(values))
 
 
 def _score_split(config: Config, counts: Counts, level: int, match: Match) -> SplitScores:
     scores = score(counts, match, level)
-    return SplitScores(counts, level, scores, PROTOCOLS[config.protocol].summarise(scores, config.boundary))
+    return SplitScores(counts, level, scores, PROTOCOLS[config.protocol].summarize(scores, config.boundary))
 
 
 def _score_beside(config: Config, splits: dict[str, SplitScores], ending: str, match: Match) -> None:

@@ -1,7 +1,7 @@
 """`python -m stages.evaluate.floors`: what a result must beat.
 
 The same foreground masks as in `artifacts/predict`, but every photograph's objects get the cluster of something cheap:
-its mean colour, its colour histogram, or the features of the network before any training. Prints mIoU beside the
+its mean color, its color histogram, or the features of the network before any training. Prints mIoU beside the
 result's own.
 """
 
@@ -19,8 +19,8 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.cli import run_stage
 from stages.core.errors import UserError
+from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 from stages.core.images.decode import UInt8
-from stages.core.neighbours import kmeans, nearest, normalise_rows
 from stages.core.progress import track
 from stages.evaluate import Config
 from stages.evaluate.counting import Maps, Scale, count_images
@@ -66,8 +66,8 @@ def main(config: Config) -> None:
 
 def _descriptions() -> dict[str, Describe]:
     return {
-        "mean colour": partial(_describe_each, _mean_colour),
-        "colour histogram": partial(_describe_each, _colour_histogram),
+        "mean color": partial(_describe_each, _mean_color),
+        "color histogram": partial(_describe_each, _color_histogram),
         "untrained network": _untrained_features,
     }
 
@@ -76,11 +76,11 @@ def _describe_each(describe: Callable[[UInt8], Float32], index: ImageIndex) -> F
     return np.stack([describe(index.read(place)) for place in track(range(len(index)), label="describe")])
 
 
-def _mean_colour(photo: UInt8) -> Float32:
+def _mean_color(photo: UInt8) -> Float32:
     return np.asarray(photo.reshape(-1, 3).mean(0) / 255, np.float32)
 
 
-def _colour_histogram(photo: UInt8) -> Float32:
+def _color_histogram(photo: UInt8) -> Float32:
     bins = (photo.reshape(-1, 3).astype(np.int64) * _BINS) >> 8
     counts = np.bincount(bins @ np.array([_BINS**2, _BINS, 1]), minlength=_BINS**3)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
@@ -90,7 +90,7 @@ def _untrained_features(index: ImageIndex) -> Float32:
     """(N, L) spatial means of the segmenter's backbone with random weights."""
     import torch
 
-    from stages.core.images.inference import see
+    from stages.core.images.inference import iterate_batches
     from stages.core.nets.backbones import BackboneConfig, build_backbone
 
     card = read_model_card("finetune")
@@ -98,19 +98,19 @@ def _untrained_features(index: ImageIndex) -> Float32:
     backbone = build_backbone(BackboneConfig.model_validate(card["parts"]["backbone"])).eval()
     prepare = partial(_prepare, side=int(card["input"]["size"]))
     with torch.inference_mode():
-        seen = see(index, prepare, card["input"], torch.device("cpu"), _BATCH)
+        seen = iterate_batches(index, prepare, card["input"], torch.device("cpu"), _BATCH)
         parts = [backbone(batch.images).mean((2, 3)).numpy() for batch in seen]
-    return normalise_rows(np.concatenate(parts))
+    return normalize_rows(np.concatenate(parts))
 
 
 def _prepare(photo: UInt8, side: int) -> UInt8:
-    from stages.core.images.crops import centre_crop, resize_short_side
+    from stages.core.images.crops import center_crop, resize_short_side
 
-    return centre_crop(resize_short_side(photo, side), side)
+    return center_crop(resize_short_side(photo, side), side)
 
 
 def _cluster(inputs: Inputs, splits: list[str], describe: Describe) -> dict[str, int]:
-    """Predicted id of every photograph of the scored splits: clusters of train, then the nearest centre."""
+    """Predicted id of every photograph of the scored splits: clusters of train, then the nearest center."""
     centroids = kmeans(describe(inputs.images.of("train")), inputs.clusters, _RESTARTS, _ITERATIONS, _SEED).centroids
     scored = inputs.images.of(*splits)
     _, rows = nearest(describe(scored), centroids, 1)
@@ -126,7 +126,7 @@ def _score(config: Config, inputs: Inputs, ids: dict[str, int], threshold: float
     protocol = PROTOCOLS[config.protocol]
     fitted = counts.get(protocol.fitted_on, next(iter(counts.values())))
     match = protocol.find_match(fitted, 0)
-    return {split: float(protocol.summarise(score(each, match), False)["mIoU"] or 0) for split, each in counts.items()}
+    return {split: float(protocol.summarize(score(each, match), False)["mIoU"] or 0) for split, each in counts.items()}
 
 
 def _print(rows: list[tuple[str, dict[str, Any]]], splits: list[str]) -> None:

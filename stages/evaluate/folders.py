@@ -81,7 +81,7 @@ def score_folder(request: Request) -> dict[str, Any]:
         raise UserError(f"{request.ground_truth}: the masks hold no class at all, only 0 and {request.ignore}")
     matches = _find_matches(request, counts)
     curve = [
-        PROTOCOLS[request.protocol].summarise(score(counts, match, level), request.boundary)
+        PROTOCOLS[request.protocol].summarize(score(counts, match, level), request.boundary)
         for level, match in enumerate(matches)
     ]
     best = int(np.argmax([entry["mIoU"] or 0.0 for entry in curve]))

@@ -1,4 +1,4 @@
-"""Photographs of each cluster, nearest to its centre first, and what categories it gathers."""
+"""Photographs of each cluster, nearest to its center first, and what categories it gathers."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.artifacts.features import read_features
+from stages.core.faiss_ops import normalize_rows
 from stages.core.images.decode import read_mask
-from stages.core.neighbours import normalise_rows
 from stages.core.progress import track
-from stages.evaluate import Config, ObjectRules
+from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.objects import (
@@ -87,13 +87,13 @@ def _read_vectors() -> dict[str, Float32]:
 
 
 def _score_split(
-    config: Config, rules: ObjectRules, inputs: Inputs, place: tuple[str, int], vectors: dict[str, Float32]
+    config: Config, rules: ObjectProtocolConfig, inputs: Inputs, place: tuple[str, int], vectors: dict[str, Float32]
 ) -> ObjectScores:
     split, level = place
     pairs = inputs.masked(split)
     ids = [image_id for image_id, _ in pairs]
     nothing = np.zeros_like(next(iter(vectors.values())))
-    queries = normalise_rows(np.stack([vectors.get(image_id, nothing) for image_id in ids]))
+    queries = normalize_rows(np.stack([vectors.get(image_id, nothing) for image_id in ids]))
     counts = _count(inputs, config.ignore_id, pairs, level, vectors)
     found, classes = sum(image_id in vectors for image_id in ids), inputs.classes
     over = [number for number in rules.overclustering if classes + 1 < number <= found]
@@ -129,7 +129,7 @@ def _count(
 
 
 def _retrieve(
-    rules: ObjectRules, inputs: Inputs, vectors: dict[str, Float32], ids: list[str], counts: ObjectCounts
+    rules: ObjectProtocolConfig, inputs: Inputs, vectors: dict[str, Float32], ids: list[str], counts: ObjectCounts
 ) -> tuple[float | None, list[tuple[Shown, list[Shown]]]]:
     """The nearest objects of the train split: what their classes score, and pictures of some."""
     train = inputs.images.of("train").image_ids if inputs.images.has("train") else []
@@ -138,7 +138,7 @@ def _retrieve(
     if not bank or not known:
         return None, []
     queries = np.stack([vectors[ids[number]] for number in known])
-    rows = find_nearest(queries, np.stack([vectors[image_id] for image_id in bank]), rules.neighbours)
+    rows = find_nearest(queries, np.stack([vectors[image_id] for image_id in bank]), rules.neighbors)
     number_of = {name: number for number, name in inputs.labels.classes.items()}
     classes = np.array([number_of.get(inputs.labels.class_name(image_id) or "", 0) for image_id in bank])
     nearest = np.zeros(len(ids), np.int64)

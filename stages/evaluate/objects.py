@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.neighbours import kmeans, nearest, normalise_rows
+from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 from stages.evaluate.kernels import Int64
 from stages.evaluate.matching import Match, match_identity, match_iou
 
@@ -73,21 +73,21 @@ def score_kmeans(vectors: Float32, counts: ObjectCounts, objects: int, seeds: It
     return Spread(float(np.mean(scores)), float(np.std(scores)))
 
 
-def score_retrieval(neighbours: Sequence[int] | Int64, counts: ObjectCounts) -> float:
+def score_retrieval(neighbors: Sequence[int] | Int64, counts: ObjectCounts) -> float:
     """MIoU in percent when every object takes the class of the object it was found nearest to.
 
     Args:
-        neighbours: (N,) class, from 1, of each photograph's nearest object.
+        neighbors: (N,) class, from 1, of each photograph's nearest object.
         counts: The same photographs.
     """
     classes = counts.inside.shape[1] - 1
-    confusion = _confuse(counts, np.asarray(neighbours, np.int64) - 1, classes)
+    confusion = _confuse(counts, np.asarray(neighbors, np.int64) - 1, classes)
     return score_confusion(confusion, match_identity(classes, classes))
 
 
 def find_nearest(queries: Float32, bank: Float32, count: int) -> npt.NDArray[np.int64]:
     """Rows (Q, count) of the objects in the bank with the largest cosine, nearest first."""
-    return nearest(normalise_rows(queries), normalise_rows(bank), min(count, len(bank)))[1]
+    return nearest(normalize_rows(queries), normalize_rows(bank), min(count, len(bank)))[1]
 
 
 def score_confusion(confusion: Int64, match: Match) -> float:

@@ -1,4 +1,4 @@
-"""Photographs and maps as small pictures: colours of ids, panels of truth, prediction and errors."""
+"""Photographs and maps as small pictures: colors of ids, panels of truth, prediction and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERRORS = {
     "false object": (213, 94, 0),
     "not scored": (128, 128, 128),
 }
-"""Colours of the error panel, told apart in all common kinds of colour blindness (Okabe and Ito)."""
+"""Colors of the error panel, told apart in all common kinds of color blindness (Okabe and Ito)."""
 
 _UNMATCHED = 65535
 """Id of pixels whose cluster belongs to no class, in matched predictions."""
@@ -39,16 +39,16 @@ class Panels(NamedTuple):
     errors: UInt8 | None = None
 
 
-def colour(number: int) -> tuple[int, int, int]:
-    """RGB of an id: hues a golden angle apart, so that neighbours differ."""
+def color(number: int) -> tuple[int, int, int]:
+    """RGB of an id: hues a golden angle apart, so that neighbors differ."""
     hue, ring = (0.08 + number * 0.381966) % 1, number % 3
     red, green, blue = colorsys.hls_to_rgb(hue, (0.52, 0.42, 0.64)[ring], (0.78, 0.72, 0.7)[ring])
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def css_colour(number: int) -> str:
-    """The colour of an id as CSS writes it."""
-    return "#{:02x}{:02x}{:02x}".format(*colour(number))
+def css_color(number: int) -> str:
+    """The color of an id as CSS writes it."""
+    return "#{:02x}{:02x}{:02x}".format(*color(number))
 
 
 def shrink(photo: UInt8, side: int) -> UInt8:
@@ -61,7 +61,7 @@ def shrink(photo: UInt8, side: int) -> UInt8:
 
 
 def thumbnail(photo: UInt8) -> UInt8:
-    """The centre square of a photograph, (96, 96, 3)."""
+    """The center square of a photograph, (96, 96, 3)."""
     side = min(photo.shape[:2])
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     square = photo[top : top + side, left : left + side]
@@ -115,10 +115,10 @@ def _resize_ids(ids: UInt16, like: UInt8) -> UInt16:
 
 
 def _paint(photo: UInt8, ids: UInt16, ignore: int) -> UInt8:
-    colours = {int(value): colour(int(value)) for value in np.unique(ids) if value not in (0, ignore)}
+    colors = {int(value): color(int(value)) for value in np.unique(ids) if value not in (0, ignore)}
     if ignore in ids:
-        colours[ignore] = ERRORS["not scored"]
-    return _blend(photo, {value: ids == value for value in colours}, colours)
+        colors[ignore] = ERRORS["not scored"]
+    return _blend(photo, {value: ids == value for value in colors}, colors)
 
 
 def _paint_errors(photo: UInt8, pred: UInt16, true: UInt16, ignore: int) -> UInt8:
@@ -133,13 +133,13 @@ def _paint_errors(photo: UInt8, pred: UInt16, true: UInt16, ignore: int) -> UInt
     return _blend(photo, regions, dict(enumerate(ERRORS.values())))
 
 
-def _blend(photo: UInt8, regions: dict[int, npt.NDArray[np.bool_]], colours: dict[int, tuple[int, int, int]]) -> UInt8:
-    """Lay colours over a grey and fading photograph, with a light line around every region."""
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    picture = np.repeat((0.55 * grey + 60)[..., None], 3, 2)
-    lines = np.zeros(grey.shape, bool)
+def _blend(photo: UInt8, regions: dict[int, npt.NDArray[np.bool_]], colors: dict[int, tuple[int, int, int]]) -> UInt8:
+    """Lay colors over a gray and fading photograph, with a light line around every region."""
+    gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    picture = np.repeat((0.55 * gray + 60)[..., None], 3, 2)
+    lines = np.zeros(gray.shape, bool)
     for number, region in regions.items():
-        picture[region] = 0.38 * picture[region] + 0.62 * np.array(colours[number], np.float32)
+        picture[region] = 0.38 * picture[region] + 0.62 * np.array(colors[number], np.float32)
         inner = cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8))
         lines |= region & (inner == 0)
     picture[lines] = 0.35 * picture[lines] + 0.65 * 255

@@ -31,7 +31,7 @@ class Protocol(NamedTuple):
 
     find_match: FindMatch
     """From the counts of the split that the match is fitted on, at one threshold."""
-    summarise: Callable[[Scores, bool], dict[str, float | None]]
+    summarize: Callable[[Scores, bool], dict[str, float | None]]
     """In percent; the flag asks for boundary scores where the protocol has them."""
     fitted_on: Literal["validation", "train"]
     """The split whose masks the match is found on, if it has any."""

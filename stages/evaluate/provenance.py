@@ -67,7 +67,7 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
         for stage, card in cards.items()
         if card.get("labels_used")
     ]
-    beside = ["evaluate: neighbours vote by masks of the train split"] if config.neighbours else []
+    beside = ["evaluate: neighbors vote by masks of the train split"] if config.neighbors else []
     weights = {stage: _origin(card) for stage, card in cards.items()}
     return Provenance(_recipe(), params, sources, weights, supervised + used + beside)
 

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.extract.methods.image import ImageEmbeddings
-from stages.extract.methods.region import RegionEmbeddings
-from stages.extract.methods.salient_object import SalientObjects
+from stages.extract.methods.image import ImageEmbeddingConfig
+from stages.extract.methods.region import RegionEmbeddingConfig
+from stages.extract.methods.salient_object import SalientObjectConfig
 
 Config = Annotated[
-    ImageEmbeddings
-    | RegionEmbeddings
-    | SalientObjects,
+    ImageEmbeddingConfig
+    | RegionEmbeddingConfig
+    | SalientObjectConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

@@ -8,17 +8,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.finetune.methods.image import ImageFineTuning
-from stages.finetune.methods.linear import LinearProbe
-from stages.finetune.methods.none import NoFineTuning
-from stages.finetune.methods.pixel import PixelFineTuning
-from stages.finetune.methods.supervised import SupervisedFineTuning
+from stages.finetune.methods.image import ImageFineTuningConfig
+from stages.finetune.methods.linear import LinearProbeConfig
+from stages.finetune.methods.none import NoFineTuningConfig
+from stages.finetune.methods.pixel import PixelFineTuningConfig
+from stages.finetune.methods.supervised import SupervisedFineTuningConfig
 
 Config = Annotated[
-    NoFineTuning
-    | LinearProbe
-    | ImageFineTuning
-    | PixelFineTuning
-    | SupervisedFineTuning,
+    NoFineTuningConfig
+    | LinearProbeConfig
+    | ImageFineTuningConfig
+    | PixelFineTuningConfig
+    | SupervisedFineTuningConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

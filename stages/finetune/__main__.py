@@ -10,27 +10,27 @@ from stages.core.engine.loop import train
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter
-from stages.core.unfinished import unfinished_work
+from stages.core.resume import resumable_work
 from stages.finetune import Config
-from stages.finetune.methods.image import ImageFineTuning
-from stages.finetune.methods.none import NoFineTuning
+from stages.finetune.methods.image import ImageFineTuningConfig
+from stages.finetune.methods.none import NoFineTuningConfig
 from stages.finetune.threshold import find_threshold
-from stages.finetune.true_masks import TrueMaskTraining
+from stages.finetune.true_masks import TrueMaskTrainingConfig
 
 
 def main(config: Config) -> None:
     """Write the segmenter."""
-    if isinstance(config, NoFineTuning):
+    if isinstance(config, NoFineTuningConfig):
         return _take_centroids(config)
     labels = open_label_maps("pseudolabel")
     index = read_images().among(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
-    is_attended = isinstance(config, ImageFineTuning) and config.attended
+    is_attended = isinstance(config, ImageFineTuningConfig) and config.attended
     features = restore_features(pretrained, states, config.feature_map, is_attended)
     method = config.build(features, _count_categories(config))
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
-    with unfinished_work("finetune", config, inputs) as work:
+    with resumable_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
         segmenter = _assemble(config, method.features, method.head, config.views.input_card)
         write_model("finetune", segmenter.parts, _describe(config, pretrained, segmenter, index), history)
@@ -42,7 +42,7 @@ def _count_categories(config: Config) -> int:
     return max(read_labels().classes) if config.supervision == "labels" else len(read_centroids().embeddings)
 
 
-def _take_centroids(config: NoFineTuning) -> None:
+def _take_centroids(config: NoFineTuningConfig) -> None:
     card, states = read_model("attend", ["backbone"])
     network, head = config.build(card, states, read_centroids())
     saliency = network.saliency if config.background == "saliency_head" else None
@@ -65,7 +65,7 @@ def _assemble(
 
 
 def _describe(config: Config, origin: Card, segmenter: Segmenter, index: ImageIndex) -> Card:
-    if "threshold" in segmenter.card and not isinstance(config, TrueMaskTraining):
+    if "threshold" in segmenter.card and not isinstance(config, TrueMaskTrainingConfig):
         segmenter.card["threshold"] = find_threshold(config.threshold, segmenter, index)
     kept = {key: origin[key] for key in ("output_stride", "start")}
     labels_used = bool(origin["labels_used"]) or config.supervision == "labels"

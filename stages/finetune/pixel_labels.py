@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stages.core.artifacts.label_maps import IGNORE
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch
-from stages.core.images.views import ViewSpec
+from stages.core.images.views import MultiCropConfig
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 
@@ -32,7 +32,7 @@ class PixelLabelClassifier(TrainingMethod):
         self,
         features: FeatureNetwork,
         classes: int,
-        views: ViewSpec,
+        views: MultiCropConfig,
         label_scale: float,
         has_frozen_norms: bool = False,
     ) -> None:

@@ -9,7 +9,7 @@ from stages.core.nets.segmenter import SegmenterCard
 from stages.core.params import Params
 
 
-class TrueMaskTraining(Params):
+class TrueMaskTrainingConfig(Params):
     """Tell the classes of pixels apart; background is the first class."""
 
     supervision: Literal["labels"] = "labels"

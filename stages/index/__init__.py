@@ -11,14 +11,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.index.methods.folder import Folder
-from stages.index.methods.imagenet_s import ImageNetS
-from stages.index.methods.scenes import Scenes
+from stages.index.methods.folder import FolderConfig
+from stages.index.methods.imagenet_s import ImageNetSConfig
+from stages.index.methods.scenes import ScenesConfig
 
 # fmt: off
 Config = Annotated[
-    Folder
-    | ImageNetS
-    | Scenes,
+    FolderConfig
+    | ImageNetSConfig
+    | ScenesConfig,
     Field(discriminator="method"),
 ]

@@ -16,7 +16,7 @@ from stages.core.images.decode import UnreadableImage, decode_mask, measure_imag
 from stages.core.params import Params
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
-from stages.core.unfinished import unfinished_work
+from stages.core.resume import resumable_work
 
 _CHUNK_BYTES, _CHUNK_FILES = 64_000_000, 4096
 """Work for about a second, so that a small set needs no further process and a large one keeps all of them busy."""
@@ -57,7 +57,7 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
     """
     files = [*map(partial(_describe, is_mask=False), photographs), *map(partial(_describe, is_mask=True), masks)]
     state = hashlib.sha256(json.dumps(files).encode()).hexdigest()
-    with unfinished_work("index", config, {"files": state}) as work:
+    with resumable_work("index", config, {"files": state}) as work:
         chunks = list(_cut(files))
         results = [work / f"{number:06d}.json" for number in range(len(chunks))]
         _read_missing(chunks, results)

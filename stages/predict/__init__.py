@@ -18,6 +18,6 @@ class Config(Params):
     splits: tuple[Split, ...] = Field(("validation", "test"), min_length=1)
     """Splits whose photographs are segmented; those that the data set lacks are left out."""
     max_pixels: int = Field(1_000_000, ge=1)
-    """Above this many pixels, labels are enlarged by nearest neighbour. Source: PASS, step 4."""
+    """Above this many pixels, labels are enlarged by nearest neighbor. Source: PASS, step 4."""
     crf: CRFConfig | None = None
     """Let the labels follow the photographs' edges by a dense CRF (`pip install 'luss[crf]'`); null: not."""

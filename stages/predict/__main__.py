@@ -9,7 +9,7 @@ from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.cli import run_stage
 from stages.core.engine.devices import inference_device
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.progress import Progress
 from stages.predict import Config
@@ -26,7 +26,7 @@ def main(config: Config) -> None:
 def _segment(segmenter: Segmenter, index: ImageIndex, config: Config) -> Iterator[LabelMap]:
     device: torch.device = next(segmenter.parameters()).device
     with Progress(len(index), "predict") as progress:
-        for seen in see(index, segmenter.prepare, segmenter.expects, device, batch_size=1):
+        for seen in iterate_batches(index, segmenter.prepare, segmenter.expects, device, batch_size=1):
             photo = index[seen.positions[0]]
             if config.crf:
                 found = segment_by_crf(segmenter, seen.images, index.read(seen.positions[0]), config.crf)

@@ -26,9 +26,9 @@ class CRFConfig(Params):
     near_weight: float = Field(3.0, ge=0)
     """Of that term."""
     alike: float = Field(67.0, gt=0)
-    """Reach of the term between pixels of like colour, in pixels."""
-    alike_colour: float = Field(3.0, gt=0)
-    """How much colours may differ in it, of 255."""
+    """Reach of the term between pixels of like color, in pixels."""
+    alike_color: float = Field(3.0, gt=0)
+    """How much colors may differ in it, of 255."""
     alike_weight: float = Field(4.0, ge=0)
     """Of that term."""
     labels: int = Field(20, ge=1)
@@ -40,7 +40,7 @@ def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, conf
 
     Args:
         segmenter: What tells the labels.
-        images: (1, 3, h, w), prepared and normalised.
+        images: (1, 3, h, w), prepared and normalized.
         photograph: (H, W, 3) as it is.
         config: Strengths.
     """
@@ -77,6 +77,6 @@ def refine(image: UInt8, probabilities: Float32, config: CRFConfig) -> Float32:
     field.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
     field.addPairwiseGaussian(sxy=config.near, compat=config.near_weight)
     field.addPairwiseBilateral(
-        sxy=config.alike, srgb=config.alike_colour, rgbim=np.array(image, order="C"), compat=config.alike_weight
+        sxy=config.alike, srgb=config.alike_color, rgbim=np.array(image, order="C"), compat=config.alike_weight
     )
     return np.asarray(field.inference(config.iterations), np.float32).reshape(count, height, width)

@@ -13,7 +13,7 @@ from stages.core.artifacts.shards import write_atomically
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.decode import IMAGE_SUFFIXES, UInt8, UnreadableImage, encode_png, read_image
-from stages.core.images.overlay import category_colours, overlay
+from stages.core.images.overlay import category_colors, overlay
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.progress import track
 
@@ -25,7 +25,7 @@ def predict_folder(images: Path, out: Path) -> None:
     """Segment every photograph below a folder with `artifacts/finetune`.
 
     Writes `out/masks/NAME.png` (single-channel, id = cluster + 1, 0 background, of the photograph's own size after EXIF
-    rotation), `out/overlays/NAME.png`, `out/legend.csv` (id, colour, share of pixels) and `out/legend.png`. Files that
+    rotation), `out/overlays/NAME.png`, `out/legend.csv` (id, color, share of pixels) and `out/legend.png`. Files that
     are not usable photographs are listed in `out/rejected.csv`.
 
     Args:
@@ -37,8 +37,8 @@ def predict_folder(images: Path, out: Path) -> None:
     """
     paths = _find_photographs(images, out)
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
-    colours = category_colours(segmenter.card["clusters"])
-    areas = np.zeros(len(colours), np.int64)
+    colors = category_colors(segmenter.card["clusters"])
+    areas = np.zeros(len(colors), np.int64)
     rejected = []
     for path in track(paths, label="predict"):
         try:
@@ -47,12 +47,12 @@ def predict_folder(images: Path, out: Path) -> None:
             rejected.append((path.relative_to(images).as_posix(), str(error).removeprefix(f"{path}: ")))
             continue
         label = segment_photograph(segmenter, image)
-        areas += np.bincount(label.reshape(-1), minlength=len(colours))
-        _write_pictures(out, path.relative_to(images), image, label, colours)
+        areas += np.bincount(label.reshape(-1), minlength=len(colors))
+        _write_pictures(out, path.relative_to(images), image, label, colors)
     _write_csv(out / "rejected.csv", ("path", "reason"), rejected)
     if len(rejected) == len(paths):
         raise UserError(f"{images}: none of its {len(paths)} files is a usable photograph; see {out / 'rejected.csv'}")
-    _write_legend(out, areas, colours)
+    _write_legend(out, areas, colors)
     print(
         f"{len(paths) - len(rejected)} photographs segmented into {out}"
         + (f", {len(rejected)} rejected" * bool(rejected))
@@ -79,41 +79,41 @@ def _find_photographs(images: Path, out: Path) -> list[Path]:
     return found
 
 
-def _write_pictures(out: Path, name: Path, image: UInt8, label: npt.NDArray[np.uint16], colours: UInt8) -> None:
+def _write_pictures(out: Path, name: Path, image: UInt8, label: npt.NDArray[np.uint16], colors: UInt8) -> None:
     # The suffix stays in the name: a.jpg and a.png are two photographs.
     target = name.with_name(f"{name.name}.png")
-    narrow = label.astype(np.uint8) if len(colours) <= 256 else label
+    narrow = label.astype(np.uint8) if len(colors) <= 256 else label
     write_atomically(out / "masks" / target, encode_png(narrow))
     step = max(1, -(-max(label.shape) // _PREVIEW_SIDE))
     write_atomically(
-        out / "overlays" / target, encode_png(overlay(image[::step, ::step], label[::step, ::step], colours))
+        out / "overlays" / target, encode_png(overlay(image[::step, ::step], label[::step, ::step], colors))
     )
 
 
-def _write_legend(out: Path, areas: npt.NDArray[np.int64], colours: UInt8) -> None:
+def _write_legend(out: Path, areas: npt.NDArray[np.int64], colors: UInt8) -> None:
     shares = areas / max(int(areas.sum()), 1)
     rows = [
         (
             number,
             "background" if number == 0 else f"category {number}",
-            "#{:02x}{:02x}{:02x}".format(*colours[number]),
+            "#{:02x}{:02x}{:02x}".format(*colors[number]),
             f"{share:.4f}",
         )
         for number, share in enumerate(shares)
     ]
-    _write_csv(out / "legend.csv", ("id", "name", "colour", "share_of_pixels"), rows)
-    write_atomically(out / "legend.png", encode_png(_draw_legend(colours, shares)))
+    _write_csv(out / "legend.csv", ("id", "name", "color", "share_of_pixels"), rows)
+    write_atomically(out / "legend.png", encode_png(_draw_legend(colors, shares)))
 
 
-def _draw_legend(colours: UInt8, shares: npt.NDArray[np.float64]) -> UInt8:
+def _draw_legend(colors: UInt8, shares: npt.NDArray[np.float64]) -> UInt8:
     from PIL import Image, ImageDraw
 
     row, width = 24, 260
-    picture = Image.new("RGB", (width, row * len(colours) + 8), "white")
+    picture = Image.new("RGB", (width, row * len(colors) + 8), "white")
     draw = ImageDraw.Draw(picture)
-    for number, colour in enumerate(colours):
+    for number, color in enumerate(colors):
         top = 4 + number * row
-        draw.rectangle((8, top + 4, 40, top + row - 4), fill=tuple(int(part) for part in colour))
+        draw.rectangle((8, top + 4, 40, top + row - 4), fill=tuple(int(part) for part in color))
         name = "background" if number == 0 else f"category {number}"
         draw.text((52, top + 6), f"{number:>3}  {name}  {100 * shares[number]:.1f} %", fill="black")
     return np.asarray(picture)

@@ -10,13 +10,13 @@ from pydantic import Field
 
 from stages.pretrain.methods.luss import LUSSConfig
 from stages.pretrain.methods.maskcontrast import MaskContrastConfig
-from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.none import NoPretrainingConfig
 from stages.pretrain.methods.pass_ import PASSConfig
 from stages.pretrain.methods.swav import SwAVConfig
 from stages.pretrain.methods.vice import VICEConfig
 
 Config = Annotated[
-    NoPretraining
+    NoPretrainingConfig
     | SwAVConfig
     | LUSSConfig
     | PASSConfig

@@ -16,16 +16,16 @@ from stages.core.nets.backbones import build_backbone
 from stages.core.nets.decoders import Decoder
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.weights import WeightsFile, find_weights, load_weights
-from stages.core.unfinished import unfinished_work
+from stages.core.resume import resumable_work
 from stages.pretrain import Config
-from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.none import NoPretrainingConfig
 
 
 def main(config: Config) -> None:
     """Write a backbone that was trained on the train split, or taken as it is."""
-    if isinstance(config, NoPretraining) and config.whole_model:
+    if isinstance(config, NoPretrainingConfig) and config.whole_model:
         return _take_model(config.weights)
-    if isinstance(config, NoPretraining):
+    if isinstance(config, NoPretrainingConfig):
         parts = {"backbone": _take_backbone(config)}
         return write_model("pretrain", parts, _describe(config, parts), [])
     train_split = read_images().of("train")
@@ -34,7 +34,7 @@ def main(config: Config) -> None:
     index = method.choose(train_split)
     photographs = {"used": len(index), "left_out": len(train_split) - len(index)}
     inputs = {"images": index.content_hash, **{name: open_label_maps(name).content_hash for name in method.maps}}
-    with unfinished_work("pretrain", config, inputs) as work:
+    with resumable_work("pretrain", config, inputs) as work:
         history = train(method, config.training, index, "pretrain", work)
         card = {**_describe(config, method.export()), "photographs": photographs}
         write_model("pretrain", method.export(), card, history)
@@ -55,7 +55,7 @@ def _take_model(weights: WeightsFile | None) -> None:
     take_model(folder, "pretrain", {"start": start, "labels_used": used})
 
 
-def _take_backbone(config: NoPretraining) -> nn.Module:
+def _take_backbone(config: NoPretrainingConfig) -> nn.Module:
     seed_everything(config.seed)
     backbone = build_backbone(config.backbone)
     if config.weights:
@@ -71,7 +71,7 @@ def _describe(config: Config, parts: Mapping[str, nn.Module]) -> Card:
         "feature_map": features.feature_map,
         "output_stride": config.backbone.output_stride,
         "embedding_size": features.size,
-        "input": config.input_card if isinstance(config, NoPretraining) else config.views.input_card,
+        "input": config.input_card if isinstance(config, NoPretrainingConfig) else config.views.input_card,
         "start": {"origin": weights.origin, "sha256": weights.sha256} if weights else {"origin": "random"},
         "labels_used": weights is not None and weights.origin == "supervised",
         "params": config.model_dump(mode="json"),

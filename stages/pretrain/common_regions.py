@@ -47,7 +47,7 @@ class CommonRegions:
         A photograph that would have no region left is not masked at all. Draws from torch's generator.
 
         Args:
-            views: V tensors (B, 3, H, W), normalised.
+            views: V tensors (B, 3, H, W), normalized.
             config: How much is hidden.
         """
         sizes = [(view.shape[-2], view.shape[-1]) for view in views]
@@ -111,11 +111,11 @@ def pixel_regions(windows: Tensor, size: int) -> list[Tensor]:
 
 
 def draw_rectangles(count: int, size: tuple[int, int], side: float) -> Tensor:
-    """One rectangle per view, inside it, (count, H, W) bool; sides up to `side` of the view's, off its centre."""
+    """One rectangle per view, inside it, (count, H, W) bool; sides up to `side` of the view's, off its center."""
     shares = _draw_shares(count, 2) * side  # of height and width
     angle, radius = torch.rand(count) * 2 * math.pi, _draw_shares(count) / 2
-    centres = torch.stack([0.5 + radius * angle.sin(), 0.5 + radius * angle.cos()], 1)
-    starts = (centres - shares / 2).clamp(min=0).minimum(1 - shares)
+    centers = torch.stack([0.5 + radius * angle.sin(), 0.5 + radius * angle.cos()], 1)
+    starts = (centers - shares / 2).clamp(min=0).minimum(1 - shares)
     inside = []
     for axis, length in enumerate(size):
         places = (torch.arange(length) + 0.5) / length

@@ -7,7 +7,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from stages.core.images.views import ViewSpec
+from stages.core.images.views import MultiCropConfig
 
 
 def map_views(network: nn.Module, views: Sequence[Tensor]) -> list[Tensor]:
@@ -19,11 +19,11 @@ def map_views(network: nn.Module, views: Sequence[Tensor]) -> list[Tensor]:
     return [results[view.shape[-1]].pop(0) for view in views]
 
 
-def _check_two_large_views(views: ViewSpec) -> ViewSpec:
+def _check_two_large_views(views: MultiCropConfig) -> MultiCropConfig:
     if views.crops[0].count < 2:
         raise ValueError("the first group of crops must hold at least two views")
     return views
 
 
-MultiCrop = Annotated[ViewSpec, AfterValidator(_check_two_large_views)]
+MultiCrop = Annotated[MultiCropConfig, AfterValidator(_check_two_large_views)]
 """Views whose first group holds the two large ones that get codes."""

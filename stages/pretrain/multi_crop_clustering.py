@@ -4,7 +4,7 @@ from typing import Any
 
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.swapped_prediction import SwappedPredictionConfig
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.backbones import BackboneConfig
 from stages.core.nets.heads import ProjectionConfig
 from stages.core.nets.weights import WeightsFile
@@ -17,8 +17,8 @@ class MultiCropClusteringConfig(SwappedPredictionConfig):
     backbone: BackboneConfig = BackboneConfig()
     weights: WeightsFile | None = None
     """Weights of the backbone to start from; null for random ones."""
-    views: MultiCrop = ViewSpec(
-        crops=(CropSpec(count=2, size=224, scale=(0.14, 1.0)), CropSpec(count=6, size=96, scale=(0.05, 0.14)))
+    views: MultiCrop = MultiCropConfig(
+        crops=(CropConfig(count=2, size=224, scale=(0.14, 1.0)), CropConfig(count=6, size=96, scale=(0.05, 0.14)))
     )
     """The first two get codes, and whatever a method asks of whole objects; the small ones only predict. Section 4.1:
     2 x 224 + 6 x 96."""

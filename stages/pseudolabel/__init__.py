@@ -8,15 +8,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.pseudolabel.methods.image import ImageLabels
-from stages.pseudolabel.methods.masks import TrueMasks
-from stages.pseudolabel.methods.nearest_centroid import NearestCentroid
-from stages.pseudolabel.methods.region import RegionLabels
+from stages.pseudolabel.methods.image import ImageLabelConfig
+from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
+from stages.pseudolabel.methods.nearest_centroid import NearestCentroidConfig
+from stages.pseudolabel.methods.region import RegionLabelConfig
 
 Config = Annotated[
-    ImageLabels
-    | NearestCentroid
-    | TrueMasks
-    | RegionLabels,
+    ImageLabelConfig
+    | NearestCentroidConfig
+    | TrueMaskLabelConfig
+    | RegionLabelConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from stages.core.params import Params
 _LEVELS = 101
 
 
-class ForegroundThreshold(Params):
+class ForegroundConfig(Params):
     """A share of the full attention."""
 
     rule: Literal["otsu", "fixed", "validation"] = "otsu"

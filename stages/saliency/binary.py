@@ -1,4 +1,4 @@
-"""Grey saliency cut into binary masks."""
+"""Gray saliency cut into binary masks."""
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def refine_mask(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np
     size = (max(1, width // 2), max(1, height // 2))
     guess = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     core = cv2.erode(guess, np.ones((7, 7), np.uint8))
-    # GrabCut fits five colours to each side and fails without enough pixels.
+    # GrabCut fits five colors to each side and fails without enough pixels.
     if not 25 <= int(guess.sum()) <= guess.size - 25:
         return mask
     labels = np.where(core > 0, cv2.GC_FGD, np.where(guess > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)).astype(np.uint8)

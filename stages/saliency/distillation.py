@@ -17,7 +17,7 @@ from stages.core.engine.devices import seed_everything, start_fabric
 from stages.core.progress import Progress
 from stages.saliency.lessons import Lessons, follow_edges
 from stages.saliency.maps import stretch
-from stages.saliency.student import Student, normalise, predict_mirrored
+from stages.saliency.student import Student, normalize, predict_mirrored
 
 _CHECKPOINT_STEPS = 50
 _PREDICTED_AT_ONCE = 64
@@ -45,27 +45,27 @@ def train_student(lessons: Lessons, schedule: Schedule, work: Path) -> Student:
     fabric = start_fabric()
     seed_everything(schedule.seed)
     student = Student().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
     state = load_newest_checkpoint(work) or {"step": 0, "targets": torch.from_numpy(lessons.targets)}
     if "student" in state:
         student.load_state_dict(state["student"])
-        optimiser.load_state_dict(state["optimiser"])
-    network, optimiser = fabric.setup(student, optimiser)
+        optimizer.load_state_dict(state["optimizer"])
+    network, optimizer = fabric.setup(student, optimizer)
     total = schedule.rounds * schedule.steps
     with Progress(total, "student", "steps", done=state["step"]) as progress:
         for step in range(state["step"], total):
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = _learning_rate(schedule, step)
             images, targets = _draw_batch(Lessons(lessons.images, state["targets"].numpy()), schedule, step)
             loss = measure_loss(network(fabric.to_device(images)), fabric.to_device(targets))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             fabric.backward(loss)
-            optimiser.step()
+            optimizer.step()
             ends_round = (step + 1) % schedule.steps == 0 and step + 1 < total
             if ends_round:
                 state["targets"] = _revise_targets(fabric, network, lessons, state["targets"], schedule.momentum)
             if ends_round or (step + 1) % _CHECKPOINT_STEPS == 0:
-                state |= {"step": step + 1, "student": network.state_dict(), "optimiser": optimiser.state_dict()}
+                state |= {"step": step + 1, "student": network.state_dict(), "optimizer": optimizer.state_dict()}
                 save_checkpoint(work, step + 1, state)
             progress.update(step + 1, f"loss {loss.item():.3f}")
     return student.cpu()
@@ -91,11 +91,11 @@ def _learning_rate(schedule: Schedule, step: int) -> float:
 
 
 def _draw_batch(lessons: Lessons, schedule: Schedule, step: int) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, S, S) and targets (B, S, S) that the seed and step alone determine, mirrored and recoloured."""
+    """Images (B, 3, S, S) and targets (B, S, S) that the seed and step alone determine, mirrored and recolored."""
     rng = np.random.default_rng([schedule.seed, step])
     count = len(lessons.images)
     chosen = rng.choice(count, min(count, schedule.batch_size), replace=False)
-    images = normalise(torch.from_numpy(lessons.images[chosen]))
+    images = normalize(torch.from_numpy(lessons.images[chosen]))
     targets = torch.from_numpy(lessons.targets[chosen]).float() / 255
     mirrored = torch.from_numpy(rng.uniform(size=len(chosen)) < 0.5)
     images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
@@ -115,7 +115,7 @@ def _revise_targets(fabric: Fabric, network: nn.Module, lessons: Lessons, target
     revised = targets.clone()
     for start in range(0, len(lessons.images), _PREDICTED_AT_ONCE):
         images = lessons.images[start : start + _PREDICTED_AT_ONCE]
-        scores = predict_mirrored(network, fabric.to_device(normalise(torch.from_numpy(images)))).cpu().numpy()
+        scores = predict_mirrored(network, fabric.to_device(normalize(torch.from_numpy(images)))).cpu().numpy()
         own = np.stack([stretch(follow_edges(score, image)) for score, image in zip(scores, images, strict=True)])
         old = targets[start : start + len(images)].numpy()
         mixed = momentum * old + (1 - momentum) * 255 * own

@@ -28,14 +28,14 @@ class SaliencyMethod(Params, ABC):
         """Write the stage's artifact for every photograph of the index."""
 
 
-class MaskOptions(Params):
-    """How a grey map becomes what is stored."""
+class SaliencyConfig(Params):
+    """How a gray map becomes what is stored."""
 
     max_side: int = Field(400, ge=16, le=4096)
     """Longer photographs are shrunk to this longer side first; maps are stored at this size. Unit: pixels."""
 
     threshold: float | None = Field(None, ge=0, le=1)
-    """Above it a pixel is salient and binary masks (0, 255) are stored; null stores grey maps. MaskContrast: 0.5."""
+    """Above it a pixel is salient and binary masks (0, 255) are stored; null stores gray maps. MaskContrast: 0.5."""
 
     min_area: float = Field(0.01, ge=0, le=1)
     """Salient spots of a binary mask below this are removed. Unit: share of the image. Source: MaskContrast's code."""
@@ -53,7 +53,7 @@ class MaskOptions(Params):
         return mask.astype(np.uint8) * np.uint8(255)
 
 
-class PhotoSaliency(SaliencyMethod, MaskOptions):
+class PhotoSaliency(SaliencyMethod, SaliencyConfig):
     """A method that maps one photograph at a time."""
 
     def write_maps(self, index: ImageIndex) -> None:

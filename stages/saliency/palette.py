@@ -1,4 +1,4 @@
-"""The few colours of an image: histogram-based contrast works on them instead of on pixels."""
+"""The few colors of an image: histogram-based contrast works on them instead of on pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 from stages.saliency.maps import Map, stretch
 
 _BINS = 12
@@ -17,14 +17,14 @@ _FEWEST, _MOST = 10, 256
 
 
 class Palette(NamedTuple):
-    """Colours of an image, the most frequent first."""
+    """Colors of an image, the most frequent first."""
 
-    colour_index: NDArray[np.uint8]
-    """(H, W) colour of every pixel."""
+    color_index: NDArray[np.uint8]
+    """(H, W) color of every pixel."""
     sizes: NDArray[np.int64]
-    """(P,) pixels of every colour."""
+    """(P,) pixels of every color."""
     distances: NDArray[np.float32]
-    """(P, P) Lab distance between colours, L in 0..100."""
+    """(P, P) Lab distance between colors, L in 0..100."""
 
     @property
     def frequencies(self) -> NDArray[np.float32]:
@@ -33,10 +33,10 @@ class Palette(NamedTuple):
 
 
 def find_palette(image: NDArray[np.uint8]) -> Palette:
-    """Quantise an RGB image (H, W, 3) to at most 256 colours.
+    """Quantize an RGB image (H, W, 3) to at most 256 colors.
 
     12 bins a channel; the most frequent bins stay so that at most 5 % of the pixels are dropped, at least 10 and at
-    most 256; a dropped bin joins the nearest that stays; a colour is the mean of its pixels.
+    most 256; a dropped bin joins the nearest that stays; a color is the mean of its pixels.
 
     Source: Cheng et al., "Global Contrast Based Salient Region Detection", TPAMI 2015, section 3.2.
     """
@@ -47,24 +47,24 @@ def find_palette(image: NDArray[np.uint8]) -> Palette:
     covered = np.cumsum(counts[order])
     enough = int(np.searchsorted(covered, (1 - _DROPPED) * covered[-1])) + 1
     kept = order[: min(max(enough, _FEWEST), _MOST)]
-    colour_of_bin = np.zeros(_BINS**3, np.uint8)
-    colour_of_bin[order] = _nearest(order, kept)
+    color_of_bin = np.zeros(_BINS**3, np.uint8)
+    color_of_bin[order] = _nearest(order, kept)
     merged = np.zeros((len(kept), 4))
-    np.add.at(merged, colour_of_bin[order], np.column_stack([counts[order], sums[order]]))
-    colours = (merged[:, 1:] / merged[:, :1] / 255).astype(np.float32)
-    lab = cv2.cvtColor(colours[None], cv2.COLOR_RGB2LAB)[0]
+    np.add.at(merged, color_of_bin[order], np.column_stack([counts[order], sums[order]]))
+    colors = (merged[:, 1:] / merged[:, :1] / 255).astype(np.float32)
+    lab = cv2.cvtColor(colors[None], cv2.COLOR_RGB2LAB)[0]
     distances = np.sqrt(np.square(lab[:, None] - lab[None]).sum(axis=2))
-    return Palette(_paint_bins(image, levels, colour_of_bin), merged[:, 0].astype(np.int64), distances)
+    return Palette(_paint_bins(image, levels, color_of_bin), merged[:, 0].astype(np.int64), distances)
 
 
-def smooth_colours(values: Map, palette: Palette, weights: Map, share: float) -> Map:
-    """Average the value of every colour with those of its nearest colours, then stretch to 0..1.
+def smooth_colors(values: Map, palette: Palette, weights: Map, share: float) -> Map:
+    """Average the value of every color with those of its nearest colors, then stretch to 0..1.
 
     Args:
-        values: (P,) saliency of the colours.
-        palette: The colours.
-        weights: (P,) say of each colour.
-        share: Nearest colours that take part, itself included, as a share of P; at least 2.
+        values: (P,) saliency of the colors.
+        palette: The colors.
+        weights: (P,) say of each color.
+        share: Nearest colors that take part, itself included, as a share of P; at least 2.
 
     Source: Cheng et al., TPAMI 2015, equation 4.
     """
@@ -88,7 +88,7 @@ def _nearest(bins: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int
 
 @kernel
 def _count_bins(image: Any, levels: Any) -> Any:
-    """Pixels (B,) and colour sums (B, 3) of every bin."""
+    """Pixels (B,) and color sums (B, 3) of every bin."""
     counts, sums = np.zeros(_BINS**3, np.int64), np.zeros((_BINS**3, 3), np.int64)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
@@ -102,11 +102,11 @@ def _count_bins(image: Any, levels: Any) -> Any:
 
 
 @kernel
-def _paint_bins(image: Any, levels: Any, colour_of_bin: Any) -> Any:
-    """Colour (H, W) of every pixel."""
+def _paint_bins(image: Any, levels: Any, color_of_bin: Any) -> Any:
+    """Color (H, W) of every pixel."""
     index = np.empty(image.shape[:2], np.uint8)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             r, g, b = image[y, x, 0], image[y, x, 1], image[y, x, 2]
-            index[y, x] = colour_of_bin[(levels[r] * _BINS + levels[g]) * _BINS + levels[b]]
+            index[y, x] = color_of_bin[(levels[r] * _BINS + levels[g]) * _BINS + levels[b]]
     return index

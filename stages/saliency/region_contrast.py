@@ -1,4 +1,4 @@
-"""Region contrast: how far a region's colours lie from those of large, near regions."""
+"""Region contrast: how far a region's colors lie from those of large, near regions."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from stages.core.images.segmentation import segment_photo
 from stages.saliency.maps import Image, Map, stretch
-from stages.saliency.palette import Palette, find_palette, smooth_colours
+from stages.saliency.palette import Palette, find_palette, smooth_colors
 from stages.saliency.region_statistics import RegionStatistics, measure_regions, paint_regions
 
-_CENTRE_WEIGHT = 9.0
+_CENTER_WEIGHT = 9.0
 _BORDER_SHARE = 0.4
 _SMOOTHING = 0.1
 
@@ -29,28 +29,28 @@ def score_region_contrast(image: Image, settings: RegionContrastSettings) -> Map
     """Saliency (H, W) in 0..1 of an RGB image (H, W, 3).
 
     Source: Cheng et al., "Global Contrast Based Salient Region Detection", TPAMI 2015, section 4, with the border prior
-    and colour smoothing of its authors' code.
+    and color smoothing of its authors' code.
     """
     palette = find_palette(image)
     if len(palette.sizes) <= 2:
-        # One colour has no contrast; of two, the rarer stands out.
-        return _blur((palette.colour_index == 1).astype(np.float32))
+        # One color has no contrast; of two, the rarer stands out.
+        return _blur((palette.color_index == 1).astype(np.float32))
     regions = segment_photo(image, settings.k, settings.min_size, settings.sigma)
-    statistics = measure_regions(regions, palette.colour_index, len(palette.sizes))
+    statistics = measure_regions(regions, palette.color_index, len(palette.sizes))
     saliency = contrast_regions(statistics, palette, settings.sigma_space)
     inside = ~_find_border(statistics)
-    smooth = _smooth_over_colours(saliency * inside, statistics, palette) * inside
+    smooth = _smooth_over_colors(saliency * inside, statistics, palette) * inside
     return _blur(paint_regions(regions, smooth.astype(np.float32), statistics.margin))
 
 
 def contrast_regions(regions: RegionStatistics, palette: Palette, sigma_space: float) -> Map:
     """Saliency (R,) of the regions, stretched to 0..1. Source: equations 5 to 7."""
-    shares = regions.colours / regions.sizes[:, None]
-    colour = shares @ palette.distances @ shares.T
+    shares = regions.colors / regions.sizes[:, None]
+    color = shares @ palette.distances @ shares.T
     near = np.exp(-np.square(regions.centroids[:, None] - regions.centroids[None]).sum(axis=2) / sigma_space)
     np.fill_diagonal(near, 0)
-    centred = np.exp(-_CENTRE_WEIGHT * np.square(regions.offsets).sum(axis=1))
-    return stretch((centred * ((near * colour) @ regions.sizes)).astype(np.float32))
+    centered = np.exp(-_CENTER_WEIGHT * np.square(regions.offsets).sum(axis=1))
+    return stretch((centered * ((near * color) @ regions.sizes)).astype(np.float32))
 
 
 def _find_border(regions: RegionStatistics) -> NDArray[np.bool_]:
@@ -62,13 +62,13 @@ def _find_border(regions: RegionStatistics) -> NDArray[np.bool_]:
     return np.asarray(share > _BORDER_SHARE)
 
 
-def _smooth_over_colours(saliency: Map, regions: RegionStatistics, palette: Palette) -> Map:
-    """Saliency (R,) after every colour took the mean over its pixels and was smoothed with its nearest colours."""
+def _smooth_over_colors(saliency: Map, regions: RegionStatistics, palette: Palette) -> Map:
+    """Saliency (R,) after every color took the mean over its pixels and was smoothed with its nearest colors."""
     counts = palette.sizes.astype(np.float32)
-    total = saliency @ (regions.colours - regions.margin_colours)
-    of_colour = stretch(np.asarray(total / counts, np.float32))
-    smooth = smooth_colours(of_colour, palette, counts, _SMOOTHING)
-    return stretch(np.asarray(regions.colours @ smooth / regions.sizes, np.float32))
+    total = saliency @ (regions.colors - regions.margin_colors)
+    of_color = stretch(np.asarray(total / counts, np.float32))
+    smooth = smooth_colors(of_color, palette, counts, _SMOOTHING)
+    return stretch(np.asarray(regions.colors @ smooth / regions.sizes, np.float32))
 
 
 def _blur(values: Map) -> Map:

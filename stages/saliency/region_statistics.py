@@ -1,4 +1,4 @@
-"""Size, place, spread and colours of the regions of an image, in two passes over its pixels."""
+"""Size, place, spread and colors of the regions of an image, in two passes over its pixels."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 from stages.saliency.maps import Map
 
 _MARGIN = 0.02
 
 
 class RegionStatistics(NamedTuple):
-    """What region contrast needs to know of R regions and P colours; x before y."""
+    """What region contrast needs to know of R regions and P colors; x before y."""
 
     sizes: NDArray[np.float32]
     """(R,) pixels."""
     centroids: NDArray[np.float32]
     """(R, 2), image sides = 1."""
     offsets: NDArray[np.float32]
-    """(R, 2) mean absolute distance from the image's centre, image sides = 1."""
+    """(R, 2) mean absolute distance from the image's center, image sides = 1."""
     spreads: NDArray[np.float32]
     """(R, 2) mean absolute distance from the centroid. Unit: pixels."""
-    colours: NDArray[np.float32]
-    """(R, P) pixels of each colour."""
-    margin_colours: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    """(R, P) pixels of each color."""
+    margin_colors: NDArray[np.float32]
     """(R, P) of them in the image's margin."""
     margin_pixels: NDArray[np.float32]
     """(R, 2) pixels in the left and right, and in the top and bottom margin."""
@@ -34,35 +34,35 @@ class RegionStatistics(NamedTuple):
     """Width of the left and right, and of the top and bottom margin. Unit: pixels."""
 
 
-def measure_regions(regions: NDArray[np.int32], index: NDArray[np.uint8], n_colours: int) -> RegionStatistics:
-    """Measure regions (H, W), ids from 0 without gaps, over the colours (H, W) of their pixels."""
+def measure_regions(regions: NDArray[np.int32], index: NDArray[np.uint8], n_colors: int) -> RegionStatistics:
+    """Measure regions (H, W), ids from 0 without gaps, over the colors (H, W) of their pixels."""
     height, width = regions.shape
     count = int(regions.max()) + 1
     margin = max(1, round(_MARGIN * width)), max(1, round(_MARGIN * height))
-    colours, sums = _count(regions, index, np.zeros((count, n_colours), np.int32))
-    margin_colours, margin_pixels = _count_margin(regions, index, np.zeros((count, n_colours), np.int32), margin)
-    sizes = colours.sum(axis=1)
+    colors, sums = _count(regions, index, np.zeros((count, n_colors), np.int32))
+    margin_colors, margin_pixels = _count_margin(regions, index, np.zeros((count, n_colors), np.int32), margin)
+    sizes = colors.sum(axis=1)
     means = (sums / sizes[:, None]).astype(np.float32)
     spreads = _spread(regions, means[:, :2].copy()) / sizes[:, None]
     sides = np.array([width, height], np.float32)
-    float_colours, float_margin = colours.astype(np.float32), margin_colours.astype(np.float32)
+    float_colors, float_margin = colors.astype(np.float32), margin_colors.astype(np.float32)
     return RegionStatistics(
         sizes.astype(np.float32), (means[:, :2] + 0.5) / sides, means[:, 2:] / sides, spreads.astype(np.float32),
-        float_colours, float_margin, margin_pixels.astype(np.float32), margin,
+        float_colors, float_margin, margin_pixels.astype(np.float32), margin,
     )  # fmt: skip
 
 
 @kernel
-def _count(regions: Any, index: Any, colours: Any) -> Any:
-    """Pixels (R, P) by colour; sums (R, 4) of x, y and their distances from the image's centre."""
+def _count(regions: Any, index: Any, colors: Any) -> Any:
+    """Pixels (R, P) by color; sums (R, 4) of x, y and their distances from the image's center."""
     height, width = regions.shape
-    sums = np.zeros((colours.shape[0], 4))
+    sums = np.zeros((colors.shape[0], 4))
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     for y in range(height):
         start = 0
         for x in range(width):
             region = regions[y, x]
-            colours[region, index[y, x]] += 1
+            colors[region, index[y, x]] += 1
             if x + 1 == width or regions[y, x + 1] != region:
                 # One update per run of a region instead of one per pixel.
                 n = x + 1 - start
@@ -72,25 +72,25 @@ def _count(regions: Any, index: Any, colours: Any) -> Any:
                     sums[region, 2] += abs(column - middle_x)
                 sums[region, 3] += n * abs(y - middle_y)
                 start = x + 1
-    return colours, sums
+    return colors, sums
 
 
 @kernel
-def _count_margin(regions: Any, index: Any, colours: Any, margin: Any) -> Any:
-    """Pixels (R, P) by colour within the margin; pixels (R, 2) at the sides and at the ends."""
+def _count_margin(regions: Any, index: Any, colors: Any, margin: Any) -> Any:
+    """Pixels (R, P) by color within the margin; pixels (R, 2) at the sides and at the ends."""
     height, width = regions.shape
     gap_x, gap_y = min(margin[0], width), min(margin[1], height)
-    pixels = np.zeros((colours.shape[0], 2))
+    pixels = np.zeros((colors.shape[0], 2))
     for y in range(height):
         at_end = y < gap_y or y >= height - gap_y
         for x in range(width):
             at_side = x < gap_x or x >= width - gap_x
             if not at_end and not at_side:
                 continue
-            colours[regions[y, x], index[y, x]] += 1
+            colors[regions[y, x], index[y, x]] += 1
             pixels[regions[y, x], 0] += at_side
             pixels[regions[y, x], 1] += at_end
-    return colours, pixels
+    return colors, pixels
 
 
 @kernel

@@ -10,7 +10,7 @@ from stages.core.images.slic import SLICSettings, slic
 from stages.saliency.maps import Image, Map, stretch
 from stages.saliency.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
-_SIGMA_COLOUR = 10.0
+_SIGMA_COLOR = 10.0
 _SIGMA_BOUNDARY = 1.0
 _SIGMA_SPACE = 0.25
 _SMALLEST_LINK = 0.1
@@ -40,13 +40,13 @@ def score_robust_background(image: Image, settings: RobustBackgroundSettings) ->
     foreground = _contrast(graph, background)
     if settings.otsu:
         foreground = _cut_off(foreground)
-    saliency = optimise_saliency(graph, background * np.float32(settings.background_weight), foreground)
+    saliency = optimize_saliency(graph, background * np.float32(settings.background_weight), foreground)
     return np.asarray(stretch(saliency)[labels - 1])
 
 
 def find_background(graph: SuperpixelGraph) -> NDArray[np.float32]:
     """Probability (S,) of being background, from boundary connectivity. Source: equations 2 to 6."""
-    near = np.exp(-np.square(find_geodesics(graph)) / (2 * _SIGMA_COLOUR**2))
+    near = np.exp(-np.square(find_geodesics(graph)) / (2 * _SIGMA_COLOR**2))
     length, area = near @ graph.at_border.astype(np.float32), near.sum(axis=1)
     connectivity = length / np.sqrt(area)
     return np.asarray(1 - np.exp(-np.square(connectivity) / (2 * _SIGMA_BOUNDARY**2)), np.float32)
@@ -59,12 +59,12 @@ def _contrast(graph: SuperpixelGraph, background: NDArray[np.float32]) -> Map:
     """
     offsets = np.square(graph.positions[:, None] - graph.positions[None]).sum(axis=2)
     near = np.exp(-offsets / (2 * _SIGMA_SPACE**2))
-    return stretch((graph.colour_distances * near) @ background)
+    return stretch((graph.color_distances * near) @ background)
 
 
-def optimise_saliency(graph: SuperpixelGraph, background: Map, foreground: Map) -> Map:
-    """Saliency (S,): 0 where background, 1 where foreground, even between similar neighbours. Source: equation 9."""
-    affinity = np.exp(-np.square(graph.colour_distances) / (2 * _SIGMA_COLOUR**2)) + _SMALLEST_LINK
+def optimize_saliency(graph: SuperpixelGraph, background: Map, foreground: Map) -> Map:
+    """Saliency (S,): 0 where background, 1 where foreground, even between similar neighbors. Source: equation 9."""
+    affinity = np.exp(-np.square(graph.color_distances) / (2 * _SIGMA_COLOR**2)) + _SMALLEST_LINK
     links = np.where(graph.linked, affinity, 0)
     diagonal = background + foreground + links.sum(axis=1)
     if not foreground.any():

@@ -34,7 +34,7 @@ class Student(nn.Module):
         self.head = nn.Conv2d(first, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Saliency logits (B, H, W) of normalised images (B, 3, H, W)."""
+        """Saliency logits (B, H, W) of normalized images (B, 3, H, W)."""
         features = self.stem(torch.cat([images, _locate(images)], dim=1))
         levels = []
         for stage in self.down:
@@ -46,13 +46,13 @@ class Student(nn.Module):
         return _resize(self.head(features), images.shape[2:])[:, 0]
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalize(images: Tensor) -> Tensor:
     """Images (B, H, W, 3) uint8 as the network takes them: (B, 3, H, W) around zero."""
     return images.permute(0, 3, 1, 2).float().div(255).sub(0.45).div(0.25).contiguous(memory_format=torch.channels_last)
 
 
 def predict_mirrored(network: nn.Module, images: Tensor) -> Tensor:
-    """Saliency (B, H, W) in 0..1 of normalised images, averaged with that of their mirror images."""
+    """Saliency (B, H, W) in 0..1 of normalized images, averaged with that of their mirror images."""
     both = torch.sigmoid(network(images)) + torch.sigmoid(network(images.flip(3))).flip(2)
     return both.float() / 2
 

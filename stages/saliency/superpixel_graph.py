@@ -1,4 +1,4 @@
-"""Superpixels of an image as a graph: colours, places, neighbours and colour paths between them."""
+"""Superpixels of an image as a graph: colors, places, neighbors and color paths between them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 
 
 class SuperpixelGraph(NamedTuple):
     """S superpixels."""
 
-    colour_distances: NDArray[np.float32]
-    """(S, S) Lab distance of mean colours, L in 0..100."""
+    color_distances: NDArray[np.float32]
+    """(S, S) Lab distance of mean colors, L in 0..100."""
     positions: NDArray[np.float32]
     """(S, 2) centroid y, x, image sides = 1."""
     at_border: NDArray[np.bool_]
@@ -27,19 +27,19 @@ def build_graph(labels: NDArray[np.int32], lab: NDArray[np.uint8]) -> Superpixel
     """Build the graph of labels (H, W), ids from 1 without gaps, of an image (H, W, 3) in OpenCV's 8-bit Lab."""
     sums, linked = _collect(labels, lab, int(labels.max()))
     means = sums[:, 1:] / sums[:, :1]
-    colours = (means[:, :3] * (100 / 255, 1, 1)).astype(np.float32)
+    colors = (means[:, :3] * (100 / 255, 1, 1)).astype(np.float32)
     at_border = np.zeros(len(sums), bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         at_border[edge - 1] = True
     linked |= at_border[:, None] & at_border
     np.fill_diagonal(linked, False)
-    distances = np.sqrt(np.square(colours[:, None] - colours[None]).sum(axis=2))
+    distances = np.sqrt(np.square(colors[:, None] - colors[None]).sum(axis=2))
     return SuperpixelGraph(distances, ((means[:, 3:] + 0.5) / labels.shape).astype(np.float32), at_border, linked)
 
 
 def find_geodesics(graph: SuperpixelGraph) -> NDArray[np.float32]:
-    """Shortest sums (S, S) of colour distances along the links. Source: Floyd, "Algorithm 97", CACM 1962."""
-    lengths = np.where(graph.linked, graph.colour_distances, np.float32(np.inf))
+    """Shortest sums (S, S) of color distances along the links. Source: Floyd, "Algorithm 97", CACM 1962."""
+    lengths = np.where(graph.linked, graph.color_distances, np.float32(np.inf))
     np.fill_diagonal(lengths, 0)
     return np.asarray(_close_paths(lengths))
 
@@ -60,7 +60,7 @@ def _close_paths(lengths: Any) -> Any:
 
 @kernel
 def _collect(labels: Any, lab: Any, count: int) -> Any:
-    """Sums (S, 6) of pixels, three colours, y, x; and (S, S) which superpixels share an edge."""
+    """Sums (S, 6) of pixels, three colors, y, x; and (S, S) which superpixels share an edge."""
     height, width = labels.shape
     sums, linked = np.zeros((count, 6), np.int64), np.zeros((count, count), np.bool_)
     for y in range(height):

@@ -1,4 +1,4 @@
-"""Superpixels: every photograph cut into small regions of one colour, without labels.
+"""Superpixels: every photograph cut into small regions of one color, without labels.
 
 Reads `index/images`. Writes label maps with ids from 1, each id one connected component.
 `pretrain` (ViCE), `extract` and `pseudolabel` average over these regions instead of over single pixels.

@@ -96,7 +96,7 @@ def measure_compactness(regions: NDArray[np.integer]) -> float:
 
 
 def find_boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Pixels (H, W) with a 4-neighbour of another label, on both sides of a boundary."""
+    """Pixels (H, W) with a 4-neighbor of another label, on both sides of a boundary."""
     boundary = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
     boundary[:, 1:] |= across

@@ -61,13 +61,13 @@ class OpenCVMethod(RegionMethod):
     """A member of OpenCV's SLIC family, on Lab after a 3x3 blur as its documentation advises."""
 
     region_size: int = Field(20, ge=4, le=1024)
-    """Distance of the initial centres. Unit: pixels at working size. Source: that of our SLIC."""
+    """Distance of the initial centers. Unit: pixels at working size. Source: that of our SLIC."""
 
     iterations: int = Field(10, ge=1)
-    """Assignments of pixels to centres. Source: OpenCV's default."""
+    """Assignments of pixels to centers. Source: OpenCV's default."""
 
     min_size: float = Field(0.25, ge=0, le=1)
-    """Smaller components join a neighbour. Unit: share of region_size squared. Source: OpenCV's default of 25 %."""
+    """Smaller components join a neighbor. Unit: share of region_size squared. Source: OpenCV's default of 25 %."""
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""

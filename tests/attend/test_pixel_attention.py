@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from stages.attend.__main__ import main
-from stages.attend.methods.pixel_attention import PixelAttentionMethod, PixelAttentionTraining
+from stages.attend.methods.pixel_attention import PixelAttentionConfig, PixelAttentionTraining
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
@@ -25,8 +25,8 @@ FIRST = TrainingProgress(iteration=0, iterations=10, epoch=0, epochs=5)
 MODEL = {"backbone": {"name": "test_resnet", "output_stride": 32, "drop_path": 0.0}}
 
 
-def build(**values: Any) -> PixelAttentionMethod:
-    config = small(PixelAttentionTraining, **values)
+def build(**values: Any) -> PixelAttentionTraining:
+    config = small(PixelAttentionConfig, **values)
     seed_everything(0)
     return config.build(*read_model("pretrain")).train()
 
@@ -56,7 +56,7 @@ def test_the_loss_is_swavs_of_attended_unit_features(index: Any) -> None:
 @pytest.mark.parametrize("statistics", ["frozen", "drift"])
 def test_attention_and_prototypes_learn_and_the_rest_stays(index: Any, statistics: str) -> None:
     _, before = read_model("pretrain")
-    main(small(PixelAttentionTraining, running_statistics=statistics))
+    main(small(PixelAttentionConfig, running_statistics=statistics))
     card, after = read_model("attend", ["attention", "projector"])
     assert not torch.equal(before["prototypes"]["weight"], after["prototypes"]["weight"])
     for part in ("backbone", "projector"):
@@ -78,9 +78,9 @@ def test_gradients_reach_attention_and_prototypes_alone(index: Any) -> None:
 
 
 def test_stopped_and_resumed_equals_undisturbed(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_resumes_exactly(build, small(PixelAttentionTraining), index, monkeypatch)
+    check_resumes_exactly(build, small(PixelAttentionConfig), index, monkeypatch)
 
 
 def test_another_number_of_prototypes_is_named(index: Any) -> None:
     with pytest.raises(UserError, match=r"attend.prototypes = 7: the pretrained model has 6"):
-        main(small(PixelAttentionTraining, prototypes=7))
+        main(small(PixelAttentionConfig, prototypes=7))

@@ -69,8 +69,8 @@ def draw_set(folder: Path, classes: int, images: int) -> list[Triple]:
 def draw_objects(rng: np.random.Generator, classes: int, count: int) -> np.ndarray:
     ids = np.zeros((HEIGHT, WIDTH), np.float32)
     for _ in range(count):
-        centre, axes = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), rng.integers(20, 140, 2).tolist()
-        cv2.ellipse(ids, centre, axes, float(rng.integers(180)), 0, 360, float(rng.integers(1, classes + 1)), -1)
+        center, axes = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))), rng.integers(20, 140, 2).tolist()
+        cv2.ellipse(ids, center, axes, float(rng.integers(180)), 0, 360, float(rng.integers(1, classes + 1)), -1)
     return ids.astype(np.int64)
 
 
@@ -167,7 +167,7 @@ def time_matching() -> dict[str, float]:
 def measure_memory() -> dict[str, dict[str, float]]:
     """Peak resident MiB while 1,000 and 20,000 small images are counted, and the distinct pairs of ids that were met.
 
-    A class is taken for itself or one of six others, or for its neighbour's prediction along its border.
+    A class is taken for itself or one of six others, or for its neighbor's prediction along its border.
     """
     found: dict[str, dict[str, float]] = {}
     for classes, levels in ((50, 1), (50, 61), (CLASSES, 1), (CLASSES, 61)):

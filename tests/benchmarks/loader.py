@@ -11,7 +11,7 @@ from stages.core.cli import worker_count
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
 from stages.pretrain.methods.swav import SwAVConfig
 from tests.benchmarks.step import Training, configure
-from tests.benchmarks.throughput import synchronise
+from tests.benchmarks.throughput import synchronize
 from tests.benchmarks.views import photographs
 
 
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         loaded = list(load_batches(ViewDataset(index, spec, {}, 0), batches, training.fabric.device))
         loading = time.perf_counter() - start
     training.step(finish_batch(loaded[0], spec, training.fabric.device))
-    synchronise()
+    synchronize()
     start = time.perf_counter()
     for raw in loaded[1:]:
         training.step(finish_batch(raw, spec, training.fabric.device))
-    synchronise()
+    synchronize()
     rates = {
         "loaders": args.batch * args.steps / loading,
         "device": args.batch * (args.steps - 1) / (time.perf_counter() - start),

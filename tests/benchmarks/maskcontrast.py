@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.recipe import Recipe, compose
-from stages.attend.methods.none import NoAttention
+from stages.attend.methods.none import NoAttentionConfig
 from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.models import read_model_card
 from stages.core.errors import UserError
 from stages.core.params import validate_section
 from stages.index.__main__ import main as index
-from stages.index.methods.imagenet_s import ImageNetS
+from stages.index.methods.imagenet_s import ImageNetSConfig
 from stages.pretrain import Config as PretrainConfig
 from stages.pretrain.__main__ import main as pretrain
 from tests.benchmarks.objects import TRUTH, Objects, find_objects, measure_saliency_head, use_prior
@@ -31,7 +31,7 @@ from tests.project.rooms import ROOT
 
 PRETRAIN = Path("artifacts/pretrain")
 ONE_VIEW, NO_QUEUE, NO_MOMENTUM = "one view", "pretrain.queue=0", "pretrain.momentum.value=0"
-INITIAL = ("pretrain.training.epochs=1", "pretrain.training.optimiser.base_lr=1e-12")
+INITIAL = ("pretrain.training.epochs=1", "pretrain.training.optimizer.base_lr=1e-12")
 """Weights stay where they start; batch norm gets its statistics."""
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "untrained": ("rc", "none", ()),
@@ -94,7 +94,7 @@ def prepare(data: Path) -> None:
             link.symlink_to(folder)
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")  # `compose` reads the stages' names from it
     if not Path("artifacts/index").exists():
-        index(ImageNetS())
+        index(ImageNetSConfig())
 
 
 def measure(args: argparse.Namespace, row: str, objects: list[Objects]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def measure(args: argparse.Namespace, row: str, objects: list[Objects]) -> dict[
         train(args, row, kept)
     shutil.rmtree(PRETRAIN, ignore_errors=True)
     shutil.copytree(kept, PRETRAIN, ignore=shutil.ignore_patterns("*.scores.json"))
-    NoAttention().run()
+    NoAttentionConfig().run()
     scores: dict[str, Any] = {"photographs": read_model_card("pretrain").get("photographs", {}).get("used", 0)}
     for each in objects:
         scores |= once(kept, each.prior, each.score)

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from stages.core.errors import UserError
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.backbones import BackboneConfig
 from stages.pretrain.methods.swav import SwAVConfig
 from tests.benchmarks.views import photographs
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 def write_params(args: argparse.Namespace) -> None:
     config = SwAVConfig(
         backbone=BackboneConfig(name=args.backbone),
-        views=ViewSpec(
-            crops=(CropSpec(count=2, size=96, scale=(0.14, 1.0)), CropSpec(count=2, size=48, scale=(0.05, 0.14)))
+        views=MultiCropConfig(
+            crops=(CropConfig(count=2, size=96, scale=(0.14, 1.0)), CropConfig(count=2, size=48, scale=(0.05, 0.14)))
         ),
         prototypes=100,
         queue=32,

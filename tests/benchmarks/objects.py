@@ -15,12 +15,12 @@ from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps,
 from stages.core.artifacts.models import read_model
 from stages.core.images.crops import Window, cut_map, resize_short_side
 from stages.core.images.decode import read_mask
-from stages.core.images.inference import normalise
+from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
 from stages.core.params import validate_section
 from stages.evaluate.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
 from stages.extract.__main__ import main as extract
-from stages.extract.methods.salient_object import SalientObjects
+from stages.extract.methods.salient_object import SalientObjectConfig
 from stages.saliency import Config as SaliencyConfig
 from stages.saliency.__main__ import main as saliency
 from tests.benchmarks.saliency import assess, load
@@ -57,8 +57,8 @@ class Objects(NamedTuple):
         whitened = {f"{self.prior} whitened": self._cluster(self._describe(32, "validation")[0], self.classes)}
         if not wants_train:
             return clusters | whitened
-        neighbours = classes[find_nearest(vectors, bank, 1)[:, 0]]
-        return clusters | whitened | {f"{self.prior} retrieval": round(score_retrieval(neighbours, self.counts), 2)}
+        neighbors = classes[find_nearest(vectors, bank, 1)[:, 0]]
+        return clusters | whitened | {f"{self.prior} retrieval": round(score_retrieval(neighbors, self.counts), 2)}
 
     def chance(self) -> list[float]:
         """What k-means of random vectors scores, and what the best class for every object does."""
@@ -72,7 +72,7 @@ class Objects(NamedTuple):
 
     def _describe(self, whiten: int, *splits: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Unit vectors of these objects, zero where there is none; those of the train split, and their classes."""
-        extract(SalientObjects(splits=splits, mask="saliency_maps", short_side=self.side, whiten=whiten))
+        extract(SalientObjectConfig(splits=splits, mask="saliency_maps", short_side=self.side, whiten=whiten))
         rows, labels = read_features(), read_labels()
         lengths = np.linalg.norm(rows.embeddings, axis=1, keepdims=True)
         units = dict(zip(rows.image_ids, rows.embeddings / np.maximum(lengths, 1e-8), strict=True))
@@ -132,11 +132,11 @@ def measure_saliency_head(ecssd: Path, side: int) -> dict[str, float]:
     card, states = read_model("attend", ["saliency"])
     network = restore_objects(card, states).eval()
 
-    def see(image: np.ndarray) -> np.ndarray:
+    def read_head(image: np.ndarray) -> np.ndarray:
         small = resize_short_side(image, side)
         with torch.inference_mode():
-            salient = network(normalise(torch.from_numpy(small.transpose(2, 0, 1).copy())[None], card["input"])).salient
+            salient = network(normalize(torch.from_numpy(small.transpose(2, 0, 1).copy())[None], card["input"])).salient
         return np.rint(255 * torch.sigmoid(salient[0]).numpy()).astype(np.uint8)
 
-    found = assess("saliency head", see, load(ecssd, None), None)
+    found = assess("saliency head", read_head, load(ecssd, None), None)
     return {name: round(found[name], 4) for name in ("max_F", "MAE")}

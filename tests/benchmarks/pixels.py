@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex, Labels
 from stages.core.artifacts.models import InputCard
+from stages.core.faiss_ops import kmeans
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import normalise
-from stages.core.neighbours import kmeans
+from stages.core.images.inference import normalize
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.evaluate.matching import NONE, Match, match_greedily, match_pixels, without_background
@@ -46,11 +46,11 @@ class Look:
     def __call__(self, image: UInt8) -> Tensor:
         pixels = resize_short_side(image, self._side).transpose(2, 0, 1)
         with torch.inference_mode():
-            features: Tensor = self._network(normalise(torch.from_numpy(pixels.copy())[None], self._expects))
+            features: Tensor = self._network(normalize(torch.from_numpy(pixels.copy())[None], self._expects))
         return F.normalize(features, dim=1)
 
 
-def see_colour_and_place(image: UInt8) -> Tensor:
+def see_color_and_place(image: UInt8) -> Tensor:
     """Lab, x and y of every pixel, each of about the same spread."""
     lab = cv2.cvtColor(np.float32(image) / 255, cv2.COLOR_RGB2LAB) / np.float32([25, 10, 10])
     height, width = image.shape[:2]
@@ -77,7 +77,7 @@ def sample(index: ImageIndex, labels: Labels, describe: Describe) -> tuple[np.nd
 def fit(vectors: np.ndarray, ids: np.ndarray, clusters: Iterable[int]) -> dict[str, PixelClassifier]:
     """A classifier by nearest centroid for each number of clusters, and the probe."""
     heads = {
-        str(k): classify_by_centroids(torch.from_numpy(kmeans(vectors, k, 3, 20, 0).centroids), normalise=False)
+        str(k): classify_by_centroids(torch.from_numpy(kmeans(vectors, k, 3, 20, 0).centroids), normalize=False)
         for k in clusters
     }
     return heads | {"probe": fit_probe(vectors, ids)}

@@ -27,7 +27,7 @@ from rich.table import Table
 from stages.core.artifacts.shards import hash_files
 from stages.core.errors import UserError
 from stages.core.progress import track
-from stages.index.methods.folder import Folder
+from stages.index.methods.folder import FolderConfig
 from stages.saliency.methods.rc import RegionContrast
 from stages.superpixels.methods.slic import SLIC
 from tests.project.workspace import Workspace
@@ -72,7 +72,7 @@ def prepare(workspace: Workspace, data: Path | None, count: int) -> None:
     """Replace the clone's photographs and run its index."""
     shutil.rmtree(workspace.path / "data")
     write_photos(workspace.path / "data", data, count)
-    sections = {"index": Folder(), "superpixels": SLIC(), "saliency": RegionContrast()}
+    sections = {"index": FolderConfig(), "superpixels": SLIC(), "saliency": RegionContrast()}
     for stage, config in sections.items():
         workspace.set_section(stage, config.model_dump(mode="json"))
     workspace.repro("index")

@@ -154,8 +154,8 @@ def save_sheets(folder: Path, name: str, score: Score, ordered: list[Example]) -
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return cv2.resize(colour, (160, 120), interpolation=cv2.INTER_AREA)
+    color = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return cv2.resize(color, (160, 120), interpolation=cv2.INTER_AREA)
 
 
 def compare_times(scores: dict[str, Score], images: list[np.ndarray], args: argparse.Namespace) -> dict[str, float]:

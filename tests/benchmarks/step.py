@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from stages.core.engine.devices import seed_everything, start_fabric
 from stages.core.engine.history import History
 from stages.core.engine.loop import TrainingConfig, TrainingPlan, set_up, take_step
-from stages.core.engine.optim import build_optimiser
+from stages.core.engine.optim import build_optimizer
 from stages.core.engine.state import TrainingState
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.backbones import BackboneConfig
 from stages.pretrain.methods.swav import SwAVConfig
 from tests.benchmarks.timing import alternate
@@ -47,13 +47,13 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def our_step(backbone: str, size: int, views: list[Tensor]) -> Callable[[], object]:
-    spec = ViewSpec(crops=(CropSpec(count=len(views), size=size, scale=(0.14, 1.0)),))
+    spec = MultiCropConfig(crops=(CropConfig(count=len(views), size=size, scale=(0.14, 1.0)),))
     training = Training(configure(backbone, spec, len(views[0])))
     batch = Batch([view.contiguous(memory_format=torch.channels_last) for view in views], None, {}, None)
     return lambda: training.step(batch)
 
 
-def configure(backbone: str, spec: ViewSpec, batch_size: int) -> SwAVConfig:
+def configure(backbone: str, spec: MultiCropConfig, batch_size: int) -> SwAVConfig:
     training = TrainingConfig(epochs=1000, batch_size=batch_size)
     return SwAVConfig(backbone=BackboneConfig(name=backbone), views=spec, training=training)
 
@@ -66,8 +66,8 @@ class Training:
         self.fabric, self.method = start_fabric(), config.build()
         self._network = set_up(self.fabric, self.method)
         self._plan = TrainingPlan(config.training, config.training.batch_size)
-        optimiser = build_optimiser(self.method, config.training.optimiser, config.training.batch_size)
-        self._state = TrainingState(self.method, optimiser, History(self._plan.iterations), Path())
+        optimizer = build_optimizer(self.method, config.training.optimizer, config.training.batch_size)
+        self._state = TrainingState(self.method, optimizer, History(self._plan.iterations), Path())
 
     def step(self, batch: Batch) -> None:
         take_step(self.fabric, self._network, self._state, batch, self._plan)
@@ -94,12 +94,12 @@ class Plain(nn.Module):
 
 def plain_step(backbone: str, views: list[Tensor]) -> Callable[[], object]:
     network = Plain(backbone).train()
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     given = copy.deepcopy(views)
 
     def step() -> None:
         network(given).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step

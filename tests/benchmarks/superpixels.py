@@ -150,12 +150,12 @@ def load_pair(photo: Path, mask: Path, side: int) -> Example:
 
 
 def draw(seed: int, side: int) -> Example:
-    """Ellipses of random colours and texture on a background of the same kind."""
+    """Ellipses of random colors and texture on a background of the same kind."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((side, side), np.int32)
     for number in range(1, 5):
         middle, axes = rng.integers(0, side, 2).tolist(), rng.integers(side // 12, side // 4, 2).tolist()
         cv2.ellipse(mask, middle, axes, float(rng.uniform(0, 180)), 0, 360, number, -1)
-    colours = rng.integers(40, 216, (5, 3))
+    colors = rng.integers(40, 216, (5, 3))
     texture = cv2.GaussianBlur(rng.normal(0, 60, (side, side, 3)), (5, 5), 0)
-    return Example(np.clip(colours[mask] + texture, 0, 255).astype(np.uint8), mask)
+    return Example(np.clip(colors[mask] + texture, 0, 255).astype(np.uint8), mask)

@@ -14,7 +14,7 @@ from stages.core.nets.segmenter import restore_segmenter
 from stages.core.params import validate_section
 from stages.finetune import Config as FinetuneConfig
 from stages.finetune.__main__ import main as finetune
-from stages.pseudolabel.methods.masks import TrueMasks
+from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
 from tests.benchmarks.objects import IGNORE
 
 MAX_PIXELS = 10**6
@@ -26,13 +26,13 @@ def finetune_on_masks(share: float, epochs: int, side: int) -> dict[str, Any]:
     Every share takes as many steps as all photographs do in these epochs.
     """
     name, method = ("probe", "linear") if share == 0 else (f"{share:.1%} of masks", "supervised")
-    labels = TrueMasks(share=share or 1.0).label(read_images(), None)
+    labels = TrueMaskLabelConfig(share=share or 1.0).label(read_images(), None)
     write_label_maps("pseudolabel", "masks", labels)
-    optimiser = {"kind": "adamw", "base_lr": 0.02 if share == 0 else 0.008, "final_lr": 0.0, "weight_decay": 0.01}
+    optimizer = {"kind": "adamw", "base_lr": 0.02 if share == 0 else 0.008, "final_lr": 0.0, "weight_decay": 0.01}
     section = {
         "method": method,
         "views": {"crops": [{"count": 1, "size": side, "scale": [0.3, 1.0]}], "photometric": None},
-        "training": {"epochs": round(epochs / (share or 1.0)), "batch_size": 16, "optimiser": optimiser},
+        "training": {"epochs": round(epochs / (share or 1.0)), "batch_size": 16, "optimizer": optimizer},
         "short_side": side,
     }
     finetune(validate_section("finetune", section, FinetuneConfig, name))

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.cli import worker_count
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from tests.benchmarks.step import Plain, Training, configure
 from tests.benchmarks.views import photographs, torchvision_views
 
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     large, small = args.sizes
-    spec = ViewSpec(
-        crops=(CropSpec(count=2, size=large, scale=(0.14, 1.0)), CropSpec(count=6, size=small, scale=(0.05, 0.14)))
+    spec = MultiCropConfig(
+        crops=(CropConfig(count=2, size=large, scale=(0.14, 1.0)), CropConfig(count=6, size=small, scale=(0.05, 0.14)))
     )
     peak = measure_peak()
     result: dict[str, object] = {"benchmark": "throughput", "device": device_name(), "matmul_tflops": peak / 1e12}
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def compare(
-    backbone: str, spec: ViewSpec, index: ImageIndex, args: argparse.Namespace, peak: float
+    backbone: str, spec: MultiCropConfig, index: ImageIndex, args: argparse.Namespace, peak: float
 ) -> dict[str, dict[str, float]]:
     training = Training(configure(backbone, spec, args.batch))
     device = training.fabric.device
@@ -80,13 +80,13 @@ def measure(
     iterator = iter(batches)
     for number in range(args.warm_up + args.steps):
         if number == args.warm_up:
-            synchronise()
+            synchronize()
             waited, start = 0.0, time.perf_counter()
         asked = time.perf_counter()
         batch = next(iterator)
         waited += time.perf_counter() - asked
         step(batch)
-    synchronise()
+    synchronize()
     seconds = time.perf_counter() - start
     return {
         "images_per_second": args.batch * args.steps / seconds,
@@ -102,11 +102,13 @@ def busy_seconds(step: Callable[[Any], object], batch: Any) -> float:
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         step(batch)
-        synchronise()
+        synchronize()
     return sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
 
 
-def our_batches(index: ImageIndex, spec: ViewSpec, size: int, steps: int, device: torch.device) -> Iterator[Batch]:
+def our_batches(
+    index: ImageIndex, spec: MultiCropConfig, size: int, steps: int, device: torch.device
+) -> Iterator[Batch]:
     loader = load_batches(ViewDataset(index, spec, {}, 0), EpochBatches(len(index), size, 0, range(steps)), device)
     return (finish_batch(raw, spec, device) for raw in loader)
 
@@ -114,7 +116,7 @@ def our_batches(index: ImageIndex, spec: ViewSpec, size: int, steps: int, device
 class PlainViews(Dataset[list[torch.Tensor]]):
     """Files through torchvision's transforms."""
 
-    def __init__(self, index: ImageIndex, spec: ViewSpec) -> None:
+    def __init__(self, index: ImageIndex, spec: MultiCropConfig) -> None:
         self._paths = [Path("data") / index[position].path for position in range(len(index))]
         self._views = torchvision_views(spec)
 
@@ -125,7 +127,9 @@ class PlainViews(Dataset[list[torch.Tensor]]):
         return self._views(self._paths[position])
 
 
-def plain_batches(index: ImageIndex, spec: ViewSpec, size: int, device: torch.device) -> Iterator[list[torch.Tensor]]:
+def plain_batches(
+    index: ImageIndex, spec: MultiCropConfig, size: int, device: torch.device
+) -> Iterator[list[torch.Tensor]]:
     while True:
         options = {"num_workers": max(worker_count() - 1, 0), "pin_memory": device.type == "cuda"}
         for views in DataLoader(PlainViews(index, spec), size, shuffle=True, drop_last=True, **options):
@@ -134,14 +138,14 @@ def plain_batches(index: ImageIndex, spec: ViewSpec, size: int, device: torch.de
 
 def plain_step(backbone: str, device: torch.device) -> Callable[[list[torch.Tensor]], None]:
     network = Plain(backbone).to(device, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
 
     def step(views: list[torch.Tensor]) -> None:
         with torch.autocast(device.type, torch.bfloat16):
             loss = network(views)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 
@@ -159,15 +163,15 @@ def measure_peak() -> float:
     a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
     best = float("inf")
     for _ in range(10):
-        synchronise()
+        synchronize()
         start = time.perf_counter()
         a @ a
-        synchronise()
+        synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * side**3 / best
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -1,4 +1,4 @@
-"""ViCE's regions, masking and networks on scenes at equal budgets, beside colour and place and an untrained network."""
+"""ViCE's regions, masking and networks on scenes at equal budgets, beside color and place and an untrained network."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, 
 from stages.core.nets.features import restore_features
 from stages.core.params import validate_section
 from stages.index.__main__ import main as index
-from stages.index.methods.scenes import Scenes
+from stages.index.methods.scenes import ScenesConfig
 from stages.pretrain.methods.vice import VICEConfig
 from stages.superpixels import Config as SuperpixelsConfig
 from stages.superpixels.__main__ import main as superpixels
-from tests.benchmarks.pixels import Describe, Look, measure, see_colour_and_place
+from tests.benchmarks.pixels import Describe, Look, measure, see_color_and_place
 from tests.benchmarks.step import Training
 from tests.project.rooms import ROOT
 
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "colour and place": Row(trained=False),
+    "color and place": Row(trained=False),
     "untrained": Row(trained=False),
     "pixels": Row((NO_MASKING,), cell=2),
     "pixels, masking": Row(cell=2),
@@ -109,7 +109,7 @@ def prepare(data: Path) -> None:
         Path("data").symlink_to(data)
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")  # `compose` reads the stages' names from it
     if not Path("artifacts/index").exists():
-        index(Scenes())
+        index(ScenesConfig())
 
 
 def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def group_by_name(image_ids: list[str], letters: int) -> list[str]:
 
 
 def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, dict[str, Any]]:
-    if row == "colour and place":
-        return see_colour_and_place, {}
+    if row == "color and place":
+        return see_color_and_place, {}
     given = configure(args, *ROWS[row].values)
     side = given["extract"]["short_side"]
     if not ROWS[row].trained:

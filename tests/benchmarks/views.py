@@ -19,11 +19,11 @@ from torchvision import transforms
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.images.dataset import ViewDataset, finish_batch
 from stages.core.images.decode import measure_image
-from stages.core.images.views import ViewSpec
+from stages.core.images.views import MultiCropConfig
 from stages.pretrain.methods.swav import SwAVConfig
 from tests.benchmarks.timing import alternate
 
-PEER, OURS, LOADER = "PIL + torchvision", "ours, all on the CPU", "ours, colours on a GPU"
+PEER, OURS, LOADER = "PIL + torchvision", "ours, all on the CPU", "ours, colors on a GPU"
 TARGET = 5.0
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def draw_photograph(seed: int) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(coarse) + rng.normal(0, 12, (375, 500, 3)), 0, 255).astype(np.uint8))
 
 
-def torchvision_views(spec: ViewSpec) -> object:
+def torchvision_views(spec: MultiCropConfig) -> object:
     """SwAV's own pipeline: one composition of transforms per group of crops, on PIL images."""
     chosen = spec.photometric
     groups = [
@@ -102,7 +102,7 @@ def torchvision_views(spec: ViewSpec) -> object:
                     transforms.RandomResizedCrop(crop.size, scale=crop.scale),
                     transforms.RandomHorizontalFlip(spec.flip),
                     transforms.RandomApply([transforms.ColorJitter(*chosen.jitter)], chosen.jitter_probability),
-                    transforms.RandomGrayscale(chosen.grey_probability),
+                    transforms.RandomGrayscale(chosen.gray_probability),
                     transforms.RandomApply([Blur(chosen.blur_sigma)], chosen.blur_probability),
                     transforms.ToTensor(),
                     transforms.Normalize(spec.mean, spec.std),

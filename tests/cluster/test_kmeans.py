@@ -11,14 +11,14 @@ from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from stages.cluster.__main__ import main
-from stages.cluster.methods.kmeans import KMeans
+from stages.cluster.methods.kmeans import KMeansConfig
 from stages.core.artifacts.clusters import read_assignments, read_centroids
 from stages.core.errors import UserError
 from tests.fabricate import fabricate_features
 
 OWNERS = np.repeat([0, 1, 2], 20)
 IDS = [f"train/{owner}/{number:03d}" for number, owner in enumerate(OWNERS)]
-CONFIG = KMeans(k=3, restarts=5, iterations=20)
+CONFIG = KMeansConfig(k=3, restarts=5, iterations=20)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_centroids_are_means_of_unit_vectors_and_assignments_the_nearest() -> No
     centroids, assignments = read_centroids(), read_assignments()
     unit = embeddings() / np.linalg.norm(embeddings(), axis=1, keepdims=True)
     assert assignments.image_ids == IDS
-    assert centroids.normalise_at_use
+    assert centroids.normalize_at_use
     assert adjusted_rand_score(OWNERS, assignments.cluster_ids) == 1
     for cluster in range(3):
         members = unit[assignments.cluster_ids == cluster]
@@ -68,11 +68,11 @@ def test_other_splits_take_the_nearest_cluster_and_form_none() -> None:
     assert Path("artifacts/cluster/centroids.parquet").read_bytes() != alone
 
 
-def test_without_normalising_lengths_count() -> None:
+def test_without_normalizing_lengths_count() -> None:
     fabricate_features(embeddings(), IDS)
-    main(CONFIG.model_copy(update={"normalise": False}))
+    main(CONFIG.model_copy(update={"normalize": False}))
     centroids, assignments = read_centroids(), read_assignments()
-    assert not centroids.normalise_at_use
+    assert not centroids.normalize_at_use
     apart = ((embeddings()[:, None].astype(float) - centroids.embeddings) ** 2).sum(2)
     np.testing.assert_array_equal(assignments.cluster_ids, apart.argmin(1))
 

@@ -26,7 +26,7 @@ from stages.core.images.decode import (
 )
 
 GRADIENT = np.add.outer(np.arange(20) * 5, np.arange(32) * 4).astype(np.uint8)
-COLOUR = np.stack([GRADIENT, GRADIENT.T.reshape(20, 32), 255 - GRADIENT], axis=-1)
+COLOR = np.stack([GRADIENT, GRADIENT.T.reshape(20, 32), 255 - GRADIENT], axis=-1)
 
 
 def as_file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -35,29 +35,29 @@ def as_file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes) -> bytes:
+def png(width: int, height: int, depth: int, color_type: int, rows: bytes) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (as_file(Image.fromarray(COLOUR)), COLOUR),
-        (as_file(Image.fromarray(COLOUR), "WEBP", lossless=True), COLOUR),
-        (as_file(Image.fromarray(COLOUR), "BMP"), COLOUR),
-        (as_file(Image.fromarray(COLOUR), "TIFF"), COLOUR),
+        (as_file(Image.fromarray(COLOR)), COLOR),
+        (as_file(Image.fromarray(COLOR), "WEBP", lossless=True), COLOR),
+        (as_file(Image.fromarray(COLOR), "BMP"), COLOR),
+        (as_file(Image.fromarray(COLOR), "TIFF"), COLOR),
         (as_file(Image.fromarray(GRADIENT)), np.stack([GRADIENT] * 3, axis=-1)),
         (as_file(Image.fromarray(GRADIENT.astype(np.uint16) * 256 + 7)), np.stack([GRADIENT] * 3, axis=-1)),
         (as_file(Image.fromarray(GRADIENT).quantize(256)), np.stack([GRADIENT] * 3, axis=-1)),
         (as_file(Image.fromarray(GRADIENT).quantize(256), "GIF"), np.stack([GRADIENT] * 3, axis=-1)),
         (as_file(Image.fromarray(GRADIENT > 90)), np.stack([(GRADIENT > 90) * np.uint8(255)] * 3, axis=-1)),
-        (as_file(Image.fromarray(COLOUR).convert("CMYK"), "TIFF"), COLOUR),
+        (as_file(Image.fromarray(COLOR).convert("CMYK"), "TIFF"), COLOR),
     ],
-    ids=["rgb", "webp", "bmp", "tiff", "grey", "16-bit", "palette", "gif", "1-bit", "cmyk"],
+    ids=["rgb", "webp", "bmp", "tiff", "gray", "16-bit", "palette", "gif", "1-bit", "cmyk"],
 )
 def test_every_kind_of_pixel_becomes_rgb(data: bytes, expected: npt.NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(decode_image(data, "photo"), expected)
@@ -71,8 +71,8 @@ def test_transparency_is_laid_on_white() -> None:
     assert result[0, :, 0].tolist() == [255, 100, 177]  # 100 * 128/255 + 255 * 127/255
 
 
-def test_a_cmyk_jpeg_has_the_colours_of_the_rgb_one() -> None:
-    smooth = Image.fromarray(COLOUR).resize((64, 40))
+def test_a_cmyk_jpeg_has_the_colors_of_the_rgb_one() -> None:
+    smooth = Image.fromarray(COLOR).resize((64, 40))
     cmyk = decode_image(as_file(smooth.convert("CMYK"), "JPEG", quality=95), "photo")
     assert np.abs(cmyk.astype(int) - np.asarray(smooth)).mean() < 4
 
@@ -82,7 +82,7 @@ def test_a_cmyk_jpeg_has_the_colours_of_the_rgb_one() -> None:
 def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    data = as_file(Image.fromarray(COLOUR), kind, exif=exif)
+    data = as_file(Image.fromarray(COLOR), kind, exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     np.testing.assert_array_equal(decode_image(data, "photo"), expected)
     assert measure_image(data, "photo") == expected.shape[:2]
@@ -92,12 +92,12 @@ def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
     "directory", [b"\xff\xff\x01\x12", b"\0\1\x01\x12\0\2\0\0\0\4abc\0\0\0\0\0"], ids=["cut off", "orientation 'abc'"]
 )
 def test_broken_exif_leaves_the_photograph_as_it_is_stored(directory: bytes) -> None:
-    data = as_file(Image.fromarray(COLOUR), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + directory)
-    assert decode_image(data, "photo").shape == COLOUR.shape
-    assert measure_image(data, "photo") == COLOUR.shape[:2]
+    data = as_file(Image.fromarray(COLOR), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + directory)
+    assert decode_image(data, "photo").shape == COLOR.shape
+    assert measure_image(data, "photo") == COLOR.shape[:2]
 
 
-JPEG = as_file(Image.fromarray(np.tile(COLOUR, (4, 4, 1))), "JPEG")
+JPEG = as_file(Image.fromarray(np.tile(COLOR, (4, 4, 1))), "JPEG")
 ONE_BIT_WRONG = bytearray(png(32, 20, 8, 0, b"".join(b"\0" + row.tobytes() for row in GRADIENT)))
 ONE_BIT_WRONG[60] ^= 1
 
@@ -108,7 +108,7 @@ ONE_BIT_WRONG[60] ^= 1
         (b"", "empty file"),
         (b"a letter to the editor", "not an image"),
         (JPEG[: len(JPEG) // 2], "truncated"),
-        (as_file(Image.fromarray(COLOUR))[:-60], "truncated"),
+        (as_file(Image.fromarray(COLOR))[:-60], "truncated"),
         (bytes(ONE_BIT_WRONG), "broken PNG"),
         (png(20000, 20000, 8, 0, b"\0"), f"more than the {MAX_PIXELS}"),
         (as_file(Image.fromarray(GRADIENT.astype(np.float32)), "TIFF"), "floating-point"),
@@ -151,7 +151,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_mask_in_colour_holds_r_plus_256_g(tmp_path: Path) -> None:
+def test_a_mask_in_color_holds_r_plus_256_g(tmp_path: Path) -> None:
     pixels = np.stack([IDS % 256, IDS // 256, np.zeros_like(IDS)], axis=-1).astype(np.uint8)
     np.testing.assert_array_equal(read_mask(write(tmp_path / "m.png", as_file(Image.fromarray(pixels)))), IDS)
 
@@ -170,14 +170,14 @@ def test_a_single_channel_mask_holds_the_ids(tmp_path: Path) -> None:
     ("data", "reason"),
     [
         (as_file(Image.fromarray(GRADIENT).quantize(8)), "palette"),
-        (as_file(Image.fromarray(COLOUR).convert("RGBA")), "RGB with alpha"),
+        (as_file(Image.fromarray(COLOR).convert("RGBA")), "RGB with alpha"),
         (png(1, 1, 16, 2, b"\0" + b"\0\1" * 3), "16 bits"),
         (as_file(Image.fromarray(GRADIENT))[:-30], "truncated"),
         (JPEG, "not a PNG"),
         (b"", "empty file"),
         (png(60000, 60000, 8, 0, b"\0"), f"more than the {MAX_PIXELS}"),
     ],
-    ids=["palette", "alpha", "16-bit colour", "truncated", "jpeg", "empty", "bomb"],
+    ids=["palette", "alpha", "16-bit color", "truncated", "jpeg", "empty", "bomb"],
 )
 def test_a_mask_whose_ids_would_be_a_guess_is_refused(data: bytes, reason: str, tmp_path: Path) -> None:
     path = write(tmp_path / "mask.png", data)

@@ -46,7 +46,7 @@ def test_no_features_at_all_are_legal() -> None:
 
 
 def test_clusters_come_back() -> None:
-    centroids = Centroids(EMBEDDINGS, np.array([3, 0, 1, 9, 2]), normalise_at_use=True)
+    centroids = Centroids(EMBEDDINGS, np.array([3, 0, 1, 9, 2]), normalize_at_use=True)
     assignments = Assignments(
         ["a", "a", "b"], np.array([0, 1, 0], np.int32), np.array([4, 0, 1], np.int32), np.array([0.5, 0, 2], np.float32)
     )
@@ -54,7 +54,7 @@ def test_clusters_come_back() -> None:
     read = read_centroids()
     np.testing.assert_array_equal(read.embeddings, EMBEDDINGS)
     assert read.sizes.tolist() == [3, 0, 1, 9, 2]
-    assert read.normalise_at_use is True
+    assert read.normalize_at_use is True
     for got, wanted in zip(read_assignments(), assignments, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
@@ -62,7 +62,7 @@ def test_clusters_come_back() -> None:
 def test_no_clusters_at_all_are_legal() -> None:
     nothing = np.zeros(0, np.int32)
     write_clusters(
-        Centroids(np.zeros((0, 3), np.float32), np.zeros(0, np.int64), normalise_at_use=False),
+        Centroids(np.zeros((0, 3), np.float32), np.zeros(0, np.int64), normalize_at_use=False),
         Assignments([], nothing, nothing, np.zeros(0, np.float32)),
         "none",
     )

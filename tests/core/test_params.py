@@ -20,11 +20,11 @@ class SwAV(Params):
     queue: Queue = Queue()
 
 
-class NoPretraining(Params):
+class NoPretrainingConfig(Params):
     method: Literal["none"] = "none"
 
 
-Config = Annotated[SwAV | NoPretraining, Field(discriminator="method")]
+Config = Annotated[SwAV | NoPretrainingConfig, Field(discriminator="method")]
 
 WHOLE = "pretrain:\n  method: swav\n  temperature: 0.2\n  queue:\n    length: 5\n"
 
@@ -92,6 +92,6 @@ def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
 
 
 def test_configs_are_found_by_method() -> None:
-    assert models_by_method(Config) == {"swav": SwAV, "none": NoPretraining}
+    assert models_by_method(Config) == {"swav": SwAV, "none": NoPretrainingConfig}
     assert models_by_method(Queue) == {"": Queue}
-    assert models_by_method(Annotated[NoPretraining, Field()]) == {"none": NoPretraining}
+    assert models_by_method(Annotated[NoPretrainingConfig, Field()]) == {"none": NoPretrainingConfig}

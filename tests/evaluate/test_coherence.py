@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import write_model
 from stages.core.images.decode import encode_png, read_mask
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.backbones import BackboneConfig, build_backbone
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import ProjectionConfig, ProjectionHead
-from stages.evaluate import CoherenceRules, Config
+from stages.evaluate import CoherenceConfig, Config
 from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.coherence import _compare_in_views, measure_coherence
 from stages.evaluate.inputs import read_inputs
@@ -64,24 +64,24 @@ def test_pixels_against_the_mean_of_their_class(network: tuple[nn.Module, Projec
         mean = torch.stack(rows).mean(0)
         cosines += [float(F.cosine_similarity(row, mean, dim=0)) for row in rows]
     assert len(cosines) > 10
-    found = measure_coherence(inputs, "validation", CoherenceRules(), 1000)
+    found = measure_coherence(inputs, "validation", CoherenceConfig(), 1000)
     assert found.cat_cos == pytest.approx(100 * np.mean(cosines), rel=1e-4)
 
 
 def test_the_same_place_is_read_from_both_views(network: tuple[nn.Module, ProjectionHead]) -> None:
-    """Where colour tells the place, the colours of both views agree, mirrored or not; those of other places do not."""
+    """Where color tells the place, the colors of both views agree, mirrored or not; those of other places do not."""
     index = read_images().of("validation")
     ramp = np.arange(SIDE, dtype=np.uint8)[None].repeat(SIDE, 0) * 5
     for position in range(len(index)):
         Path("data", index[position].path).write_bytes(encode_png(np.stack([ramp, ramp.T, 255 - ramp], 2)))
     index = index_again(index)
-    views = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.3, 1.0)),), photometric=None)
-    assert _compare_in_views(Colours(), views, index) > 0.98
-    assert _compare_in_views(Colours(second_is_turned=True), views, index) < 0.8
+    views = MultiCropConfig(crops=(CropConfig(count=2, size=32, scale=(0.3, 1.0)),), photometric=None)
+    assert _compare_in_views(Colors(), views, index) > 0.98
+    assert _compare_in_views(Colors(second_is_turned=True), views, index) < 0.8
 
 
-class Colours(nn.Module):
-    """Colours as embeddings of pixels; of the second view upside down, if so."""
+class Colors(nn.Module):
+    """Colors as embeddings of pixels; of the second view upside down, if so."""
 
     def __init__(self, second_is_turned: bool = False) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Colours(nn.Module):
 
 
 def test_a_run_reports_both_where_it_is_asked_to(network: tuple[nn.Module, ProjectionHead]) -> None:
-    main(Config(coherence=CoherenceRules(), overlays=0))
+    main(Config(coherence=CoherenceConfig(), overlays=0))
     metrics = json.loads((OUT / "metrics.json").read_text())
     for split in ("validation", "test"):
         assert -100 <= metrics[split]["view_cos"] <= 100

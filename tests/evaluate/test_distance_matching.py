@@ -8,7 +8,7 @@ from stages.evaluate.distance_matching import (
     describe_regions,
     join_banks,
     resize_nearest,
-    segment_by_neighbours,
+    segment_by_neighbors,
 )
 
 
@@ -30,7 +30,7 @@ def test_votes_equal_those_counted_pixel_by_pixel():
     vectors = rng.normal(size=(40, 8))
     bank = Bank((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), rng.integers(0, 5, 40))
     features = rng.normal(size=(8, 6, 7)).astype(np.float32)
-    found = segment_by_neighbours(features, bank, (6, 7), Voting(neighbours=10, temperature=0.3))
+    found = segment_by_neighbors(features, bank, (6, 7), Voting(neighbors=10, temperature=0.3))
     for y in range(6):
         for x in range(7):
             pixel = features[:, y, x] / np.linalg.norm(features[:, y, x])
@@ -41,14 +41,14 @@ def test_votes_equal_those_counted_pixel_by_pixel():
             assert found[y, x] == votes.argmax()
 
 
-def test_fewer_regions_than_neighbours_are_enough():
+def test_fewer_regions_than_neighbors_are_enough():
     bank = Bank(np.eye(2, dtype=np.float32), np.array([0, 7]))
     features = np.zeros((2, 1, 2), np.float32)
     features[0, 0, 0] = features[1, 0, 1] = 1
-    assert segment_by_neighbours(features, bank, (2, 4), Voting()).tolist() == [[0, 0, 7, 7]] * 2
+    assert segment_by_neighbors(features, bank, (2, 4), Voting()).tolist() == [[0, 0, 7, 7]] * 2
 
 
-def test_nearest_neighbour_resizing_equals_torch():
+def test_nearest_neighbor_resizing_equals_torch():
     import torch
 
     ids = np.arange(35, dtype=np.uint16).reshape(5, 7)

@@ -1,4 +1,4 @@
-"""Principal components as colours, against scikit-learn's, and superpixels painted with them."""
+"""Principal components as colors, against scikit-learn's, and superpixels painted with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.evaluate import Config
 from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.embeddings import colour_by_components, draw_embedding_maps
+from stages.evaluate.embeddings import color_by_components, draw_embedding_maps
 from stages.evaluate.inputs import read_inputs
 from tests.evaluate.project import SIDE, write_project
 
@@ -40,18 +40,18 @@ def describe(image_ids: list[str], method: str = "region", ids: tuple[int, ...] 
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
-def test_colours_follow_the_components(size: int) -> None:
+def test_colors_follow_the_components(size: int) -> None:
     vectors = np.random.default_rng(1).normal(size=(500, size)) * np.arange(1, size + 1)
-    colours = colour_by_components(vectors.astype(np.float32)).astype(float)
+    colors = color_by_components(vectors.astype(np.float32)).astype(float)
     components = PCA(min(size, 3)).fit_transform(vectors)
     for channel in range(min(size, 3)):
-        inner = (colours[:, channel] > 0) & (colours[:, channel] < 255)
+        inner = (colors[:, channel] > 0) & (colors[:, channel] < 255)
         assert 0.93 < inner.mean() < 0.97
-        assert abs(np.corrcoef(colours[inner, channel], components[inner, channel])[0, 1]) > 0.999
-    assert not colours[:, size:].any()
+        assert abs(np.corrcoef(colors[inner, channel], components[inner, channel])[0, 1]) > 0.999
+    assert not colors[:, size:].any()
 
 
-def test_each_superpixel_has_the_colour_of_its_embedding() -> None:
+def test_each_superpixel_has_the_color_of_its_embedding() -> None:
     images = read_inputs().images.of("train")
     described = describe(images.image_ids)
     shown = draw_embedding_maps(read_inputs())
@@ -60,10 +60,10 @@ def test_each_superpixel_has_the_colour_of_its_embedding() -> None:
     assert (places[0], places[-1]) == (0, len(images) - 1)
     vectors = described[places].reshape(-1, 6)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # as the drawn clusters say
-    expected = colour_by_components(vectors).reshape(-1, 4, 3)
-    for each, colours in zip(shown, expected, strict=True):
+    expected = color_by_components(vectors).reshape(-1, 4, 3)
+    for each, colors in zip(shown, expected, strict=True):
         quarters = each.embeddings[SIDE // 4 :: SIDE // 2, SIDE // 4 :: SIDE // 2].reshape(4, 3)
-        assert np.array_equal(quarters, colours)
+        assert np.array_equal(quarters, colors)
     write_features([Feature(image_id, 2, 9, np.ones(6)) for image_id in images.image_ids], 6, "float32", "region")
     quarters = draw_embedding_maps(read_inputs())[0].embeddings[SIDE // 4 :: SIDE // 2, SIDE // 4 :: SIDE // 2]
     assert (quarters.reshape(4, 3)[[0, 2, 3]] == 128).all(), "not described"

@@ -17,10 +17,10 @@ def test_objects_are_repainted_and_background_stays():
     assert painted.ranks is None
 
 
-def test_colour_histogram_counts_by_hand():
+def test_color_histogram_counts_by_hand():
     photo = np.zeros((2, 2, 3), np.uint8)
     photo[0, 0] = [255, 0, 64]
-    histogram = floors._colour_histogram(photo) ** 2
+    histogram = floors._color_histogram(photo) ** 2
     assert histogram[0] == pytest.approx(0.75)
     assert histogram[3 * 16 + 0 * 4 + 1] == pytest.approx(0.25)
 
@@ -33,5 +33,5 @@ def test_floors_stand_beside_the_result(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     floors.main(Config())
     printed = capsys.readouterr().out
-    for name in ("the result itself", "mean colour", "colour histogram", "untrained network"):
+    for name in ("the result itself", "mean color", "color histogram", "untrained network"):
         assert name in printed

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.errors import UserError
-from stages.evaluate.clustering import compare_clusters, normalised_mutual_information
+from stages.evaluate.clustering import compare_clusters, normalized_mutual_information
 from stages.evaluate.matching import (
     assign,
     count_together,
@@ -92,7 +92,7 @@ def test_mutual_information_equals_scikit_learn(seed, images, clusters, classes)
     found, true = rng.integers(0, clusters, images), rng.integers(0, classes, images)
     contingency = count_together(found, true, (clusters, classes))
     expected = normalized_mutual_info_score(true, found, average_method="arithmetic")
-    assert abs(normalised_mutual_information(contingency) - expected) < 1e-9
+    assert abs(normalized_mutual_information(contingency) - expected) < 1e-9
     agreement = compare_clusters(contingency)
     assert abs(agreement.nmi - 100 * expected) < 1e-7
     assert abs(agreement.accuracy - 100 * best_sum(contingency) / images) < 1e-9

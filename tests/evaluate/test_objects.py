@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.shards import ARTIFACTS
-from stages.evaluate import Config, ObjectRules
+from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.__main__ import main
 from stages.evaluate.objects import (
     ObjectCounts,
@@ -25,7 +25,7 @@ from stages.evaluate.objects import (
 )
 from tests.evaluate.project import CLASSES, write_project
 
-RULES = ObjectRules(seeds=2, overclustering=(6, 500), neighbours=3, pictured=2)
+RULES = ObjectProtocolConfig(seeds=2, overclustering=(6, 500), neighbors=3, pictured=2)
 
 
 def draw(seed: int, photographs: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,7 +131,7 @@ def test_the_stage_scores_and_pictures_objects(tmp_path: Path, monkeypatch: pyte
     assert "objects_mIoU" not in metrics["test"]
     report = (ARTIFACTS / "evaluate" / "report.html").read_text()
     assert '<section id="objects">' in report
-    assert report.count('alt="train/') >= 2 * RULES.neighbours
+    assert report.count('alt="train/') >= 2 * RULES.neighbors
 
 
 def test_objects_that_are_not_described_are_missed_aloud(

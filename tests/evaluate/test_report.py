@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stages.core.artifacts.shards import ARTIFACTS
-from stages.evaluate import Config, NeighbourRules
+from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.pictures import colour, make_panels
+from stages.evaluate.pictures import color, make_panels
 from stages.evaluate.provenance import read_provenance
 from stages.evaluate.published import published_numbers
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
@@ -57,9 +57,9 @@ def test_names_in_charts_are_escaped():
     assert "<b>" not in line_chart([Line("<b>", [0, 1], [0, 1])], "<b>", (0, "<b>"))
 
 
-def test_colours_of_ids_differ():
-    colours = np.array([colour(number) for number in range(1, 60)], float)
-    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(len(colours))
+def test_colors_of_ids_differ():
+    colors = np.array([color(number) for number in range(1, 60)], float)
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=2) + 1e3 * np.eye(len(colors))
     assert distances.min() > 8
 
 
@@ -100,6 +100,6 @@ def test_every_use_of_labels_is_found(project):
         card.read_text().replace('"labels_used": false', '"labels_used": true').replace("random", "supervised")
     )
     assert read_provenance(Config()).label_uses[1:] == ["pretrain: supervised weights or training with labels"]
-    assert read_provenance(Config(neighbours=NeighbourRules())).label_uses[2:] == [
-        "evaluate: neighbours vote by masks of the train split"
+    assert read_provenance(Config(neighbors=DistanceMatchingConfig())).label_uses[2:] == [
+        "evaluate: neighbors vote by masks of the train split"
     ]

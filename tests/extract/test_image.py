@@ -18,13 +18,13 @@ from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.nets.features import FeatureMap, restore_features
 from stages.extract.__main__ import main
-from stages.extract.methods.image import ImageEmbeddings
+from stages.extract.methods.image import ImageEmbeddingConfig
 from stages.pretrain.__main__ import main as pretrain
 from stages.pretrain.methods.luss import LUSSConfig
 from tests.fabricate import EXPECTS, SIZE, fabricate_backbone, fabricate_images
 from tests.methods import small
 
-CONFIG = ImageEmbeddings(resize=40, crop=32)
+CONFIG = ImageEmbeddingConfig(resize=40, crop=32)
 
 
 def prepare_plainly(index: ImageIndex, position: int) -> torch.Tensor:
@@ -41,7 +41,7 @@ def describe_plainly(backbone: torch.nn.Module, index: ImageIndex, position: int
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_rows_are_the_mean_of_the_last_map_of_the_centre_crop(dtype: str) -> None:
+def test_rows_are_the_mean_of_the_last_map_of_the_center_crop(dtype: str) -> None:
     index = fabricate_images(70, (36, 50))  # more than a batch
     backbone = fabricate_backbone("attend")
     main(CONFIG.model_copy(update={"dtype": dtype}))
@@ -105,7 +105,7 @@ def test_only_the_splits_asked_for_are_described() -> None:
 def test_a_crop_larger_than_the_resized_photograph_is_filled() -> None:
     fabricate_images(3)
     fabricate_backbone("attend")
-    main(ImageEmbeddings(resize=16, crop=48))
+    main(ImageEmbeddingConfig(resize=16, crop=48))
     assert np.isfinite(read_features().embeddings).all()
 
 

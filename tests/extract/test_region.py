@@ -10,9 +10,9 @@ from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.images.crops import resize_short_side
-from stages.core.images.inference import normalise
+from stages.core.images.inference import normalize
 from stages.extract.__main__ import main
-from stages.extract.methods.region import RegionEmbeddings
+from stages.extract.methods.region import RegionEmbeddingConfig
 from tests.fabricate import EXPECTS, fabricate_backbone, fabricate_images
 
 
@@ -20,7 +20,7 @@ def enlarge_plainly(backbone: torch.nn.Module, index: ImageIndex, position: int,
     """(H, W, D) features at the size that a photograph is described at."""
     pixels = torch.from_numpy(resize_short_side(index.read(position), side).transpose(2, 0, 1).copy())[None]
     with torch.no_grad():
-        features = backbone(normalise(pixels, EXPECTS))
+        features = backbone(normalize(pixels, EXPECTS))
     return F.interpolate(features, pixels.shape[2:], mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
 
 
@@ -29,7 +29,7 @@ def test_rows_are_the_means_over_superpixels() -> None:
     rng = np.random.default_rng(0)
     coarse = {name: rng.integers(0, 6, (6, 9)).astype(np.uint16) for name in index.image_ids}
     write_label_maps("superpixels", "drawn", [LabelMap(name, 36, 54, ids) for name, ids in coarse.items()])
-    main(RegionEmbeddings(short_side=48))
+    main(RegionEmbeddingConfig(short_side=48))
     rows, place = read_features(), 0
     for position, name in enumerate(index.image_ids):
         enlarged = enlarge_plainly(backbone, index, position, 48)
@@ -45,7 +45,7 @@ def test_rows_are_the_means_over_superpixels() -> None:
 
 def test_pixels_are_drawn_without_repetition_and_named_by_their_place() -> None:
     index, backbone = fabricate_images(2, (40, 48)), fabricate_backbone("attend")
-    main(RegionEmbeddings(regions="pixels", pixels=60, short_side=40))
+    main(RegionEmbeddingConfig(regions="pixels", pixels=60, short_side=40))
     rows = read_features()
     assert len(rows.image_ids) == 120
     assert set(rows.areas) == {1}
@@ -57,5 +57,5 @@ def test_pixels_are_drawn_without_repetition_and_named_by_their_place() -> None:
         assert (np.diff(places) > 0).all()
         assert 0.3 < np.mean(places) / (40 * 48) < 0.7
         np.testing.assert_allclose(rows.embeddings[chosen], enlarged[places], rtol=1e-4, atol=1e-5)
-    main(RegionEmbeddings(regions="pixels", pixels=60, short_side=40, seed=1))
+    main(RegionEmbeddingConfig(regions="pixels", pixels=60, short_side=40, seed=1))
     assert set(read_features().region_ids) != set(rows.region_ids)

@@ -18,7 +18,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.errors import UserError
 from stages.core.nets.objects import ObjectNetwork
 from stages.extract.__main__ import main
-from stages.extract.methods.salient_object import SalientObjects
+from stages.extract.methods.salient_object import SalientObjectConfig
 from tests.fabricate import (
     EXPECTS,
     fabricate_backbone,
@@ -49,7 +49,7 @@ def test_mean_of_unit_embeddings_where_the_head_sees_an_object() -> None:
     index, network = fabricate_images(6), fabricate_object_network()
     logits = np.stack([see_plainly(network, index, position)[1] for position in range(6)])
     threshold = float(1 / (1 + np.exp(-np.quantile(logits, 0.7))))
-    main(SalientObjects(short_side=SIDE, threshold=threshold))
+    main(SalientObjectConfig(short_side=SIDE, threshold=threshold))
     rows = read_features()
     expected, ids, areas = [], [], []
     for position in range(6):
@@ -67,7 +67,7 @@ def test_mean_of_unit_embeddings_where_the_head_sees_an_object() -> None:
 
 def test_weighted_sum_of_raw_embeddings_as_in_the_code() -> None:
     index, network = fabricate_images(6), fabricate_object_network()
-    main(SalientObjects(short_side=SIDE, threshold=0.3, weighting="saliency"))
+    main(SalientObjectConfig(short_side=SIDE, threshold=0.3, weighting="saliency"))
     rows = read_features()
     for image_id, found in zip(rows.image_ids, rows.embeddings, strict=True):
         embeddings, logit = see_plainly(network, index, index.image_ids.index(image_id))
@@ -80,7 +80,7 @@ def test_masks_of_the_saliency_stage_serve_models_without_a_head() -> None:
     index = fabricate_images(6)
     backbone = fabricate_backbone("attend")
     mask = fabricate_saliency(index, empty=[2])
-    main(SalientObjects(short_side=SIDE, mask="saliency_maps"))
+    main(SalientObjectConfig(short_side=SIDE, mask="saliency_maps"))
     rows = read_features()
     assert rows.image_ids == [image_id for number, image_id in enumerate(index.image_ids) if number != 2]
     inside = cv2.resize(mask.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) >= 128
@@ -95,15 +95,15 @@ def test_a_model_without_a_saliency_head_is_told_what_to_do() -> None:
     fabricate_images(3)
     fabricate_backbone("attend")
     with pytest.raises(UserError, match="mask: saliency_maps"):
-        main(SalientObjects(short_side=SIDE))
+        main(SalientObjectConfig(short_side=SIDE))
 
 
 def test_whitening_is_pca_with_unit_variance() -> None:
     fabricate_images(12)
     fabricate_object_network()
-    main(SalientObjects(short_side=SIDE, threshold=0.01))
+    main(SalientObjectConfig(short_side=SIDE, threshold=0.01))
     plain = read_features().embeddings
-    main(SalientObjects(short_side=SIDE, threshold=0.01, whiten=3))
+    main(SalientObjectConfig(short_side=SIDE, threshold=0.01, whiten=3))
     found = read_features().embeddings
     expected = PCA(3, whiten=True).fit_transform(plain.astype(np.float64))
     assert found.shape == (12, 3)
@@ -115,9 +115,9 @@ def test_more_components_than_there_are_is_refused() -> None:
     fabricate_images(6)
     fabricate_object_network(size=4)
     with pytest.raises(UserError, match="do not span 5"):
-        main(SalientObjects(short_side=SIDE, threshold=0.01, whiten=5))
+        main(SalientObjectConfig(short_side=SIDE, threshold=0.01, whiten=5))
 
 
 def test_the_heads_logit_needs_the_head() -> None:
     with pytest.raises(ValidationError, match="set mask: saliency_head"):
-        SalientObjects(mask="saliency_maps", weighting="saliency")
+        SalientObjectConfig(mask="saliency_maps", weighting="saliency")

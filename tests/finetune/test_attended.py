@@ -11,7 +11,7 @@ from stages.core.artifacts.models import read_model, write_model
 from stages.core.nets.attention import PixelAttention
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.image import ImageFineTuning
+from stages.finetune.methods.image import ImageFineTuningConfig
 from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_image_labels, fabricate_images
 from tests.methods import small
 
@@ -32,7 +32,7 @@ def fabricate_attending_model() -> None:
 @pytest.mark.parametrize("attended", [True, False])
 def test_the_segmenter_attends_as_it_was_trained(attended: bool) -> None:
     fabricate_attending_model()
-    main(small(ImageFineTuning, attended=attended))
+    main(small(ImageFineTuningConfig, attended=attended))
     before, (card, states) = read_model("pretrain")[1]["attention"], read_model("finetune", ["backbone", "head"])
     assert ("attention" in states) == ("attention" in card["parts"]) == attended
     segmenter = restore_segmenter(card, states)

@@ -14,7 +14,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.nets.features import build_features
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.linear import LinearProbe
+from stages.finetune.methods.linear import LinearProbeConfig
 from tests.fabricate import BACKBONE, fabricate_backbone, fabricate_clusters, fabricate_images
 from tests.methods import small
 
@@ -31,9 +31,13 @@ def test_only_the_head_moves_and_it_tells_bright_squares_from_noise() -> None:
     write_label_maps(
         "pseudolabel", "masks", [LabelMap(i, 32, 32, m) for i, m in zip(index.image_ids, maps, strict=True)]
     )
-    training = {"epochs": 40, "batch_size": 6, "optimiser": {"kind": "adamw", "base_lr": 2.0, "final_lr": 0.0}}
-    views = {**small(LinearProbe).views.model_dump(), "crops": [{"count": 1, "size": 32, "scale": [1, 1]}], "flip": 0.0}
-    main(small(LinearProbe, training=training, views=views))
+    training = {"epochs": 40, "batch_size": 6, "optimizer": {"kind": "adamw", "base_lr": 2.0, "final_lr": 0.0}}
+    views = {
+        **small(LinearProbeConfig).views.model_dump(),
+        "crops": [{"count": 1, "size": 32, "scale": [1, 1]}],
+        "flip": 0.0,
+    }
+    main(small(LinearProbeConfig, training=training, views=views))
     card, states = read_model("finetune")
     assert card["labels_used"] is True
     for name, value in backbone.state_dict().items():
@@ -53,7 +57,7 @@ def test_only_the_head_moves_and_it_tells_bright_squares_from_noise() -> None:
 def test_two_layers_with_batch_norm_become_one() -> None:
     torch.manual_seed(0)
     features = build_features(BACKBONE, None)
-    probe = LinearProbe(hidden=12, normalise=True).build(features, 4)
+    probe = LinearProbeConfig(hidden=12, normalize=True).build(features, 4)
     for _ in range(3):  # the statistics of the batch norm
         probe.train()._classify(torch.randn(2, features.size, 5, 6) * 3)
     maps = torch.randn(2, features.size, 5, 6)
@@ -65,7 +69,7 @@ def test_two_layers_with_batch_norm_become_one() -> None:
 
 def test_without_a_background_every_class_has_a_channel_and_a_target() -> None:
     torch.manual_seed(0)
-    config = LinearProbe(background=False)
+    config = LinearProbeConfig(background=False)
     probe = config.build(build_features(BACKBONE, None), 3)
     assert probe.head.conv.out_channels == 3
     ids = torch.tensor([[1, 3, 2], [IGNORE, 0, 1]])

@@ -15,7 +15,7 @@ from stages.core.errors import UserError
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.none import NoFineTuning
+from stages.finetune.methods.none import NoFineTuningConfig
 from stages.finetune.threshold import ThresholdConfig
 from tests.extract.test_salient_object import see_plainly
 from tests.fabricate import SIZE, fabricate_backbone, fabricate_images, fabricate_object_network
@@ -23,19 +23,19 @@ from tests.fabricate import SIZE, fabricate_backbone, fabricate_images, fabricat
 FIXED = ThresholdConfig(rule="fixed", value=0.5)
 
 
-def write_centroids(size: int, normalise: bool = True, scale: float = 1.0) -> np.ndarray:
+def write_centroids(size: int, normalize: bool = True, scale: float = 1.0) -> np.ndarray:
     """Centroids of different lengths, so that angle and distance do not agree."""
     rng = np.random.default_rng(3)
     vectors = (rng.normal(size=(5, size)) * rng.uniform(0.3, 1.0, (5, 1)) * scale).astype(np.float32)
     nothing = Assignments([], np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalise), nothing, "kmeans")
+    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalize), nothing, "kmeans")
     return vectors
 
 
 def test_embedding_and_saliency_head_are_taken_along() -> None:
     index, network = fabricate_images(3), fabricate_object_network()
     centroids = write_centroids(6)
-    main(NoFineTuning(short_side=32, background="saliency_head", threshold=FIXED))
+    main(NoFineTuningConfig(short_side=32, background="saliency_head", threshold=FIXED))
     card, states = read_model("finetune", ["backbone", "head", "saliency"])
     segmenter = restore_segmenter(card, states)
     assert card["segmenter"]["background"] == "saliency_head"
@@ -51,18 +51,18 @@ def test_embedding_and_saliency_head_are_taken_along() -> None:
         np.testing.assert_allclose(found.score, np.floor(100 / (1 + np.exp(-logits))), atol=1)
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_a_plain_backbone_takes_the_nearest_centroid(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_plain_backbone_takes_the_nearest_centroid(normalize: bool) -> None:
     index, backbone = fabricate_images(3), fabricate_backbone("attend")
-    centroids = write_centroids(SIZE, normalise, scale=0.3)
-    main(NoFineTuning(short_side=96, threshold=ThresholdConfig(rule="fixed", value=0.0)))
+    centroids = write_centroids(SIZE, normalize, scale=0.3)
+    main(NoFineTuningConfig(short_side=96, threshold=ThresholdConfig(rule="fixed", value=0.0)))
     segmenter = restore_segmenter(*read_model("finetune"))
     torch.manual_seed(0)
     image = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         pixels = backbone(image)[0].flatten(1).T.numpy()  # (P, D)
         found = segmenter(image)[0].flatten(1).argmax(0).numpy()
-    if normalise:
+    if normalize:
         pixels, centroids = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (pixels, centroids))
     distances = ((pixels[:, None] - centroids[None]) ** 2).sum(2)
     np.testing.assert_array_equal(found, distances.argmin(1))
@@ -74,17 +74,17 @@ def test_a_missing_saliency_head_and_vectors_of_another_size_are_told() -> None:
     fabricate_backbone("attend")
     write_centroids(SIZE)
     with pytest.raises(UserError, match="no saliency head"):
-        main(NoFineTuning(background="saliency_head", threshold=FIXED))
+        main(NoFineTuningConfig(background="saliency_head", threshold=FIXED))
     write_centroids(7)
     with pytest.raises(UserError, match="7 channels"):
-        main(NoFineTuning(threshold=FIXED))
+        main(NoFineTuningConfig(threshold=FIXED))
 
 
 def test_nothing_is_trained() -> None:
     fabricate_images(3)
     network = fabricate_object_network()
     write_centroids(6)
-    main(NoFineTuning(short_side=32, background="saliency_head", threshold=FIXED))
+    main(NoFineTuningConfig(short_side=32, background="saliency_head", threshold=FIXED))
     _, states = read_model("finetune")
     for name, value in network.features.backbone.state_dict().items():
         assert torch.equal(states["backbone"][name], value)

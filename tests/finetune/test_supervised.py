@@ -10,7 +10,7 @@ from torch import nn
 
 from stages.core.engine.method import TrainingProgress
 from stages.core.nets.features import build_features
-from stages.finetune.methods.supervised import SupervisedFineTuning
+from stages.finetune.methods.supervised import SupervisedFineTuningConfig
 from stages.finetune.pixel_labels import PixelLabelClassifier
 from tests.fabricate import BACKBONE
 from tests.finetune.test_every_method import fabricate_inputs
@@ -25,13 +25,13 @@ def norms_of(network: nn.Module) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_norms_keep_statistics_and_weights_while_all_else_learns(frozen: bool) -> None:
     index = fabricate_inputs()
-    method: PixelLabelClassifier = small(SupervisedFineTuning, frozen_norms=frozen).build(
+    method: PixelLabelClassifier = small(SupervisedFineTuningConfig, frozen_norms=frozen).build(
         build_features(BACKBONE, None), 3
     )
     before, convolution = copy.deepcopy(norms_of(method.features)), copy.deepcopy(method.features.backbone.state_dict())
-    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], 0.1)
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], 0.1)
     method.train().step(load_two_batches(method, index)[0], TrainingProgress(0, 1, 0, 1)).total.backward()
-    optimiser.step()
+    optimizer.step()
     same = {name: torch.equal(value, before[name]) for name, value in norms_of(method.features).items()}
     means = [value for name, value in same.items() if name.endswith("running_mean")]
     assert means

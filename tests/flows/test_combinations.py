@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from flows.combinations import changes, expand, pioneers, stage_keys
+from flows.combinations import changes, expand, first_to_compute, stage_keys
 from flows.graph import Node
 from flows.recipe import Recipe, compose, stage_names, write_params
 from stages.core.errors import UserError
@@ -128,5 +128,10 @@ def test_a_stage_has_the_same_key_exactly_if_all_that_leads_to_it_is_equal() -> 
 
 def test_each_waits_for_whoever_computes_first_what_they_share() -> None:
     # 0 has everything first; 1 a `right`, 2 a `left` of its own; 3 shares one with each.
-    assert pioneers([keys(1, 1, 1), keys(1, 2, 1), keys(2, 1, 1), keys(2, 2, 1)]) == [set(), {0}, {0}, {0, 1, 2}]
-    assert pioneers([keys(1, 1, 1), keys(2, 2, 2, "other data")]) == [set(), set()]
+    assert first_to_compute([keys(1, 1, 1), keys(1, 2, 1), keys(2, 1, 1), keys(2, 2, 1)]) == [
+        set(),
+        {0},
+        {0},
+        {0, 1, 2},
+    ]
+    assert first_to_compute([keys(1, 1, 1), keys(2, 2, 2, "other data")]) == [set(), set()]

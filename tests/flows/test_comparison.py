@@ -8,7 +8,7 @@ import io
 from flows.combinations import Combination
 from flows.comparison import benchmark_rows, sweep_rows, to_csv, to_markdown
 from flows.experiments import Result, count_runs
-from flows.times import Speed
+from flows.timing import Speed
 from flows.watch import Outcome
 
 

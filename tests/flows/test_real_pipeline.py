@@ -107,12 +107,12 @@ def test_every_stage_ran_and_its_results_are_shown(watched: Watched) -> None:
 
 
 def test_a_changed_parameter_reruns_what_it_reaches_and_back_it_is_restored(watched: Watched) -> None:
-    watched.run("run", "-S", "cluster.normalise=false")
+    watched.run("run", "-S", "cluster.normalize=false")
     ran = watched.states()["Completed"]
     # A stage whose inputs come out equal after all is not among them.
     assert {"cluster", "evaluate"} <= ran <= AFTER_CLUSTER
     assert watched.states()["Cached"] == EVERYTHING - ran
-    watched.run("run", "-S", "cluster.normalise=true")
+    watched.run("run", "-S", "cluster.normalize=true")
     assert watched.states() == {"Restored": ran, "Cached": EVERYTHING - ran}
     watched.run("run")
     assert watched.states() == {"Cached": EVERYTHING}

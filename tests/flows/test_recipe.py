@@ -58,13 +58,13 @@ def test_values_override_recipes_also_inside_lists() -> None:
     values = (
         "pretrain.training.epochs=3",
         "pretrain.views.crops.1.size=32",
-        "pretrain.training.optimiser.base_lr=1e-3",
+        "pretrain.training.optimizer.base_lr=1e-3",
         "extract.splits=[train, test]",
     )
     sections = compose(Recipe("swav", "sample", values))
     assert sections["pretrain"]["training"]["epochs"] == 3
     assert sections["pretrain"]["views"]["crops"][1]["size"] == 32
-    assert sections["pretrain"]["training"]["optimiser"]["base_lr"] == 0.001
+    assert sections["pretrain"]["training"]["optimizer"]["base_lr"] == 0.001
     assert sections["extract"]["splits"] == ["train", "test"]
 
 
@@ -189,7 +189,7 @@ def test_a_missing_or_changed_file_is_refused(project: Path) -> None:
 
 def test_a_folder_of_maps_is_pinned_as_the_stage_pins_it(project: Path) -> None:
     (project / "maps").mkdir()
-    (project / "maps" / "photo.png").write_bytes(b"grey")
+    (project / "maps" / "photo.png").write_bytes(b"gray")
     (project / "mine.yaml").write_text(
         (RECIPES / "methods" / "swav.yaml")
         .read_text()

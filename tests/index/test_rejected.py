@@ -27,7 +27,7 @@ def bomb(side: int) -> bytes:
 
 
 LARGE = photograph(200, 150)
-GREY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
+GRAY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
 
 BROKEN_PHOTOGRAPHS = {
     "truncated.jpg": (LARGE[: len(LARGE) // 2], "truncated"),
@@ -64,15 +64,15 @@ def oriented(orientation: int) -> bytes:
 
 
 ODD_PHOTOGRAPHS = {
-    "cmyk.jpg": (encode(GREY.convert("CMYK"), "JPEG"), (4, 6)),
+    "cmyk.jpg": (encode(GRAY.convert("CMYK"), "JPEG"), (4, 6)),
     "sixteen_bit.png": (encode(Image.fromarray(np.full((4, 6), 40_000, np.uint16)), "PNG"), (4, 6)),
-    "palette.png": (encode(GREY.quantize(9), "PNG"), (4, 6)),
-    "animated.gif": (encode(GREY, "GIF", save_all=True, append_images=[GREY.rotate(180)]), (4, 6)),
-    "alpha.png": (encode(GREY.convert("RGBA"), "PNG"), (4, 6)),
-    "grey.webp": (encode(GREY, "WEBP"), (4, 6)),
+    "palette.png": (encode(GRAY.quantize(9), "PNG"), (4, 6)),
+    "animated.gif": (encode(GRAY, "GIF", save_all=True, append_images=[GRAY.rotate(180)]), (4, 6)),
+    "alpha.png": (encode(GRAY.convert("RGBA"), "PNG"), (4, 6)),
+    "gray.webp": (encode(GRAY, "WEBP"), (4, 6)),
     "upside_down.jpg": (oriented(3), (4, 6)),
     "on_its_side.jpg": (oriented(6), (6, 4)),
-    "a_png_called.jpeg": (encode(GREY, "PNG"), (4, 6)),
+    "a_png_called.jpeg": (encode(GRAY, "PNG"), (4, 6)),
     "one_pixel.bmp": (photograph(1, 1, "BMP"), (1, 1)),
 }
 
@@ -121,8 +121,8 @@ BROKEN_MASKS = {
     "size": (mask(1, width=7), r"^7x4 pixels, but the photograph has 6x4 \(after EXIF rotation\)$"),
     "id": (mask(1, 3), r"^id 3, but there are 2 categories \(1000 is ignore\)$"),
     "near_ignore": (mask(1001), "^id 1001, but"),
-    "palette": (encode(GREY.quantize(9), "PNG"), "^PNG with a palette"),
-    "alpha": (encode(GREY.convert("RGBA"), "PNG"), "^PNG with RGB with alpha"),
+    "palette": (encode(GRAY.quantize(9), "PNG"), "^PNG with a palette"),
+    "alpha": (encode(GRAY.convert("RGBA"), "PNG"), "^PNG with RGB with alpha"),
     "jpeg": (photograph(), "^not a PNG"),
     "empty": (b"", "^empty file"),
     "truncated": (mask(1)[:-20], "truncated or broken PNG"),

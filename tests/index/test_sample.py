@@ -33,8 +33,8 @@ def _read(path: Path) -> NDArray[np.int64]:
 
 
 def _masks(root: Path) -> dict[str, NDArray[np.int64]]:
-    colours = {f"{path.parts[-3]}/{path.stem}": _read(path) for path in sorted(root.glob("*-segmentation/*/*.png"))}
-    return {name: colour[..., 0] + 256 * colour[..., 1] for name, colour in colours.items()}
+    colors = {f"{path.parts[-3]}/{path.stem}": _read(path) for path in sorted(root.glob("*-segmentation/*/*.png"))}
+    return {name: color[..., 0] + 256 * color[..., 1] for name, color in colors.items()}
 
 
 def test_has_the_recorded_bytes(sample: Path) -> None:
@@ -78,7 +78,7 @@ def test_objects_come_in_all_four_sizes(sample: Path) -> None:
     assert counts[1:3].sum() > len(shares) / 2
 
 
-def test_colour_does_not_tell_the_categories_apart(sample: Path) -> None:
+def test_color_does_not_tell_the_categories_apart(sample: Path) -> None:
     files = sorted(sample.glob("train/*/*.png"))
     images = np.stack([_read(file) for file in files])
     categories = np.array([NAMES.index(file.parent.name) for file in files])

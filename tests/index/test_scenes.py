@@ -12,7 +12,7 @@ from PIL import Image
 from flows.recipe import RECIPES
 from stages.core.artifacts.image_index import IGNORE_ID, read_images, read_labels
 from stages.core.errors import UserError
-from stages.index.methods.scenes import Scenes
+from stages.index.methods.scenes import ScenesConfig
 from tests.index.photographs import encode, photograph, put, rejected, run
 
 
@@ -25,8 +25,8 @@ def put_scene(split: str, name: str, *rows: tuple[int, ...]) -> None:
     put(f"annotations/{split}/{name}.png", annotation(*rows))
 
 
-def declared(dataset: str) -> Scenes:
-    return Scenes.model_validate(yaml.safe_load((RECIPES / f"datasets/{dataset}.yaml").read_text())["index"])
+def declared(dataset: str) -> ScenesConfig:
+    return ScenesConfig.model_validate(yaml.safe_load((RECIPES / f"datasets/{dataset}.yaml").read_text())["index"])
 
 
 def class_of(dataset: str, stored: int) -> str:

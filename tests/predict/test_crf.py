@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
-from stages.core.images.inference import normalise
+from stages.core.images.inference import normalize
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.predict import Config
 from stages.predict.__main__ import main
@@ -20,16 +20,16 @@ from stages.predict.crf import CRFConfig, refine
 from tests.fabricate import fabricate_images, fabricate_segmenter
 
 
-def see(segmenter: Segmenter) -> torch.Tensor:
+def iterate_batches(segmenter: Segmenter) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 255, (1, 3, 32, 40)).astype(np.uint8)
-    return normalise(torch.from_numpy(pixels), segmenter.expects)
+    return normalize(torch.from_numpy(pixels), segmenter.expects)
 
 
 def test_probabilities_are_the_softmax_of_the_enlarged_logits_of_the_most_likely_labels() -> None:
     fabricate_images(3)
     fabricate_segmenter(clusters=5)
     segmenter = restore_segmenter(*read_model("finetune"))
-    images = see(segmenter)
+    images = iterate_batches(segmenter)
     labels, found = segmenter.probabilities(images, (20, 30), 3)
     with torch.no_grad():
         logits = segmenter(images)
@@ -42,7 +42,7 @@ def test_probabilities_are_the_softmax_of_the_enlarged_logits_of_the_most_likely
     torch.testing.assert_close(all_of_them.sum(0), torch.ones(20, 30))
 
 
-def test_labels_move_to_the_edge_of_the_colours() -> None:
+def test_labels_move_to_the_edge_of_the_colors() -> None:
     pytest.importorskip("pydensecrf.densecrf")
     image = np.zeros((40, 40, 3), np.uint8)
     image[:, 20:] = 220

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
-from stages.core.images.overlay import category_colours
+from stages.core.images.overlay import category_colors
 from stages.core.nets.segmenter import restore_segmenter
 from stages.predict.folder import predict_folder, segment_photograph
 from tests.fabricate import fabricate_segmenter
@@ -29,7 +29,7 @@ def save_odd_photographs() -> dict[str, tuple[int, int]]:
     (PHOTOS / "deep" / "er").mkdir(parents=True)
     Image.fromarray(noise(30, 40)).save(PHOTOS / "small.jpg")
     Image.fromarray(noise(2000, 3000)).save(PHOTOS / "large.jpg", quality=60)
-    Image.fromarray(noise(50, 60)[..., 0]).save(PHOTOS / "grey.png")
+    Image.fromarray(noise(50, 60)[..., 0]).save(PHOTOS / "gray.png")
     Image.fromarray(noise(50, 61, 4)).save(PHOTOS / "alpha.png")
     turned = Image.Exif()
     turned[0x0112] = 6  # shown turned by 90 degrees
@@ -42,7 +42,7 @@ def save_odd_photographs() -> dict[str, tuple[int, int]]:
     return {
         "small.jpg": (30, 40),
         "large.jpg": (2000, 3000),
-        "grey.png": (50, 60),
+        "gray.png": (50, 60),
         "alpha.png": (50, 61),
         "turned.jpg": (70, 40),
         "deep/print.jpg": (45, 55),
@@ -82,7 +82,7 @@ def test_ten_odd_photographs_get_masks_of_their_own_sizes() -> None:
     legend = read_rows(OUT / "legend.csv")
     assert [row["id"] for row in legend] == ["0", "1", "2", "3"]
     np.testing.assert_allclose([float(row["share_of_pixels"]) for row in legend], pixels / pixels.sum(), atol=6e-5)
-    assert [row["colour"] for row in legend] == [f"#{bytes(colour).hex()}" for colour in category_colours(3)]
+    assert [row["color"] for row in legend] == [f"#{bytes(color).hex()}" for color in category_colors(3)]
     with Image.open(OUT / "legend.png") as drawn:
         assert drawn.size[1] > 4 * 20
 

@@ -28,7 +28,7 @@ from stages.pretrain.methods.maskcontrast import (
     balanced_cross_entropy,
     contrast_objects,
 )
-from stages.pretrain.methods.none import NoPretraining
+from stages.pretrain.methods.none import NoPretrainingConfig
 from tests.fabricate import fabricate_images
 from tests.methods import check_resumes_exactly, small, train_small
 
@@ -267,7 +267,7 @@ def test_a_whole_model_is_taken_to_other_photographs() -> None:
     path = Path("elsewhere/model.safetensors")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     weights = {"path": str(path), "sha256": digest, "origin": "self_supervised_elsewhere"}
-    taken = NoPretraining.model_validate({"weights": weights, "whole_model": True})
+    taken = NoPretrainingConfig.model_validate({"weights": weights, "whole_model": True})
     main(taken)
     assert Path("artifacts/pretrain/model.safetensors").read_bytes() == path.read_bytes()
     card = read_model_card("pretrain")
@@ -277,6 +277,6 @@ def test_a_whole_model_is_taken_to_other_photographs() -> None:
     }
     read_model("pretrain", ["backbone", "decoder", "embedding", "saliency"])
     with pytest.raises(UserError, match="sha256"):
-        main(NoPretraining.model_validate({"weights": {**weights, "sha256": "0" * 64}, "whole_model": True}))
+        main(NoPretrainingConfig.model_validate({"weights": {**weights, "sha256": "0" * 64}, "whole_model": True}))
     with pytest.raises(UserError, match=r"pretrain\.weights\.path"):
-        main(NoPretraining(whole_model=True))
+        main(NoPretrainingConfig(whole_model=True))

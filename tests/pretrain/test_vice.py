@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from stages.core.engine.method import TrainingProgress
 from stages.core.images.dataset import Batch
-from stages.core.images.sector_views import SectorViews
+from stages.core.images.sector_views import SectorViewConfig
 from stages.core.nets.regions import region_means
 from stages.pretrain import common_regions
 from stages.pretrain.common_regions import CommonRegions, MaskingConfig, draw_rectangles, pixel_regions
@@ -103,8 +103,8 @@ def test_rectangles_lie_inside_and_are_as_large_as_they_may_be_most_often() -> N
     assert widths.max() <= 9
     assert 0.6 < (heights / 16).median() < 0.85
     assert torch.equal(inside.sum((1, 2)), heights * widths)
-    centre = inside.float().mean(0)
-    assert centre[28:36, 14:18].mean() < centre.max()  # off the centre
+    center = inside.float().mean(0)
+    assert center[28:36, 14:18].mean() < center.max()  # off the center
 
 
 def test_pixels_as_regions_follow_the_windows() -> None:
@@ -137,7 +137,7 @@ def build(**values: Any) -> VICE:
     fields = {
         "backbone": BACKBONE.model_dump(),
         "decoder": {"kind": "fpn", "channels": 8},
-        "views": SectorViews(count=VIEWS, size=SIZE),
+        "views": SectorViewConfig(count=VIEWS, size=SIZE),
         "prototypes": 5,
         "queue": 40,
         "queue_start": 1,

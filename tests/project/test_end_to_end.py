@@ -53,7 +53,7 @@ CHANGES: dict[str, Change] = {
         training={"epochs": 1, "batch_size": 4},
     ),
     "extract": replace(crop=32),
-    "cluster": replace(normalise=False),
+    "cluster": replace(normalize=False),
     "pseudolabel": method("pseudolabel", "region", regions="saliency_maps"),
     "finetune": within("training", seed=1),
     "predict": replace(splits=["test"]),

@@ -13,7 +13,7 @@ from stages.core.artifacts.label_maps import IGNORE, open_label_maps
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.methods.masks import TrueMasks
+from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
 from tests.fabricate import fabricate_clusters, fabricate_images
 
 
@@ -33,7 +33,7 @@ def fabricate(masked: int) -> Any:
 
 def test_ids_stay_and_what_does_not_count_is_ignored() -> None:
     index = fabricate(masked=12)
-    main(TrueMasks())
+    main(TrueMaskLabelConfig())
     maps = open_label_maps("pseudolabel")
     assert maps.image_ids == index.of("train").image_ids[:12]
     found = np.asarray(maps[maps.image_ids[0]].map)
@@ -46,7 +46,7 @@ def test_a_share_is_drawn_by_the_seed() -> None:
     fabricate(masked=12)
     drawn = []
     for seed in (0, 0, 1):
-        main(TrueMasks(share=0.25, seed=seed))
+        main(TrueMaskLabelConfig(share=0.25, seed=seed))
         drawn.append(open_label_maps("pseudolabel").image_ids)
     assert [len(each) for each in drawn] == [3, 3, 3]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -56,4 +56,4 @@ def test_a_share_is_drawn_by_the_seed() -> None:
 def test_no_mask_in_train_is_said() -> None:
     fabricate(masked=0)
     with pytest.raises(UserError, match="no photograph of the train split has a mask"):
-        main(TrueMasks())
+        main(TrueMaskLabelConfig())

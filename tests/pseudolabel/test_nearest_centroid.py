@@ -25,8 +25,8 @@ from stages.evaluate.scores import score
 from stages.evaluate.thresholds import Thresholds
 from stages.pseudolabel import Config
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.foreground import ForegroundThreshold, split_scores
-from stages.pseudolabel.methods.nearest_centroid import NearestCentroid
+from stages.pseudolabel.foreground import ForegroundConfig, split_scores
+from stages.pseudolabel.methods.nearest_centroid import NearestCentroidConfig
 from stages.pseudolabel.validation import ThresholdCurve
 from tests.fabricate import BACKBONE, EXPECTS, SIZE, backbone_card, fabricate_clusters, fabricate_images
 
@@ -83,7 +83,7 @@ def test_a_pixel_takes_its_nearest_centroid_where_attention_is_high(kind: Attent
     seen = [see_plainly(index, position) for position in range(6)]
     middle = float(torch.cat([weights.ravel() for _, weights in seen]).quantile(0.6))
     fabricate_clusters_at([features.flatten(1)[:, 3 * place] for place, (features, _) in enumerate(seen[::2])], index)
-    main(NearestCentroid.model_validate({**CONFIG, "foreground": {"rule": "fixed", "value": middle}}))
+    main(NearestCentroidConfig.model_validate({**CONFIG, "foreground": {"rule": "fixed", "value": middle}}))
     centroids = read_centroids().embeddings
     found = set()
     for position, stored in enumerate(open_label_maps("pseudolabel")):
@@ -104,7 +104,7 @@ def test_a_pixel_takes_its_nearest_centroid_where_attention_is_high(kind: Attent
 
 def test_a_pixel_takes_the_cluster_of_its_photograph() -> None:
     fabricate_inputs()
-    main(NearestCentroid.model_validate({**CONFIG, "category": "image"}))
+    main(NearestCentroidConfig.model_validate({**CONFIG, "category": "image"}))
     for stored, cluster in zip(open_label_maps("pseudolabel"), [1, 1, 2, 2, 3, 3], strict=True):
         assert set(np.unique(stored.map)) <= {0, cluster}
 
@@ -123,8 +123,8 @@ def fabricate_masks(index: ImageIndex) -> list[np.ndarray]:
         masks[-1][8:30, 10:40] = number % 3 + 1
         masks[-1][rng.random((40, 56)) < 0.1] = 1000
         path = Path("data") / f"{image_id}-mask.png"
-        colours = np.stack([masks[-1] % 256, masks[-1] // 256, masks[-1] * 0], 2).astype(np.uint8)
-        Image.fromarray(colours).save(path)
+        colors = np.stack([masks[-1] % 256, masks[-1] // 256, masks[-1] * 0], 2).astype(np.uint8)
+        Image.fromarray(colors).save(path)
         labels.append(Label(image_id, f"{image_id}-mask.png", "", None))
     write_labels(labels, {1: "a", 2: "b", 3: "c"}, [], "imagenet_s")
     return masks
@@ -149,7 +149,7 @@ def test_the_curve_is_that_of_the_evaluation() -> None:
     counts = count_images([(name, name) for name in maps], load, Scale(3, 3, 1000, 81), "drawn")
     protocol = PROTOCOLS["imagenet_s"]
     for level in range(0, 81, 8):
-        summary = protocol.summarise(score(counts, protocol.find_match(counts, level), level), False)
+        summary = protocol.summarize(score(counts, protocol.find_match(counts, level), level), False)
         assert 100 * curve.miou(level) == pytest.approx(summary["mIoU"], abs=1e-6)
     assert curve.miou(round(100 * curve.best)) == max(curve.miou(level) for level in range(81))
 
@@ -157,7 +157,7 @@ def test_the_curve_is_that_of_the_evaluation() -> None:
 def test_the_threshold_may_be_chosen_on_masks_where_the_section_says_so() -> None:
     index = fabricate_inputs(held_out=3)
     fabricate_masks(index.of("validation"))
-    chosen = NearestCentroid.model_validate(
+    chosen = NearestCentroidConfig.model_validate(
         {"resize": 32, "supervision": "labels", "foreground": {"rule": "validation"}}
     )
     main(chosen)
@@ -175,6 +175,6 @@ def test_a_model_without_attention_and_centroids_of_another_size_are_named() -> 
     index = fabricate_inputs()
     write_model("attend", {"backbone": build_backbone(BACKBONE)}, backbone_card(), [])
     with pytest.raises(UserError, match="the model of none has no attention"):
-        main(NearestCentroid.model_validate(CONFIG))
-    assert ForegroundThreshold().rule == "otsu"
+        main(NearestCentroidConfig.model_validate(CONFIG))
+    assert ForegroundConfig().rule == "otsu"
     assert len(index) == 6

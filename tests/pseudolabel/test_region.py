@@ -14,7 +14,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, open_label_maps, write_label_maps
 from stages.core.errors import UserError
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.methods.region import RegionLabels
+from stages.pseudolabel.methods.region import RegionLabelConfig
 from tests.extract.test_salient_object import see_plainly
 from tests.fabricate import fabricate_images, fabricate_object_network, fabricate_saliency
 
@@ -40,7 +40,7 @@ def test_superpixels_take_their_clusters(outside: Literal["background", "ignore"
     write_superpixels(index)
     first, last = index.image_ids[0], index.image_ids[2]
     assign([first, first, first, last], [1, 2, 3, 2], [5, 0, 8, 7])
-    main(RegionLabels(outside=outside))
+    main(RegionLabelConfig(outside=outside))
     labels = open_label_maps("pseudolabel")
     assert labels.image_ids == [first, last]
     np.testing.assert_array_equal(labels[first].map, [[6, 6, 1], [9, 9, 1]])
@@ -53,14 +53,14 @@ def test_clusters_of_sampled_pixels_are_refused() -> None:
     write_superpixels(index)
     assign([index.image_ids[0]] * 2, [2, 700], [0, 1])
     with pytest.raises(UserError, match=r"region 700 was clustered, its last superpixel is 3; set extract.regions"):
-        main(RegionLabels())
+        main(RegionLabelConfig())
 
 
 def test_objects_of_the_saliency_maps_take_their_clusters() -> None:
     index = fabricate_images(3)
     mask = fabricate_saliency(index)
     assign(index.image_ids, [1, 1, 1], [0, 3, 2])
-    main(RegionLabels(regions="saliency_maps"))
+    main(RegionLabelConfig(regions="saliency_maps"))
     for image_id, cluster in zip(index.image_ids, [0, 3, 2], strict=True):
         np.testing.assert_array_equal(open_label_maps("pseudolabel")[image_id].map, np.where(mask > 0, cluster + 1, 0))
 
@@ -70,7 +70,7 @@ def test_objects_of_the_saliency_head_take_their_clusters() -> None:
     assign(index.image_ids, [1] * 4, [4, 3, 2, 1])
     logits = [see_plainly(network, index, position)[1] for position in range(4)]
     threshold = float(1 / (1 + np.exp(-np.quantile(np.stack(logits), 0.5))))
-    main(RegionLabels(regions="saliency_head", short_side=32, threshold=threshold))
+    main(RegionLabelConfig(regions="saliency_head", short_side=32, threshold=threshold))
     for image_id, logit, cluster in zip(index.image_ids, logits, [4, 3, 2, 1], strict=True):
         expected = np.where(1 / (1 + np.exp(-logit)) >= threshold, cluster + 1, 0)
         found = open_label_maps("pseudolabel")[image_id].map

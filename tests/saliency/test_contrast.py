@@ -8,61 +8,61 @@ import pytest
 
 from stages.saliency.methods.hc import HistogramContrast
 from stages.saliency.methods.rc import RegionContrast
-from stages.saliency.palette import Palette, find_palette, smooth_colours
+from stages.saliency.palette import Palette, find_palette, smooth_colors
 from stages.saliency.region_contrast import contrast_regions
 from stages.saliency.region_statistics import measure_regions
 
 
-def draw(colours, height=24, width=36, seed=0):
+def draw(colors, height=24, width=36, seed=0):
     rng = np.random.default_rng(seed)
-    blocks = rng.integers(0, len(colours), (height // 6, width // 6))
-    return np.kron(np.array(colours, np.uint8)[blocks], np.ones((6, 6, 1), np.uint8))
+    blocks = rng.integers(0, len(colors), (height // 6, width // 6))
+    return np.kron(np.array(colors, np.uint8)[blocks], np.ones((6, 6, 1), np.uint8))
 
 
-COLOURS = [(250, 20, 20), (20, 250, 20), (20, 20, 250), (240, 240, 20), (10, 10, 10), (128, 128, 128)]
+COLORS = [(250, 20, 20), (20, 250, 20), (20, 20, 250), (240, 240, 20), (10, 10, 10), (128, 128, 128)]
 
 
-def test_palette_of_few_colours_is_exact_and_sorted_by_frequency():
-    image = draw(COLOURS)
+def test_palette_of_few_colors_is_exact_and_sorted_by_frequency():
+    image = draw(COLORS)
     palette = find_palette(image)
-    colours, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+    colors, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
     assert sorted(palette.sizes) == sorted(counts)
     assert list(palette.sizes) == sorted(palette.sizes, reverse=True)
     lab = cv2.cvtColor((image / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)
-    for i in range(len(colours)):
-        for j in range(len(colours)):
-            of_i, of_j = lab[palette.colour_index == i][0], lab[palette.colour_index == j][0]
+    for i in range(len(colors)):
+        for j in range(len(colors)):
+            of_i, of_j = lab[palette.color_index == i][0], lab[palette.color_index == j][0]
             assert palette.distances[i, j] == pytest.approx(np.linalg.norm(of_i - of_j), abs=1e-2)
 
 
-def test_rare_colours_join_the_nearest_frequent_one():
+def test_rare_colors_join_the_nearest_frequent_one():
     image = np.zeros((100, 100, 3), np.uint8)
     frequent = [(30 * i, 0, 0) for i in range(8)] + [(0, 30 * i, 0) for i in range(1, 6)]
     image[:] = np.array(frequent)[np.arange(10000) % len(frequent)].reshape(100, 100, 3)
     image[0, 0] = (210, 25, 25)
     palette = find_palette(image)
     assert len(palette.sizes) == len(frequent)
-    assert palette.colour_index[0, 0] == palette.colour_index[np.all(image == (210, 0, 0), axis=2)][0]
+    assert palette.color_index[0, 0] == palette.color_index[np.all(image == (210, 0, 0), axis=2)][0]
 
 
-def test_colour_smoothing_is_equation_4():
+def test_color_smoothing_is_equation_4():
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 100, (12, 3)).astype(np.float32)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2).astype(np.float32)
     palette = Palette(np.zeros((1, 1), np.uint8), np.ones(12, np.int64), distances)
     values, weights = rng.uniform(0, 1, (2, 12)).astype(np.float32)
     wanted = []
-    for colour in range(12):
-        near = np.argsort(distances[colour])[:3]
-        total = distances[colour, near].sum()
-        say = (total - distances[colour, near]) * weights[near]
+    for color in range(12):
+        near = np.argsort(distances[color])[:3]
+        total = distances[color, near].sum()
+        say = (total - distances[color, near]) * weights[near]
         wanted.append((say * values[near]).sum() / (total * weights[near].sum()))
     wanted = (np.array(wanted) - min(wanted)) / (max(wanted) - min(wanted))
-    np.testing.assert_allclose(smooth_colours(values, palette, weights, 0.25), wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(smooth_colors(values, palette, weights, 0.25), wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_hc_orders_colours_by_their_mean_distance_to_all_pixels():
-    image = draw(COLOURS[:4])
+def test_hc_orders_colors_by_their_mean_distance_to_all_pixels():
+    image = draw(COLORS[:4])
     lab = cv2.cvtColor((image / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB).reshape(-1, 3)
     mean_distance = np.linalg.norm(lab[:, None] - lab[None], axis=2).mean(axis=1).reshape(image.shape[:2])
     middles = np.s_[3::6, 3::6]  # away from the final blur
@@ -72,11 +72,11 @@ def test_hc_orders_colours_by_their_mean_distance_to_all_pixels():
 
 
 def test_region_contrast_is_equations_5_to_7():
-    image = draw(COLOURS, seed=3)
+    image = draw(COLORS, seed=3)
     height, width = image.shape[:2]
     regions = (np.arange(height)[:, None] // 8 * 3 + np.arange(width) // 12).astype(np.int32)
     palette = find_palette(image)
-    statistics = measure_regions(regions, palette.colour_index, len(palette.sizes))
+    statistics = measure_regions(regions, palette.color_index, len(palette.sizes))
     lab = cv2.cvtColor((image / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)
     y, x = (np.mgrid[:height, :width] + 0.5) / np.array([height, width])[:, None, None]
     wanted = []
@@ -86,9 +86,9 @@ def test_region_contrast_is_equations_5_to_7():
         total = 0.0
         for b in set(range(9)) - {a}:
             in_b = regions == b
-            colour = np.linalg.norm(lab[in_a][:, None] - lab[in_b][None], axis=2).mean()
+            color = np.linalg.norm(lab[in_a][:, None] - lab[in_b][None], axis=2).mean()
             space = (x[in_a].mean() - x[in_b].mean()) ** 2 + (y[in_a].mean() - y[in_b].mean()) ** 2
-            total += np.exp(-space / 0.4) * in_b.sum() * colour
+            total += np.exp(-space / 0.4) * in_b.sum() * color
         wanted.append(np.exp(-9 * off) * total)
     wanted = (np.array(wanted) - min(wanted)) / (max(wanted) - min(wanted))
     np.testing.assert_allclose(contrast_regions(statistics, palette, 0.4), wanted, atol=1e-3)
@@ -107,10 +107,10 @@ def test_spreads_and_margins_are_counted_pixel_by_pixel():
         np.testing.assert_allclose(statistics.spreads[region], spread, rtol=1e-4)
         sides, ends = inside & ((x < 2) | (x >= 108)), inside & ((y < 1) | (y >= 59))
         np.testing.assert_array_equal(statistics.margin_pixels[region], [sides.sum(), ends.sum()])
-        assert statistics.margin_colours[region, 0] == (sides | ends).sum()
+        assert statistics.margin_colors[region, 0] == (sides | ends).sum()
 
 
-def test_rc_takes_the_rarer_of_two_colours():
+def test_rc_takes_the_rarer_of_two_colors():
     image = np.full((60, 80, 3), (20, 20, 200), np.uint8)
     image[20:40, 30:60] = (200, 20, 20)
     scores = RegionContrast().score(image)

@@ -53,7 +53,7 @@ def test_the_student_outgrows_the_noise_of_its_lessons(tmp_path):
     schedule = QUICK._replace(rounds=1, steps=60, batch_size=16, learning_rate=0.01)
     student = train_student(lessons, schedule, tmp_path).eval()
     with torch.inference_mode():
-        scores = torch.sigmoid(student(distillation.normalise(torch.from_numpy(lessons.images)))).numpy()
+        scores = torch.sigmoid(student(distillation.normalize(torch.from_numpy(lessons.images)))).numpy()
     blobs = (lessons.targets > 0) & ~discs
     assert scores[discs].mean() > 2 * scores[blobs].mean(), "the lessons say the same of both"
 

@@ -23,11 +23,11 @@ def draw(kind, shape):
     noise = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     flat = np.full((*shape, 3), 77, np.uint8)
     two = np.where(np.arange(shape[1])[None, :, None] < shape[1] // 3, flat, np.uint8(200))
-    return {"noise": noise, "flat": flat, "two colours": two, "grey": np.repeat(noise[..., :1], 3, axis=2)}[kind]
+    return {"noise": noise, "flat": flat, "two colors": two, "gray": np.repeat(noise[..., :1], 3, axis=2)}[kind]
 
 
 def draw_object():
-    """A red disc on blurred grey-green noise, and where it is."""
+    """A red disc on blurred gray-green noise, and where it is."""
     rng = np.random.default_rng(1)
     image = cv2.GaussianBlur(rng.integers(0, 256, (120, 160, 3)).astype(np.uint8), (15, 15), 0)
     image[..., 0] //= 2
@@ -37,7 +37,7 @@ def draw_object():
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-@pytest.mark.parametrize("kind", ["noise", "flat", "two colours", "grey"])
+@pytest.mark.parametrize("kind", ["noise", "flat", "two colors", "gray"])
 def test_odd_images_give_finite_maps_in_range(method, kind):
     for shape in SHAPES:
         scores = method.score(draw(kind, shape))
@@ -49,7 +49,7 @@ def test_odd_images_give_finite_maps_in_range(method, kind):
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-def test_nothing_stands_out_of_one_colour(method):
+def test_nothing_stands_out_of_one_color(method):
     assert not method.compute(draw("flat", (60, 80))).any()
 
 

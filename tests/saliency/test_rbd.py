@@ -1,4 +1,4 @@
-"""The graph and the optimisation of RBD against SciPy and hand-made graphs."""
+"""The graph and the optimization of RBD against SciPy and hand-made graphs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import dijkstra
 
-from stages.saliency.robust_background import find_background, optimise_saliency
+from stages.saliency.robust_background import find_background, optimize_saliency
 from stages.saliency.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
 
 def draw_graph(count=30, seed=0):
     rng = np.random.default_rng(seed)
-    colours = rng.uniform(0, 60, (count, 3))
-    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2).astype(np.float32)
+    colors = rng.uniform(0, 60, (count, 3))
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=2).astype(np.float32)
     linked = rng.uniform(size=(count, count)) < 0.15
     linked = (linked | linked.T) & ~np.eye(count, dtype=bool)
     return SuperpixelGraph(
@@ -23,25 +23,25 @@ def draw_graph(count=30, seed=0):
 
 def test_geodesics_are_shortest_paths():
     graph = draw_graph()
-    wanted = dijkstra(np.where(graph.linked, graph.colour_distances, 0), directed=False)
+    wanted = dijkstra(np.where(graph.linked, graph.color_distances, 0), directed=False)
     np.testing.assert_allclose(find_geodesics(graph), wanted, rtol=1e-5)
 
 
-def test_saliency_minimises_the_cost():
+def test_saliency_minimizes_the_cost():
     graph = draw_graph()
     rng = np.random.default_rng(1)
     background, foreground = rng.uniform(size=(2, 30)).astype(np.float32)
-    weights = (np.exp(-np.square(graph.colour_distances) / 200) + 0.1) * graph.linked
+    weights = (np.exp(-np.square(graph.color_distances) / 200) + 0.1) * graph.linked
 
     def cost(s):
         smooth = 0.5 * (weights * np.square(s[:, None] - s[None])).sum()
         return (background * s**2).sum() + (foreground * (s - 1) ** 2).sum() + smooth
 
     wanted = minimize(cost, np.zeros(30), tol=1e-10).x
-    np.testing.assert_allclose(optimise_saliency(graph, background, foreground), wanted, atol=1e-3)
+    np.testing.assert_allclose(optimize_saliency(graph, background, foreground), wanted, atol=1e-3)
 
 
-def test_neighbours_colours_and_places_of_a_drawn_image():
+def test_neighbors_colors_and_places_of_a_drawn_image():
     labels = np.repeat(np.repeat(np.arange(1, 26).reshape(5, 5), 4, axis=0), 6, axis=1).astype(np.int32)
     lab = np.zeros((20, 30, 3), np.uint8)
     lab[labels == 13] = (255, 138, 128)
@@ -50,7 +50,7 @@ def test_neighbours_colours_and_places_of_a_drawn_image():
     assert graph.at_border.sum() == 16
     assert set(np.flatnonzero(graph.linked[12])) == {7, 11, 13, 17}
     assert graph.linked[0, 24]
-    assert graph.colour_distances[12, 0] == np.float32(np.linalg.norm([100, 138, 128]))
+    assert graph.color_distances[12, 0] == np.float32(np.linalg.norm([100, 138, 128]))
 
 
 def test_background_is_what_touches_the_border():

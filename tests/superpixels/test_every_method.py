@@ -22,11 +22,11 @@ def draw(kind, shape):
     noise = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     flat = np.full((*shape, 3), 77, np.uint8)
     two = np.where(np.arange(shape[1])[None, :, None] < shape[1] // 2, flat, np.uint8(200))
-    return {"noise": noise, "flat": flat, "two colours": two, "grey": np.repeat(noise[..., :1], 3, axis=2)}[kind]
+    return {"noise": noise, "flat": flat, "two colors": two, "gray": np.repeat(noise[..., :1], 3, axis=2)}[kind]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.method)
-@pytest.mark.parametrize("kind", ["noise", "flat", "two colours", "grey"])
+@pytest.mark.parametrize("kind", ["noise", "flat", "two colors", "gray"])
 def test_ids_run_from_1_and_each_is_one_component(method, kind):
     for shape in SHAPES:
         regions = method.compute(draw(kind, shape))

@@ -10,34 +10,34 @@ from stages.core.images.slic import SLICSettings, slic
 
 
 def plain_slic(image, settings):
-    """Every centre, every row, whole windows as arrays; rows in turn, as the kernel documents."""
+    """Every center, every row, whole windows as arrays; rows in turn, as the kernel documents."""
     height, width = image.shape[:2]
     size, pixels = settings.region_size, image.astype(np.float32)
     rows, columns = max(1, round(height / size)), max(1, round(width / size))
     y, x = np.mgrid[:height, :width]
     labels = (y * rows // height) * columns + x * columns // width
     middles = [((r + 0.5) * height / rows, (c + 0.5) * width / columns) for r in range(rows) for c in range(columns)]
-    centres = np.array([(0, 0, 0, *middle) for middle in middles], np.float32)
+    centers = np.array([(0, 0, 0, *middle) for middle in middles], np.float32)
 
     def window(k):
-        cy, cx = int(centres[k, 3]), int(centres[k, 4])
+        cy, cx = int(centers[k, 3]), int(centers[k, 4])
         return np.s_[max(0, cy - size) : cy + size + 1, max(0, cx - size) : cx + size + 1]
 
     def update(seen):
-        for k in range(len(centres)):
+        for k in range(len(centers)):
             here = window(k)
             mine = (labels[here] == k) & seen[here]
             if mine.any():
                 values = np.dstack([image[here].astype(np.int64), y[here], x[here]])
-                centres[k] = values[mine].sum(axis=0) / mine.sum()
+                centers[k] = values[mine].sum(axis=0) / mine.sum()
 
     def assign(seen):
         best = np.full((height, width), np.inf, np.float32)
         weight = np.float32((settings.compactness / size) ** 2)
-        for k, centre in enumerate(centres.copy()):
+        for k, center in enumerate(centers.copy()):
             here = window(k)
-            d = pixels[here] - centre[:3]
-            dy, dx = y[here].astype(np.float32) - centre[3], x[here].astype(np.float32) - centre[4]
+            d = pixels[here] - center[:3]
+            dy, dx = y[here].astype(np.float32) - center[3], x[here].astype(np.float32) - center[4]
             distance = d[..., 0] ** 2 + d[..., 1] ** 2 + d[..., 2] ** 2 + weight * dx * dx + weight * dy * dy
             closer = (distance < best[here]) & seen[here]
             best[here][closer] = distance[closer]
@@ -48,7 +48,7 @@ def plain_slic(image, settings):
         assign(y % 2 == iteration % 2)
         update(y % 2 == iteration % 2)
     assign(np.ones_like(y, bool))
-    return labels, centres
+    return labels, centers
 
 
 def remove_specks(labels):
@@ -67,12 +67,12 @@ def test_regions_equal_those_of_the_algorithm_written_out(shape, size):
     image = np.kron(coarse, np.ones((8, 8, 1), int))[: shape[0], : shape[1]] + rng.integers(-20, 20, (*shape, 3))
     image = image.clip(0, 255).astype(np.uint8)
     settings = SLICSettings(region_size=size, iterations=4)
-    labels, centres = plain_slic(image, settings)
-    wanted = connect_labels(remove_specks(labels).astype(np.int32), centres[:, :3].copy(), int(0.25 * size**2))
+    labels, centers = plain_slic(image, settings)
+    wanted = connect_labels(remove_specks(labels).astype(np.int32), centers[:, :3].copy(), int(0.25 * size**2))
     np.testing.assert_array_equal(slic(image, settings), wanted)
 
 
-def test_regions_follow_a_colour_edge_between_the_grid_lines():
+def test_regions_follow_a_color_edge_between_the_grid_lines():
     image = np.zeros((60, 60, 3), np.uint8)
     image[:, 27:] = 200
     regions = slic(image, SLICSettings(region_size=20))

@@ -6,7 +6,7 @@ from stages.core.artifacts.models import pass_model_on
 from stages.core.params import Params
 
 
-class NoAttention(Params):
+class NoAttentionConfig(Params):
     """Pass the model on."""
 
     method: Literal["none"] = "none"

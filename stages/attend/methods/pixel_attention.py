@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from stages.core.artifacts.models import Card
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimiserConfig
+from stages.core.engine.optim import OptimizerConfig
 from stages.core.engine.swapped_prediction import SwappedPrediction, SwappedPredictionConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.attention import ChannelAttention, enlarge_map
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import ProjectionConfig, ProjectionHead
@@ -26,11 +26,11 @@ from stages.core.nets.heads import ProjectionConfig, ProjectionHead
 States = Mapping[str, Mapping[str, Tensor]]
 
 
-class PixelAttentionTraining(SwappedPredictionConfig):
+class PixelAttentionConfig(SwappedPredictionConfig):
     """Train attention and prototypes; the rest of the model stays."""
 
     method: Literal["pixel_attention"] = "pixel_attention"
-    views: ViewSpec = ViewSpec(crops=(CropSpec(count=2, size=224, scale=(0.08, 1.0)),))
+    views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=2, size=224, scale=(0.08, 1.0)),))
     """PASS: 2 x 224, scale 0.08-1."""
     enlarge: int = Field(4, ge=1)
     """Times that the map is enlarged before it is attended to. PASS: 4."""
@@ -46,10 +46,10 @@ class PixelAttentionTraining(SwappedPredictionConfig):
     """PASS: 0."""
     freeze_prototypes: int = Field(0, ge=0)
     """PASS: 0."""
-    training: TrainingConfig = TrainingConfig(epochs=20, optimiser=OptimiserConfig(base_lr=6.0))
+    training: TrainingConfig = TrainingConfig(epochs=20, optimizer=OptimizerConfig(base_lr=6.0))
     """PASS: 20 epochs, LARC 6.0 for 50 categories, 0.6 for more."""
 
-    def build(self, card: Card, states: States) -> "PixelAttentionMethod":
+    def build(self, card: Card, states: States) -> "PixelAttentionTraining":
         """The method on a pretrained model; the attention's weights come from torch's generator.
 
         Raises:
@@ -58,13 +58,13 @@ class PixelAttentionTraining(SwappedPredictionConfig):
         count = card["parts"]["prototypes"]["count"]
         if count != self.prototypes:
             raise UserError(f"attend.prototypes = {self.prototypes}: the pretrained model has {count}")
-        return PixelAttentionMethod(self, card, states)
+        return PixelAttentionTraining(self, card, states)
 
 
-class PixelAttentionMethod(TrainingMethod):
+class PixelAttentionTraining(TrainingMethod):
     """Frozen network and image head; attention and prototypes that learn."""
 
-    def __init__(self, config: PixelAttentionTraining, card: Card, states: States) -> None:
+    def __init__(self, config: PixelAttentionConfig, card: Card, states: States) -> None:
         super().__init__()
         self.config = config
         self.views = config.views
@@ -77,7 +77,7 @@ class PixelAttentionMethod(TrainingMethod):
         self.clustering = SwappedPrediction(config, head.projected, config.training.batch_size)
         self.clustering.prototypes.load_state_dict(dict(states["prototypes"]))
 
-    def train(self, mode: bool = True) -> "PixelAttentionMethod":
+    def train(self, mode: bool = True) -> "PixelAttentionTraining":
         """Training mode; the frozen layers keep their statistics unless these are to drift."""
         super().train(mode)
         if self.config.running_statistics == "frozen":

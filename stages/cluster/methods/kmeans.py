@@ -1,6 +1,6 @@
 """k-means with restarts.
 
-Source: LUSS, section 3.1; restarts, iterations and normalisation from PASS, step 2.2.
+Source: LUSS, section 3.1; restarts, iterations and normalization from PASS, step 2.2.
 """
 
 from typing import Literal
@@ -11,11 +11,11 @@ from pydantic import Field
 from stages.core.artifacts.clusters import Assignments, Centroids
 from stages.core.artifacts.features import Features
 from stages.core.artifacts.image_index import ImageIndex, Split
-from stages.core.neighbours import kmeans, nearest, normalise_rows
+from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 from stages.core.params import Params
 
 
-class KMeans(Params):
+class KMeansConfig(Params):
     """Lloyd's k-means in Euclidean distance by faiss."""
 
     method: Literal["kmeans"] = "kmeans"
@@ -23,8 +23,8 @@ class KMeans(Params):
     """Clusters; the benchmark uses as many as the data set has categories."""
     splits: tuple[Split, ...] = Field(("train",), min_length=1)
     """Splits whose vectors form the clusters; vectors of others only receive the nearest one."""
-    normalise: bool = True
-    """L2-normalise the embeddings first, so that distance means angle. PASS: yes."""
+    normalize: bool = True
+    """L2-normalize the embeddings first, so that distance means angle. PASS: yes."""
     restarts: int = Field(30, ge=1)
     """Random starts, of which the best is kept. PASS: 30."""
     iterations: int = Field(20, ge=1)
@@ -33,8 +33,8 @@ class KMeans(Params):
     """Of the starts."""
 
     def cluster(self, features: Features, index: ImageIndex) -> tuple[Centroids, Assignments]:
-        """Group the embeddings; centroids are stored as the means that they are, not normalised."""
-        vectors = normalise_rows(features.embeddings) if self.normalise else features.embeddings
+        """Group the embeddings; centroids are stored as the means that they are, not normalized."""
+        vectors = normalize_rows(features.embeddings) if self.normalize else features.embeddings
         grouped = set(index.of(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
         found = kmeans(vectors if forms.all() else vectors[forms], self.k, self.restarts, self.iterations, self.seed)
@@ -45,4 +45,4 @@ class KMeans(Params):
             distances[~forms], cluster_ids[~forms] = far[:, 0], nearby[:, 0]
         sizes = np.bincount(found.cluster_ids, minlength=self.k)
         assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances)
-        return Centroids(found.centroids, sizes, self.normalise), assignments
+        return Centroids(found.centroids, sizes, self.normalize), assignments

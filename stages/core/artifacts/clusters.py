@@ -22,14 +22,14 @@ _CENTROIDS, _ASSIGNMENTS = "centroids.parquet", "assignments.parquet"
 
 
 class Centroids(NamedTuple):
-    """Cluster centres as k-means left them (means of unit vectors are not unit vectors)."""
+    """Cluster centers as k-means left them (means of unit vectors are not unit vectors)."""
 
     embeddings: npt.NDArray[np.float32]
     """(K, D), raw; row = cluster id."""
     sizes: npt.NDArray[np.int64]
     """(K,) members of each cluster."""
-    normalise_at_use: bool
-    """Whether vectors and centroids are L2-normalised before they are compared."""
+    normalize_at_use: bool
+    """Whether vectors and centroids are L2-normalized before they are compared."""
 
 
 class Assignments(NamedTuple):
@@ -46,7 +46,7 @@ def write_clusters(centroids: Centroids, assignments: Assignments, method: str) 
     """Write `artifacts/cluster`."""
     head = {"contract": contract_name("clusters"), "stage": "cluster", "method": method}
     with partial_out(OUT, "clusters", "cluster", method) as out:
-        metadata = {**head, "normalise_at_use": centroids.normalise_at_use}
+        metadata = {**head, "normalize_at_use": centroids.normalize_at_use}
         write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
         write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)
 
@@ -61,7 +61,7 @@ def read_centroids(out: Path = OUT) -> Centroids:
     metadata = read_table_metadata(out / _CENTROIDS, "clusters")
     column = table.column("embedding").combine_chunks()
     embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalise_at_use"]))
+    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalize_at_use"]))
 
 
 def read_assignments(out: Path = OUT) -> Assignments:

@@ -8,7 +8,7 @@ from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
+def sync_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
     """Let every batch norm of a module see the samples of all processes; names of the state stay as they are."""
     if device.type == "cuda":
         from timm.layers import convert_sync_batchnorm
@@ -16,7 +16,7 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module
         converted: nn.Module = convert_sync_batchnorm(module)
         return converted
     for name, child in module.named_children():
-        setattr(module, name, synchronise_batch_norm(child, device))
+        setattr(module, name, sync_batch_norm(child, device))
     return SyncedBatchNorm.like(module) if isinstance(module, _BatchNorm) else module
 
 
@@ -31,27 +31,27 @@ class SyncedBatchNorm(_BatchNorm):
         return synced
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape, normalised by the statistics of all processes while training."""
-        result = self._normalise(x) if self.training else super().forward(x)
+        """(B, C, ...) to the same shape, normalized by the statistics of all processes while training."""
+        result = self._normalize(x) if self.training else super().forward(x)
         # timm's networks carry dropout and activation in their norms.
         for name in ("drop", "act"):
             result = getattr(self, name, nn.Identity())(result)
         return result
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         dims = [dim for dim in range(x.ndim) if dim != 1]
         # In double, as torch's own on the CPU: where photographs are much alike, digits of the mean decide.
         sums = torch.cat([x.sum(dims, dtype=torch.double), x.new_tensor([x.numel() / x.shape[1]], dtype=torch.double)])
         total: Any = _Sum.apply(sums)
         mean, count = total[:-1] / total[-1], total[-1].detach()
-        centred = x - _spread(mean, x.ndim)
-        squares: Any = _Sum.apply(centred.square().sum(dims))  # Of the centred values: no digits are lost.
+        centered = x - _spread(mean, x.ndim)
+        squares: Any = _Sum.apply(centered.square().sum(dims))  # Of the centered values: no digits are lost.
         variance = squares / count
         self._track(mean.detach(), variance.detach(), count)
-        normalised = centred * _spread((variance + self.eps).rsqrt(), x.ndim)
+        normalized = centered * _spread((variance + self.eps).rsqrt(), x.ndim)
         if self.affine:
-            normalised = normalised * _spread(self.weight, x.ndim) + _spread(self.bias, x.ndim)
-        return normalised.to(x.dtype)
+            normalized = normalized * _spread(self.weight, x.ndim) + _spread(self.bias, x.ndim)
+        return normalized.to(x.dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from stages.core.engine.distributed import process_count, sum_over_processes
+from stages.core.engine.distributed import sum_over_processes, world_size
 
 
 @torch.no_grad()
@@ -42,4 +42,4 @@ def mean_entropy(probabilities: Tensor) -> Tensor:
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:
-    return sum_over_processes(value) / process_count()
+    return sum_over_processes(value) / world_size()

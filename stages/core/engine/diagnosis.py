@@ -51,7 +51,7 @@ def _explain_collapse(row: Row) -> str:
     signs = ", ".join(f"{name} = {row[name]:.3g}" for name in ("embedding_std", "prototype_use") if name in row)
     return (
         f"training collapsed by iteration {row['iteration']}: all photographs look the same to the network ({signs}). "
-        "Most often training.optimiser.base_lr is too high; otherwise the batch is too small for the number of "
+        "Most often training.optimizer.base_lr is too high; otherwise the batch is too small for the number of "
         "prototypes, or projector.last_norm: true is needed"
     )
 
@@ -59,7 +59,7 @@ def _explain_collapse(row: Row) -> str:
 def _explain_no_learning(loss: float, done: int, by_chance: float) -> str:
     return (
         f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
-        f"{by_chance:.3f} = ln {math.exp(by_chance):.0f}. Most often training.optimiser.base_lr is too high, or "
+        f"{by_chance:.3f} = ln {math.exp(by_chance):.0f}. Most often training.optimizer.base_lr is too high, or "
         "the photographs hardly differ; otherwise there are too many prototypes for so few photographs, temperature is "
         "too low, or projector.last_norm: true is needed"
     )

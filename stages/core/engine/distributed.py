@@ -5,12 +5,12 @@ from torch import Tensor
 from torch import distributed as dist
 
 
-def process_count() -> int:
+def world_size() -> int:
     """Processes of this training."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
-def process_number() -> int:
+def rank() -> int:
     """This process among them, from 0."""
     return dist.get_rank() if _is_distributed() else 0
 
@@ -46,17 +46,17 @@ def gather(value: Tensor) -> Tensor:
 
 
 def _gather_counts(own: int) -> list[int]:
-    counts = torch.zeros(process_count(), dtype=torch.long)
-    counts[process_number()] = own
+    counts = torch.zeros(world_size(), dtype=torch.long)
+    counts[rank()] = own
     return [int(count) for count in sum_over_processes(counts)]
 
 
 def own_rows(value: Tensor) -> Tensor:
     """This process's rows of what `gather` gives."""
-    return value.chunk(process_count())[process_number()]
+    return value.chunk(world_size())[rank()]
 
 
-def share_first(value: Tensor) -> Tensor:
+def broadcast(value: Tensor) -> Tensor:
     """The first process's tensor, in place."""
     if _is_distributed():
         dist.broadcast(value, 0)

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stages.core.artifacts.shards import encode_json, write_atomically
-from stages.core.engine.distributed import process_count, process_number, sum_over_processes
+from stages.core.engine.distributed import rank, sum_over_processes, world_size
 from stages.core.errors import UserError
 
 _ROWS = 500
@@ -62,7 +62,7 @@ class History:
         if wrong:
             found = ", ".join(f"{name} = {value}" for name, value in wrong.items())
             raise UserError(
-                f"training diverged by iteration {iteration + 1}: {found}. Most often training.optimiser.base_lr is "
+                f"training diverged by iteration {iteration + 1}: {found}. Most often training.optimizer.base_lr is "
                 "too high or its warm-up, warmup_epochs, too short"
             )
         return means
@@ -71,7 +71,7 @@ class History:
         if not self._sums:
             return {}
         totals = sum_over_processes(torch.stack(list(self._sums.values()))).tolist()
-        return {name: total / (self._count * process_count()) for name, total in zip(self._sums, totals, strict=True)}
+        return {name: total / (self._count * world_size()) for name, total in zip(self._sums, totals, strict=True)}
 
     @property
     def note(self) -> str:
@@ -99,7 +99,7 @@ class SpeedLog:
 
     def add(self, photographs: int, waited: float) -> None:
         """Take in one iteration: photographs that this process saw and seconds that it waited for them."""
-        self._photographs += photographs * process_count()
+        self._photographs += photographs * world_size()
         self._waited += waited
 
     @property
@@ -109,7 +109,7 @@ class SpeedLog:
 
     def write(self, fabric: Fabric) -> None:
         """Write what was measured, and on what, if anything was."""
-        if not self._photographs or process_number():
+        if not self._photographs or rank():
             return
         seconds = time.perf_counter() - self._start
         content = {
@@ -117,7 +117,7 @@ class SpeedLog:
             "images_per_second": round(self.images_per_second, 2),
             "data_wait_share": round(self._waited / seconds, 4),
             "device": str(fabric.device),
-            "processes": process_count(),
+            "processes": world_size(),
             "precision": str(fabric.strategy.precision.precision),
         }
         write_atomically(self._path, encode_json(content))

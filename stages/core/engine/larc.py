@@ -32,8 +32,8 @@ class LARC(torch.optim.SGD):
 
 
 @torch.no_grad()
-def _scale_groups(optimiser: Optimizer, *_: object) -> None:
-    for group in optimiser.param_groups:
+def _scale_groups(optimizer: Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
         if group["scaled"]:
             _scale_gradients([p for p in group["params"] if p.grad is not None], group["scaled_decay"])
 

@@ -58,7 +58,7 @@ def check_share(photographs: int, processes: int) -> None:
         )
 
 
-def run_again(processes: int) -> None:
+def launch_processes(processes: int) -> None:
     """Run this very command in several processes that train together, and wait for them.
 
     Raises:
@@ -85,7 +85,7 @@ def run_again(processes: int) -> None:
 
 
 @contextmanager
-def lost_processes_told() -> Iterator[None]:
+def report_lost_process() -> Iterator[None]:
     """Turn what a process meets when another one is gone into a short message.
 
     Raises:

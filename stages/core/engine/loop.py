@@ -14,15 +14,21 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.engine.batch_norm import synchronise_batch_norm
-from stages.core.engine.board import Board
+from stages.core.engine.batch_norm import sync_batch_norm
 from stages.core.engine.devices import start_fabric
-from stages.core.engine.distributed import process_count, process_number
+from stages.core.engine.distributed import rank, world_size
 from stages.core.engine.history import History, Row, SpeedLog
-from stages.core.engine.launch import check_share, is_launched, lost_processes_told, processes_to_start, run_again
+from stages.core.engine.launch import (
+    check_share,
+    is_launched,
+    launch_processes,
+    processes_to_start,
+    report_lost_process,
+)
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
+from stages.core.engine.optim import OptimizerConfig, build_optimizer, learning_rate
 from stages.core.engine.state import TrainingState
+from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.params import Params
@@ -38,7 +44,7 @@ class TrainingConfig(Params):
     """Photographs per step, over all devices."""
     seed: int = Field(0, ge=0)
     """Of weights, order and views."""
-    optimiser: OptimiserConfig = OptimiserConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
 
 
 class TrainingPlan:
@@ -48,8 +54,8 @@ class TrainingPlan:
         self._config = config
         self._steps = steps_per_epoch(photographs, config.batch_size)
         self.iterations = config.epochs * self._steps
-        self._warmup = round(config.optimiser.warmup_epochs * self._steps)
-        self.clip_norm = config.optimiser.clip_norm
+        self._warmup = round(config.optimizer.warmup_epochs * self._steps)
+        self.clip_norm = config.optimizer.clip_norm
 
     def progress(self, iteration: int) -> TrainingProgress:
         """Where an iteration stands."""
@@ -61,10 +67,10 @@ class TrainingPlan:
 
     def learning_rate(self, iteration: int) -> float:
         """The learning rate of an iteration."""
-        optimiser, batch_size = self._config.optimiser, self._config.batch_size
-        if optimiser.falls_every == "epoch" and iteration >= self._warmup:
+        optimizer, batch_size = self._config.optimizer, self._config.batch_size
+        if optimizer.lr_step == "epoch" and iteration >= self._warmup:
             iteration = max(iteration - iteration % self._steps, self._warmup)
-        return learning_rate(optimiser, batch_size, iteration, self.iterations, self._warmup)
+        return learning_rate(optimizer, batch_size, iteration, self.iterations, self._warmup)
 
 
 def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, stage: str, work: Path) -> list[Row]:
@@ -74,11 +80,11 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     the process that started them takes up their last checkpoint.
 
     Args:
-        method: What is trained; already seeded and initialised.
+        method: What is trained; already seeded and initialized.
         config: How long and in what steps.
         index: The training photographs.
         stage: Stage that trains, for progress and logs.
-        work: Directory of unfinished work; see `stages.core.unfinished`.
+        work: Directory of unfinished work; see `stages.core.resume`.
 
     Returns:
         The rows of history.csv.
@@ -90,30 +96,30 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         raise UserError(f"all {len(index)} photographs are one and the same: there is nothing to learn from them")
     share = min(config.batch_size, len(index))
     if (processes := processes_to_start(share)) > 1:
-        run_again(processes)
+        launch_processes(processes)
     fabric = start_fabric()
-    check_share(share, process_count())
+    check_share(share, world_size())
     network = set_up(fabric, method)
     plan = TrainingPlan(config, len(index))
     run = TrainingState(
-        method, build_optimiser(method, config.optimiser, config.batch_size), History(plan.iterations), work
+        method, build_optimizer(method, config.optimizer, config.batch_size), History(plan.iterations), work
     )
     run.resume()
     maps = {name: open_label_maps(name) for name in method.maps}
     dataset = ViewDataset(index, method.views, maps, config.seed, method.coverage)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
-    batches = batches.shared(process_number(), process_count())
-    speed, board = SpeedLog(stage, work.name), Board(stage, work.name)
+    batches = batches.shared(rank(), world_size())
+    speed, board = SpeedLog(stage, work.name), TensorBoardLog(stage, work.name)
     with (
-        Progress(plan.iterations, stage, "steps", run.iteration, is_shown=process_number() == 0) as bar,
-        lost_processes_told(),
+        Progress(plan.iterations, stage, "steps", run.iteration, is_shown=rank() == 0) as bar,
+        report_lost_process(),
     ):
         for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
             row = take_step(fabric, network, run, batch, plan)
             speed.add(len(batch.positions), waited)
             if row:
                 board.add(row, speed.images_per_second)
-            run.save_now_and_then()
+            run.save_periodically()
             bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.note}")
     run.save()
     speed.write(fabric)
@@ -135,8 +141,8 @@ class _Step(nn.Module):
 
 def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
     """The method on its device, and wrapped so that a step's gradients are those of all processes."""
-    if process_count() > 1:
-        synchronise_batch_norm(method, fabric.device)
+    if world_size() > 1:
+        sync_batch_norm(method, fabric.device)
     fabric.to_device(method)
     method.to(memory_format=torch.channels_last).train()
     with warnings.catch_warnings():
@@ -146,20 +152,20 @@ def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
 
 
 def take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> Row | None:
-    """One iteration: learning rate, losses, gradients, optimiser, and what the method does after it.
+    """One iteration: learning rate, losses, gradients, optimizer, and what the method does after it.
 
     Returns:
         The row of the history that this iteration fills, if it does.
     """
     progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
-    for group in run.optimiser.param_groups:
+    for group in run.optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
     losses = network(batch, progress)
     fabric.backward(losses.total)
     run.method.after_gradients(progress)
     norm = _clip_gradients(run.method, plan.clip_norm)
-    run.optimiser.step()
-    run.optimiser.zero_grad(set_to_none=True)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
     run.method.after_step(progress)
     values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
     return run.add_to_history(values, {"epoch": progress.epoch + 1, "lr": lr}, plan.iterations)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.images.dataset import Batch
-from stages.core.images.views import Coverage, Views
+from stages.core.images.views import CoverageConfig, ViewConfig
 
 
 class TrainingProgress(NamedTuple):
@@ -28,7 +28,7 @@ class Losses:
     """What a step returns."""
 
     total: Tensor
-    """The scalar that is minimised."""
+    """The scalar that is minimized."""
     parts: dict[str, Tensor] = field(default_factory=dict)
     """Named scalars for the history: terms of the loss, entropies, accuracies. `embedding_std` and `prototype_use`
     (`stages.core.engine.collapse`) are watched: a training that collapses is ended."""
@@ -37,11 +37,11 @@ class Losses:
 class TrainingMethod(nn.Module, ABC):
     """A method that the loop can train. All its state lives in parameters and buffers."""
 
-    views: Views
+    views: ViewConfig
     """What the loader cuts."""
     maps: tuple[str, ...] = ()
     """Stages whose label maps travel with the views."""
-    coverage: Coverage | None = None
+    coverage: CoverageConfig | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
 
     chance: Mapping[str, float] = {}
@@ -61,10 +61,10 @@ class TrainingMethod(nn.Module, ABC):
         """The losses of a batch."""
 
     def after_gradients(self, progress: TrainingProgress) -> None:
-        """Called between the backward pass and the optimiser; may drop gradients."""
+        """Called between the backward pass and the optimizer; may drop gradients."""
 
     def after_step(self, progress: TrainingProgress) -> None:
-        """Called after the optimiser: teacher, queue, prototypes."""
+        """Called after the optimizer: teacher, queue, prototypes."""
 
     @abstractmethod
     def export(self) -> dict[str, nn.Module]:

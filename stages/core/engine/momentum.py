@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from stages.core.engine.distributed import gather, own_rows, share_first
+from stages.core.engine.distributed import broadcast, gather, own_rows
 from stages.core.engine.method import TrainingProgress
 from stages.core.params import Params
 
@@ -78,7 +78,7 @@ def shuffle_batch(batch: Tensor) -> tuple[Tensor, Tensor]:
     Source: MoCo, section 3.3 (shuffling BN).
     """
     everything = gather(batch)
-    order = share_first(torch.randperm(len(everything)).to(batch.device))
+    order = broadcast(torch.randperm(len(everything)).to(batch.device))
     return everything[own_rows(order)], order
 
 

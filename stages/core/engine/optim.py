@@ -1,4 +1,4 @@
-"""Optimisers, their groups of parameters, and the learning rate over time."""
+"""Optimizers, their groups of parameters, and the learning rate over time."""
 
 import math
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from stages.core.errors import UserError
 from stages.core.params import Params
 
 
-class OptimiserConfig(Params):
-    """Optimiser and learning rate; the rate warms up linearly and then falls."""
+class OptimizerConfig(Params):
+    """Optimizer and learning rate; the rate warms up linearly and then falls."""
 
     kind: Literal["larc", "lars", "sgd", "adamw"] = "larc"
     """LARC on SGD with momentum (SwAV), LARS (LARC that leaves biases and norms unscaled), plain SGD with momentum, or
@@ -27,7 +27,7 @@ class OptimiserConfig(Params):
     """Way from base_lr to final_lr. SwAV: cosine; MaskContrast: poly."""
     power: float = Field(0.9, gt=0)
     """Of `poly`. DeepLab and MaskContrast: 0.9."""
-    falls_every: Literal["iteration", "epoch"] = "iteration"
+    lr_step: Literal["iteration", "epoch"] = "iteration"
     """How often the rate falls. SwAV: every iteration; MaskContrast: every epoch."""
     warmup_epochs: float = Field(0.0, ge=0)
     """Epochs of linear warm-up. SwAV at small batches: none."""
@@ -36,7 +36,7 @@ class OptimiserConfig(Params):
     for 256."""
     weight_decay: float = Field(1e-6, ge=0)
     """SwAV: 1e-6."""
-    decay_vectors: bool = True
+    decay_norm_and_bias: bool = True
     """Whether biases and norms decay too. SwAV's LARC: yes; usual for LARS and AdamW: no."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of SGD; AdamW's first beta. SwAV: 0.9."""
@@ -46,8 +46,8 @@ class OptimiserConfig(Params):
     """Factors of the learning rate by the beginning of parameters' names, as {backbone: 0.1}; the longest counts."""
 
 
-def build_optimiser(method: nn.Module, config: OptimiserConfig, batch_size: int) -> torch.optim.Optimizer:
-    """The optimiser of a method's trainable parameters, at the full learning rate.
+def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int) -> torch.optim.Optimizer:
+    """The optimizer of a method's trainable parameters, at the full learning rate.
 
     Every group carries `lr_scale`, the factor of its learning rate.
 
@@ -62,7 +62,7 @@ def build_optimiser(method: nn.Module, config: OptimiserConfig, batch_size: int)
     return LARC(groups, lr, config.momentum)
 
 
-def _group_parameters(method: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
+def _group_parameters(method: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Groups of one learning rate and decay each, in the order of their first parameters."""
     _check_prefixes([name for name, _ in method.named_parameters()], config.lr_scales)
     groups: dict[str, dict[str, Any]] = {}
@@ -73,12 +73,12 @@ def _group_parameters(method: nn.Module, config: OptimiserConfig) -> list[dict[s
     return list(groups.values())
 
 
-def _choose_options(name: str, parameter: nn.Parameter, config: OptimiserConfig) -> dict[str, Any]:
+def _choose_options(name: str, parameter: nn.Parameter, config: OptimizerConfig) -> dict[str, Any]:
     is_vector = parameter.ndim <= 1
     prefixes = [prefix for prefix in config.lr_scales if name.startswith(prefix)]
     options = {
         "lr_scale": config.lr_scales[max(prefixes, key=len)] if prefixes else 1.0,
-        "weight_decay": config.weight_decay if config.decay_vectors or not is_vector else 0.0,
+        "weight_decay": config.weight_decay if config.decay_norm_and_bias or not is_vector else 0.0,
     }
     return options | {"scaled": not is_vector} if config.kind == "lars" else options
 
@@ -88,11 +88,11 @@ def _check_prefixes(names: list[str], prefixes: Iterable[str]) -> None:
         if not any(name.startswith(prefix) for name in names):
             parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
             raise UserError(
-                f"training.optimiser.lr_scales: no parameter's name begins with {prefix!r}; there are: {parts}"
+                f"training.optimizer.lr_scales: no parameter's name begins with {prefix!r}; there are: {parts}"
             )
 
 
-def learning_rate(config: OptimiserConfig, batch_size: int, iteration: int, iterations: int, warmup: int) -> float:
+def learning_rate(config: OptimizerConfig, batch_size: int, iteration: int, iterations: int, warmup: int) -> float:
     """The learning rate of an iteration; the first `warmup` iterations warm up.
 
     Source: SwAV's schedule, final + (base - final)(1 + cos(pi t / T)) / 2, and DeepLab's,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stages.core.engine.checkpoint import load_newest_checkpoint, newest_checkpoint, save_checkpoint
 from stages.core.engine.diagnosis import diagnose, looks_collapsed
-from stages.core.engine.distributed import gather, process_number, share_first
+from stages.core.engine.distributed import broadcast, gather, rank
 from stages.core.engine.history import History, Row
 from stages.core.engine.method import TrainingMethod
 from stages.core.errors import UserError
@@ -24,7 +24,7 @@ class TrainingState:
     """A method in training, with all that a resumed run needs to end in the same bytes."""
 
     method: TrainingMethod
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     history: History
     work: Path
     """Where its checkpoints lie."""
@@ -37,21 +37,21 @@ class TrainingState:
         """Write a checkpoint; called in all processes, the first writes."""
         self.history.check_finite(self.iteration - 1)
         random = gather(_random_state()[None])
-        if process_number() == 0:
+        if rank() == 0:
             content = {
                 "iteration": self.iteration,
                 "method": self.method.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "history": self.history.state,
                 "random": random,
             }
             save_checkpoint(self.work, self.iteration, content)
         self.saved = time.monotonic()
 
-    def save_now_and_then(self) -> None:
+    def save_periodically(self) -> None:
         """Write a checkpoint if the last one is old; the clock of the first process decides for all."""
         is_old = torch.tensor(time.monotonic() - self.saved > _CHECKPOINT_SECONDS)
-        if share_first(is_old) and not (self.history.rows and looks_collapsed(self.history.rows[-1])):
+        if broadcast(is_old) and not (self.history.rows and looks_collapsed(self.history.rows[-1])):
             self.save()
 
     def add_to_history(self, values: dict[str, Tensor], plain: dict[str, float | int], iterations: int) -> Row | None:
@@ -76,8 +76,8 @@ class TrainingState:
         Raises:
             UserError: It is of another version of the method.
         """
-        checkpoint = load_newest_checkpoint(self.work) if process_number() == 0 else None
-        share_first(torch.zeros(1))  # The first process removes what is damaged before the others look.
+        checkpoint = load_newest_checkpoint(self.work) if rank() == 0 else None
+        broadcast(torch.zeros(1))  # The first process removes what is damaged before the others look.
         checkpoint = checkpoint or load_newest_checkpoint(self.work)
         try:
             self._restore(checkpoint or {})
@@ -89,19 +89,19 @@ class TrainingState:
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         if not checkpoint:
-            return _draw_apart()
+            return _offset_random_state()
         self.method.load_state_dict(checkpoint["method"])
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.history.restore(checkpoint["history"])
         self.iteration = checkpoint["iteration"]
-        if process_number() < len(checkpoint["random"]):
-            return _restore_random_state(checkpoint["random"][process_number()])
-        return _draw_apart(self.iteration)
+        if rank() < len(checkpoint["random"]):
+            return _restore_random_state(checkpoint["random"][rank()])
+        return _offset_random_state(self.iteration)
 
 
-def _draw_apart(iteration: int = 0) -> None:
+def _offset_random_state(iteration: int = 0) -> None:
     """Other random numbers in every process but the first, which draws on as it would alone."""
-    if number := process_number():
+    if number := rank():
         torch.manual_seed(torch.initial_seed() + number + (iteration << 16))
 
 

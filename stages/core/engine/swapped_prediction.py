@@ -63,7 +63,7 @@ class SwappedPrediction(nn.Module):
 
     def forward(self, z: Sequence[Tensor], epoch: int) -> Swapped:
         """Loss and codes of unit vectors (B, D), one tensor per view; the prototypes are brought to length 1 first."""
-        self.prototypes.normalise()
+        self.prototypes.normalize()
         scores = [self.score(each) for each in z]  # V x (B, P)
         codes = [self._assign(view, z[view].detach(), scores[view].detach()) for view in range(ASSIGNED)]
         if epoch >= self._config.queue_start_epoch:

@@ -1,4 +1,4 @@
-"""Colour changes, mirroring and normalisation on the CPU: one image after the other, while it is in the cache.
+"""Color changes, mirroring and normalization on the CPU: one image after the other, while it is in the cache.
 
 Arithmetic is in float32 throughout, and loops run over whole planes without branches, so that they become vector code.
 """
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 
 ORDERS = np.array(list(itertools.permutations(range(4))))
 """(24, 4): in which order brightness, contrast, saturation and hue (0 to 3) are changed."""
@@ -24,11 +24,11 @@ _0, _1, _2, _4, _6 = (np.float32(value) for value in (0, 1, 2, 4, 6))
 _RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 _TO_SHARE = np.float32(1 / 255)
 _LANES = 256
-_SOLARISE_FROM = np.float32(128 / 255)
+_SOLARIZE_FROM = np.float32(128 / 255)
 
 
 def finish_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Mirror, recolour and normalise a batch of views: `finish_views` on the CPU, several times faster."""
+    """Mirror, recolor and normalize a batch of views: `finish_views` on the CPU, several times faster."""
     channels_last = pixels.permute(0, 2, 3, 1).numpy()
     result = np.empty(channels_last.shape, np.float32)
     planes = np.empty((3, *channels_last.shape[1:3]), np.uint8)
@@ -37,10 +37,10 @@ def finish_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mea
     for number, row in enumerate(photometric.numpy()):
         view = channels_last[number]
         cv2.split(cv2.flip(view, 1) if flip[number] else view, list(planes))
-        _change_colours(planes.reshape(3, -1), row, ORDERS, image.reshape(3, -1))
+        _change_colors(planes.reshape(3, -1), row, ORDERS, image.reshape(3, -1))
         if row[6] > 0:
             _blur(image, float(row[6]))
-        _normalise(image.reshape(3, -1), row[7] > 0, norm)
+        _normalize(image.reshape(3, -1), row[7] > 0, norm)
         cv2.merge(list(image), result[number])
     return torch.from_numpy(result).permute(0, 3, 1, 2)
 
@@ -53,14 +53,14 @@ def _blur(image: NDArray[np.float32], sigma: float) -> None:
 
 
 @kernel
-def _change_colours(pixels: Any, row: Any, orders: Any, planes: Any) -> None:
+def _change_colors(pixels: Any, row: Any, orders: Any, planes: Any) -> None:
     for c in range(3):
         _to_shares(pixels[c], planes[c])
     if row[4] >= 0:
         for number in orders[int(row[4])]:
             _jitter(planes, number, row[number])
     if row[5] > 0:
-        _blend_with_grey(planes, _0)
+        _blend_with_gray(planes, _0)
 
 
 @kernel
@@ -70,10 +70,10 @@ def _to_shares(values: Any, shares: Any) -> None:
 
 
 @kernel
-def _normalise(planes: Any, solarise: bool, norm: Any) -> None:
+def _normalize(planes: Any, solarize: bool, norm: Any) -> None:
     """Subtract norm[0] of each channel, multiply by norm[1]."""
-    if solarise:
-        _solarise(planes.reshape(-1))
+    if solarize:
+        _solarize(planes.reshape(-1))
     for c in range(3):
         plane, mean, factor = planes[c], norm[0, c], norm[1, c]
         for i in range(len(plane)):
@@ -91,9 +91,9 @@ def _jitter(planes: Any, number: int, factor: Any) -> None:
     if number == 0:
         _mix(planes, factor, _0)
     elif number == 1:
-        _mix(planes, factor, (_1 - factor) * _mean_grey(planes))
+        _mix(planes, factor, (_1 - factor) * _mean_gray(planes))
     elif number == 2:
-        _blend_with_grey(planes, factor)
+        _blend_with_gray(planes, factor)
     else:
         _turn_hue(planes, factor)
 
@@ -106,7 +106,7 @@ def _mix(planes: Any, factor: Any, added: Any) -> None:
 
 
 @kernel
-def _mean_grey(planes: Any) -> Any:
+def _mean_gray(planes: Any) -> Any:
     total = 0.0
     for c, weight in enumerate((_RED, _GREEN, _BLUE)):
         # Many sums side by side: to a single one pixels would be added one by one.
@@ -124,13 +124,13 @@ def _add(values: Any, sums: Any) -> None:
 
 
 @kernel
-def _blend_with_grey(planes: Any, factor: Any) -> None:
+def _blend_with_gray(planes: Any, factor: Any) -> None:
     red, green, blue = planes[0], planes[1], planes[2]
     for i in range(len(red)):
-        grey = (_1 - factor) * (_RED * red[i] + _GREEN * green[i] + _BLUE * blue[i])
-        red[i] = _clip(factor * red[i] + grey)
-        green[i] = _clip(factor * green[i] + grey)
-        blue[i] = _clip(factor * blue[i] + grey)
+        gray = (_1 - factor) * (_RED * red[i] + _GREEN * green[i] + _BLUE * blue[i])
+        red[i] = _clip(factor * red[i] + gray)
+        green[i] = _clip(factor * green[i] + gray)
+        blue[i] = _clip(factor * blue[i] + gray)
 
 
 @kernel
@@ -163,6 +163,6 @@ def _ramp(place: Any) -> Any:
 
 
 @kernel
-def _solarise(values: Any) -> None:
+def _solarize(values: Any) -> None:
     for i in range(len(values)):
-        values[i] = values[i] if values[i] < _SOLARISE_FROM else _1 - values[i]
+        values[i] = values[i] if values[i] < _SOLARIZE_FROM else _1 - values[i]

@@ -1,4 +1,4 @@
-"""Labels of an image made connected: every id one component, small components joined to a neighbour."""
+"""Labels of an image made connected: every id one component, small components joined to a neighbor."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 
 
 def connect_regions(labels: NDArray[np.int32], image: NDArray[np.uint8], min_size: int) -> NDArray[np.int32]:
-    """Make every label (H, W) one component, as `connect_labels`; small ones join by the mean colours of the image."""
-    return connect_labels(labels, _mean_colours(labels, image), min_size)
+    """Make every label (H, W) one component, as `connect_labels`; small ones join by the mean colors of the image."""
+    return connect_labels(labels, _mean_colors(labels, image), min_size)
 
 
-def connect_labels(labels: NDArray[np.int32], colours: NDArray[np.float32], min_size: int) -> NDArray[np.int32]:
+def connect_labels(labels: NDArray[np.int32], colors: NDArray[np.float32], min_size: int) -> NDArray[np.int32]:
     """Make every label one 4-connected component of at least `min_size` pixels, where the image has so many.
 
     Args:
         labels: (H, W) any ids from 0.
-        colours: (K, C) mean colour of every id, which decides where a small component goes.
-        min_size: In pixels; smaller components join the adjacent component of the closest colour.
+        colors: (K, C) mean color of every id, which decides where a small component goes.
+        min_size: In pixels; smaller components join the adjacent component of the closest color.
 
     Returns:
         (H, W) ids from 1 without gaps, in the order of their first pixel.
@@ -30,12 +30,12 @@ def connect_labels(labels: NDArray[np.int32], colours: NDArray[np.float32], min_
     pairs = _find_touching_runs(runs, labels.shape[0])
     component, components = _find_components(runs, pairs)
     borders = _find_small_borders(component, components[:, 1], pairs, min_size)
-    parent = _join_small(components, borders, colours, min_size)
+    parent = _join_small(components, borders, colors, min_size)
     return np.asarray(_paint(runs, component, parent, labels.shape))
 
 
-def _mean_colours(labels: NDArray[np.int32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean colour (K, C) of every id from 0 in labels (H, W) over an image (H, W, C); zero for an id without pixels."""
+def _mean_colors(labels: NDArray[np.int32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean color (K, C) of every id from 0 in labels (H, W) over an image (H, W, C); zero for an id without pixels."""
     ids = labels.ravel()
     sizes = np.maximum(np.bincount(ids), 1)
     sums = [np.bincount(ids, weights=image[..., channel].ravel()) for channel in range(image.shape[2])]
@@ -119,8 +119,8 @@ def _find_small_borders(component: Any, sizes: Any, pairs: Any, min_size: int) -
 
 
 @kernel
-def _join_small(components: Any, borders: Any, colours: Any, min_size: int) -> Any:
-    """Join small components to their closest neighbours, in rounds until none is left or one remains: `parent` (C,)."""
+def _join_small(components: Any, borders: Any, colors: Any, min_size: int) -> Any:
+    """Join small components to their closest neighbors, in rounds until none is left or one remains: `parent` (C,)."""
     n = components.shape[0]
     parent, sizes = np.arange(n).astype(np.int32), components[:, 1].copy()
     closest, gaps = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -136,8 +136,8 @@ def _join_small(components: Any, borders: Any, colours: Any, min_size: int) -> A
             borders[left, 0], borders[left, 1] = a, b
             left += 1
             gap = np.float32(0)
-            for c in range(colours.shape[1]):
-                gap += (colours[components[a, 0], c] - colours[components[b, 0], c]) ** 2
+            for c in range(colors.shape[1]):
+                gap += (colors[components[a, 0], c] - colors[components[b, 0], c]) ** 2
             if sizes[a] < min_size and gap < gaps[a]:
                 closest[a], gaps[a] = b, gap
             if sizes[b] < min_size and gap < gaps[b]:
@@ -147,7 +147,7 @@ def _join_small(components: Any, borders: Any, colours: Any, min_size: int) -> A
             if closest[i] >= 0:
                 a, b = _root(parent, i), _root(parent, closest[i])
                 if a != b:
-                    # The larger part is the root: its colour speaks for both in the next round.
+                    # The larger part is the root: its color speaks for both in the next round.
                     small, large = (a, b) if sizes[a] < sizes[b] else (b, a)
                     parent[small] = large
                     sizes[large] += sizes[small]

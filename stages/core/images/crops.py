@@ -51,11 +51,11 @@ def sample_window(height: int, width: int, scale: tuple[float, float], flip: flo
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             return Window(int(left * (width - w + 1)), int(top * (height - h + 1)), w, h, mirror < flip)
-    return centre_window(height, width, bool(rng.random() < flip))
+    return center_window(height, width, bool(rng.random() < flip))
 
 
-def centre_window(height: int, width: int, flip: bool = False) -> Window:
-    """The largest centred window whose aspect ratio lies between 3/4 and 4/3."""
+def center_window(height: int, width: int, flip: bool = False) -> Window:
+    """The largest centered window whose aspect ratio lies between 3/4 and 4/3."""
     w = min(width, round(height * _RATIO))
     h = min(height, round(width * _RATIO))
     return Window((width - w) // 2, (height - h) // 2, w, h, flip)
@@ -108,7 +108,7 @@ def cut(image: UInt8, window: Window, size: int, interpolation: Interpolation = 
 def cut_map(
     label_map: npt.NDArray[np.generic], photo: tuple[int, int], window: Window, size: int
 ) -> npt.NDArray[np.generic]:
-    """Cut the same window from a map of the photograph, by nearest neighbour; not yet mirrored.
+    """Cut the same window from a map of the photograph, by nearest neighbor; not yet mirrored.
 
     Args:
         label_map: (h, w); may be smaller than the photograph. A 1x1 map, which labels the whole photograph, stays 1x1.
@@ -133,9 +133,9 @@ def _nearest(
     start: int, length: int, size: int, photo: int, side: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Rows (or columns) of the map under those of the view, and which of these lie on the photograph."""
-    centres = start + (np.arange(size) + 0.5) * (length / size)
-    places = np.floor(centres * (side / photo)).astype(np.int64)
-    return np.clip(places, 0, side - 1), (centres >= 0) & (centres < photo)
+    centers = start + (np.arange(size) + 0.5) * (length / size)
+    places = np.floor(centers * (side / photo)).astype(np.int64)
+    return np.clip(places, 0, side - 1), (centers >= 0) & (centers < photo)
 
 
 def resize_short_side(image: UInt8, side: int) -> UInt8:
@@ -146,7 +146,7 @@ def resize_short_side(image: UInt8, side: int) -> UInt8:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def centre_crop(image: UInt8, size: int) -> UInt8:
-    """Cut the centred square of `size` pixels; the image must be at least that large. Rounds as torchvision does."""
+def center_crop(image: UInt8, size: int) -> UInt8:
+    """Cut the centered square of `size` pixels; the image must be at least that large. Rounds as torchvision does."""
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
     return image[top : top + size, left : left + size]

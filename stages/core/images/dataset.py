@@ -16,7 +16,7 @@ from stages.core.errors import UserError
 from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.crops import cut_map
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import Coverage, Undecoded, View, Views, ViewSpec, draw_covered_views
+from stages.core.images.views import CoverageConfig, LazyPhoto, MultiCropConfig, View, ViewConfig, draw_covered_views
 
 _MAX_LOADERS = 16
 _MAX_REPLACED = 1000
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     """Views of B photographs on the device."""
 
     views: list[Tensor]
-    """V tensors (B, 3, size, size), normalised."""
+    """V tensors (B, 3, size, size), normalized."""
     windows: Tensor
     """(B, V, 5): x, y, width, height in the photograph's pixels, and 1 where the view is mirrored."""
     maps: dict[str, list[Tensor]]
@@ -76,10 +76,10 @@ class ViewDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         index: ImageIndex,
-        spec: Views,
+        spec: ViewConfig,
         maps: Mapping[str, LabelMaps],
         seed: int,
-        coverage: Coverage | None = None,
+        coverage: CoverageConfig | None = None,
     ) -> None:
         self._index, self._spec, self._maps, self._seed, self._coverage = index, spec, maps, seed, coverage
 
@@ -91,7 +91,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
         rng = np.random.default_rng([self._seed, 1, epoch, position])
         for _ in range(_MAX_REPLACED):
             listed = self._index[position]
-            photo = Undecoded((listed.height, listed.width), partial(read_photo, listed))
+            photo = LazyPhoto((listed.height, listed.width), partial(read_photo, listed))
             if (views := self._draw(photo, listed.image_id, rng)) is not None:
                 return self._pack(position, listed, views)
             position = int(rng.integers(len(self)))  # From the same generator, so that it stays decided by the key.
@@ -100,10 +100,10 @@ class ViewDataset(Dataset[dict[str, Any]]):
             f"({self._coverage}); widen them or change the section saliency"
         )
 
-    def _draw(self, photo: Undecoded, image_id: str, rng: np.random.Generator) -> list[View] | None:
+    def _draw(self, photo: LazyPhoto, image_id: str, rng: np.random.Generator) -> list[View] | None:
         if self._coverage is None:
             return self._spec.draw(photo, rng)
-        assert isinstance(self._spec, ViewSpec)
+        assert isinstance(self._spec, MultiCropConfig)
         mask = np.asarray(self._maps["saliency"][image_id].map) >= SALIENT
         return draw_covered_views(photo, mask, self._spec, self._coverage, rng)
 
@@ -139,8 +139,8 @@ def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.devi
     )
 
 
-def finish_batch(raw: dict[str, Any], spec: Views, device: torch.device) -> Batch:
-    """Move a raw batch to the device and mirror, recolour and normalise it there."""
+def finish_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -> Batch:
+    """Move a raw batch to the device and mirror, recolor and normalize it there."""
     photometric, windows = (
         raw["photometric"].to(device, non_blocking=True),
         raw["windows"].to(device, non_blocking=True),

@@ -38,8 +38,8 @@ _TURNED = (5, 6, 7, 8)
 
 _END_OF_JPEG = b"\xff\xd9"
 
-_GREY, _RGB, _PALETTE = 0, 2, 3
-_COLOUR_TYPES = {_PALETTE: "a palette", 4: "grey with alpha", 6: "RGB with alpha"}
+_GRAY, _RGB, _PALETTE = 0, 2, 3
+_COLOR_TYPES = {_PALETTE: "a palette", 4: "gray with alpha", 6: "RGB with alpha"}
 
 UInt8 = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
@@ -52,7 +52,7 @@ class UnreadableImage(UserError):
 def read_image(path: str | Path, reduction: int = 1) -> UInt8:
     """Decode a photograph of any common kind.
 
-    EXIF rotation is applied; grey, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white.
+    EXIF rotation is applied; gray, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white.
 
     Args:
         path: The file.
@@ -80,7 +80,7 @@ def decode_image(data: bytes, name: str, reduction: int = 1) -> UInt8:
 
 
 def _decode_plain_jpeg(image: Image.Image, data: bytes) -> UInt8 | None:
-    """The pixels of a whole, upright JPEG in colour: the same decoder as Pillow's, with less copying around it.
+    """The pixels of a whole, upright JPEG in color: the same decoder as Pillow's, with less copying around it.
 
     None for any other file: OpenCV fills up what is missing without a word.
     """
@@ -102,7 +102,7 @@ def measure_image(data: bytes, name: str) -> tuple[int, int]:
             return height, width
         height, width = image.height, image.width
         turned = _orientation(image) in _TURNED
-        # At an eighth of the size all of the file is read, but the colours of most pixels are never computed.
+        # At an eighth of the size all of the file is read, but the colors of most pixels are never computed.
         image.draft(None, (1, 1))
         image.load()
         return (width, height) if turned else (height, width)
@@ -192,11 +192,11 @@ def decode_mask(data: bytes, name: str) -> Int32:
     """Decode the bytes of a mask; `name` stands in the error. See `read_mask`."""
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
         raise UnreadableImage(f"{name}: {'not a PNG' if data else 'empty file'}; masks are lossless PNG files")
-    width, height, depth, colour_type = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{name}: more than the {MAX_PIXELS} pixels that are decoded")
-    if colour_type not in (_GREY, _RGB) or (colour_type == _RGB and depth != 8):
-        kind = _COLOUR_TYPES.get(colour_type, f"colour type {colour_type} and {depth} bits")
+    if color_type not in (_GRAY, _RGB) or (color_type == _RGB and depth != 8):
+        kind = _COLOR_TYPES.get(color_type, f"color type {color_type} and {depth} bits")
         raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
     pixels = _decode(data, name)
     if pixels.ndim == 3:

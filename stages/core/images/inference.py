@@ -1,4 +1,4 @@
-"""Photographs for networks that only look: resized, normalised, in the index's order."""
+"""Photographs for networks that only look: resized, normalized, in the index's order."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from stages.core.images.decode import UInt8
 _MAX_LOADERS = 16
 
 
-class Seen(NamedTuple):
+class InferenceBatch(NamedTuple):
     """A batch of photographs as the network sees them."""
 
     positions: list[int]
     """In the index."""
     images: Tensor
-    """(B, 3, h, w) on the device, normalised, channels last."""
+    """(B, 3, h, w) on the device, normalized, channels last."""
 
 
 class _Prepared(Dataset[tuple[int, Tensor]]):
@@ -37,9 +37,9 @@ class _Prepared(Dataset[tuple[int, Tensor]]):
         return position, torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def see(
+def iterate_batches(
     index: ImageIndex, prepare: Callable[[UInt8], UInt8], expects: InputCard, device: torch.device, batch_size: int
-) -> Iterator[Seen]:
+) -> Iterator[InferenceBatch]:
     """Yield the photographs of an index in order, decoded and prepared in LUSS_WORKERS - 1 processes.
 
     Args:
@@ -58,11 +58,11 @@ def see(
         worker_init_fn=leave_signals_to_parent,
     )
     for positions, pixels in loader:
-        yield Seen(positions.tolist(), normalise(pixels.to(device), expects))
+        yield InferenceBatch(positions.tolist(), normalize(pixels.to(device), expects))
 
 
-def normalise(pixels: Tensor, expects: InputCard) -> Tensor:
-    """(B, 3, h, w) uint8 to normalised float32 in channels-last order."""
+def normalize(pixels: Tensor, expects: InputCard) -> Tensor:
+    """(B, 3, h, w) uint8 to normalized float32 in channels-last order."""
     mean = torch.tensor(expects["mean"], device=pixels.device)[:, None, None]
     std = torch.tensor(expects["std"], device=pixels.device)[:, None, None]
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Colour changes, mirroring and normalisation of whole batches on a GPU, each view with its own parameters."""
+"""Color changes, mirroring and normalization of whole batches on a GPU, each view with its own parameters."""
 
 import math
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from torch.nn import functional as F
 from stages.core.images.compiled_photometric import ORDERS
 from stages.core.images.views import PHOTOMETRIC_FIELDS
 
-_GREY_WEIGHTS = (0.299, 0.587, 0.114)
+_GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 _ORDERS = torch.from_numpy(ORDERS)
-_SOLARISE_FROM = 128 / 255
+_SOLARIZE_FROM = 128 / 255
 
 
 def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Mirror, recolour and normalise a batch of views.
+    """Mirror, recolor and normalize a batch of views.
 
     Args:
         pixels: (B, 3, H, W) uint8, channels last in memory.
@@ -35,9 +35,9 @@ def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor
     column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))
     _change(images, flip, lambda x, _: x.flip(-1), column["order"])
     _jitter(images, column)
-    _change(images, column["grey"] > 0, lambda x, _: _grey(x).expand_as(x), column["grey"])
+    _change(images, column["gray"] > 0, lambda x, _: _gray(x).expand_as(x), column["gray"])
     _change(images, column["blur"] > 0, _blur, column["blur"])
-    _change(images, column["solarise"] > 0, lambda x, _: torch.where(x >= _SOLARISE_FROM, 1 - x, x), column["solarise"])
+    _change(images, column["solarize"] > 0, lambda x, _: torch.where(x >= _SOLARIZE_FROM, 1 - x, x), column["solarize"])
     finished = images.sub_(mean[:, None, None]).div_(std[:, None, None])
     return finished.contiguous(memory_format=torch.channels_last)
 
@@ -68,11 +68,11 @@ def _brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _contrast(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), factor)
+    return _blend(images, _gray(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def _saturation(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(images, _grey(images), factor)
+    return _blend(images, _gray(images), factor)
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     return (share * images + (1 - share) * other).clamp(0, 1)
 
 
-def _grey(images: Tensor) -> Tensor:
-    weights = images.new_tensor(_GREY_WEIGHTS)
+def _gray(images: Tensor) -> Tensor:
+    weights = images.new_tensor(_GRAY_WEIGHTS)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 

@@ -10,14 +10,14 @@ from pydantic import Field, field_validator
 
 from stages.core.images.crops import Window, cut
 from stages.core.images.decode import UInt8
-from stages.core.images.views import Undecoded, View, Views, draw_photometric
+from stages.core.images.views import LazyPhoto, View, ViewConfig, draw_photometric
 
 _CANNY = (10, 50)
 _EVERYWHERE = 0.005
 _CONCENTRATION = 2.0
 
 
-class SectorViews(Views):
+class SectorViewConfig(ViewConfig):
     """Square views of one size and several zooms around a common point.
 
     Source: ViCE, section 3.2; the distributions from its code at revision 96d328b.
@@ -30,7 +30,7 @@ class SectorViews(Views):
     zoom: tuple[float, float] = (0.5, 1.5)
     """Range of the part that is cut, as a multiple of `size`. ViCE, section 4: 0.5-2; its code: 0.5-1.5."""
     frame: Literal["square", "whole"] = "square"
-    """The part of the photograph that views are cut from: the centred square (ViCE at low resolution), or all of it."""
+    """The part of the photograph that views are cut from: the central square (ViCE at low resolution), or all of it."""
     side: tuple[int, int] = (320, 320)
     """The frame's longer side is scaled into this range of pixels before. ViCE at low resolution: 320; high: 500 to
     2048."""
@@ -47,7 +47,7 @@ class SectorViews(Views):
         """Side of each view, in order."""
         return [self.size] * self.count
 
-    def draw(self, photo: Undecoded, rng: np.random.Generator) -> list[View]:
+    def draw(self, photo: LazyPhoto, rng: np.random.Generator) -> list[View]:
         """Draw and cut all views of a photograph."""
         image = photo.read(1)
         windows = self.draw_windows(image, rng)
@@ -70,7 +70,7 @@ class SectorViews(Views):
         scale = min(max(longer, self.side[0]), self.side[1]) / longer
         point = _draw_point(image, frame, scale, rng)
         sides = [max(round(rng.uniform(*self.zoom) * self.size / scale), 1) for _ in range(self.count)]
-        others = [self._draw_centre(point, sector, side, rng) for sector, side in enumerate(sides[1:])]
+        others = [self._draw_center(point, sector, side, rng) for sector, side in enumerate(sides[1:])]
         return [
             Window(
                 _move_inside(x - side / 2, side, frame.x, frame.width),
@@ -82,10 +82,10 @@ class SectorViews(Views):
             for (x, y), side in zip([point, *others], sides, strict=True)
         ]
 
-    def _draw_centre(
+    def _draw_center(
         self, point: tuple[float, float], sector: int, side: int, rng: np.random.Generator
     ) -> tuple[float, float]:
-        """A centre in one of the `count` - 1 sectors around the point, so near that the view holds the point."""
+        """A center in one of the `count` - 1 sectors around the point, so near that the view holds the point."""
         share = _draw_share(0.5, rng)
         angle = 2 * math.pi * (sector + share) / (self.count - 1)
         radius = _draw_share(0.75, rng) * (side - 1) / 2  # One less, so that rounding leaves the point inside.
@@ -109,10 +109,10 @@ def _find_frame(height: int, width: int, kind: Literal["square", "whole"]) -> _F
 def edge_density(image: UInt8) -> npt.NDArray[np.float64]:
     """Probability (H, W) of each pixel of an image (H, W, 3) to be the point that all views share; adds up to 1.
 
-    Source: ViCE's code: Canny's edges of the blurred grey image, widened, blurred, and a little everywhere.
+    Source: ViCE's code: Canny's edges of the blurred gray image, widened, blurred, and a little everywhere.
     """
-    grey = cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3))
-    edges = cv2.Canny(grey, *_CANNY, L2gradient=True)
+    gray = cv2.blur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (3, 3))
+    edges = cv2.Canny(gray, *_CANNY, L2gradient=True)
     spread = cv2.GaussianBlur(cv2.dilate(edges, np.ones((3, 3), np.uint8)), (3, 3), 0)
     weights = spread.astype(np.float64) / 255 + _EVERYWHERE
     return np.asarray(weights / weights.sum())
@@ -135,7 +135,7 @@ def _draw_share(mode: float, rng: np.random.Generator) -> float:
 
 
 def _move_inside(start: float, length: int, low: int, room: int) -> int:
-    """The start nearest to the one given at which the length lies inside; centred if it is longer than the room."""
+    """The start nearest to the one given at which the length lies inside; centered if it is longer than the room."""
     if length >= room:
         return low + (room - length) // 2
     return min(max(round(start), low), low + room - length)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 
 _STEPS = 64
 """Edge weights are sorted by counting, in steps of 1/64 of their unit ..."""
@@ -32,7 +32,7 @@ def segment_graph(image: NDArray[np.float32], k: float, min_size: int) -> NDArra
     Args:
         image: (H, W, 3), already smoothed; an edge weighs the Euclidean distance of its pixels.
         k: Scale of observation: larger values give larger segments. Unit: that of the weights, times pixels.
-        min_size: Smaller segments join a neighbour over their weakest edge. Unit: pixels.
+        min_size: Smaller segments join a neighbor over their weakest edge. Unit: pixels.
 
     Returns:
         (H, W) ids from 0 without gaps, in the order of their first pixel.

@@ -1,4 +1,4 @@
-"""SLIC superpixels: local k-means in colour and position, every label one connected component.
+"""SLIC superpixels: local k-means in color and position, every label one connected component.
 
 `superpixels` uses them as regions, `saliency` (RBD) as the nodes of its graph.
 """
@@ -12,32 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.images.connectivity import connect_labels
-from stages.core.kernels import kernel
+from stages.core.jit import kernel
 
 
 class SLICSettings(NamedTuple):
     """What shapes the regions."""
 
     region_size: int = 20
-    """Distance of the initial centres in pixels."""
+    """Distance of the initial centers in pixels."""
     compactness: float = 10.0
-    """Weight of position against colour; colour in OpenCV's 8-bit Lab, where L runs to 255."""
+    """Weight of position against color; color in OpenCV's 8-bit Lab, where L runs to 255."""
     iterations: int = 5
-    """Assignments of pixels to centres."""
+    """Assignments of pixels to centers."""
     min_size: float = 0.25
     """Smallest component that stands alone, as a share of region_size squared."""
 
 
 def slic(image: NDArray[np.uint8], settings: SLICSettings) -> NDArray[np.int32]:
-    """Cut an image into superpixels of similar colour.
+    """Cut an image into superpixels of similar color.
 
-    Departures from the paper: centres start from the mean of their grid cell instead of its middle pixel moved to the
+    Departures from the paper: centers start from the mean of their grid cell instead of its middle pixel moved to the
     lowest gradient; all iterations but the last look at every second row, which costs no accuracy; a fragment below the
-    smallest size joins the neighbour of the closest colour, not any neighbour. Sums are of integers, so that the result
+    smallest size joins the neighbor of the closest color, not any neighbor. Sums are of integers, so that the result
     does not depend on the processor's vector width.
 
     Args:
-        image: (H, W, 3), in the colour space to compare in: Lab, or RGB where a method wants it.
+        image: (H, W, 3), in the color space to compare in: Lab, or RGB where a method wants it.
         settings: See `SLICSettings`.
 
     Returns:
@@ -47,42 +47,42 @@ def slic(image: NDArray[np.uint8], settings: SLICSettings) -> NDArray[np.int32]:
     """
     height, width = image.shape[:2]
     planes = np.stack(cv2.split(image))
-    labels, centres = _grid(height, width, settings.region_size)
+    labels, centers = _grid(height, width, settings.region_size)
     distances = np.empty((height, width), np.float32)
     weight = np.float32((settings.compactness / settings.region_size) ** 2)
     scale = (settings.region_size, weight)
-    _update(planes, labels, centres, scale, (0, 2))
+    _update(planes, labels, centers, scale, (0, 2))
     for iteration in range(settings.iterations - 1):
         rows = (iteration % 2, 2)
-        _assign(planes, labels, centres, distances, scale, rows)
-        _update(planes, labels, centres, scale, rows)
-    _assign(planes, labels, centres, distances, scale, (0, 1))
-    return connect_labels(_remove_specks(labels), centres[:, :3], int(settings.min_size * settings.region_size**2))
+        _assign(planes, labels, centers, distances, scale, rows)
+        _update(planes, labels, centers, scale, rows)
+    _assign(planes, labels, centers, distances, scale, (0, 1))
+    return connect_labels(_remove_specks(labels), centers[:, :3], int(settings.min_size * settings.region_size**2))
 
 
 @kernel
 def _grid(height: int, width: int, size: int) -> Any:
-    """Initial labels (H, W) and centres (K, 5) = three colours, y, x; colours are still zero."""
+    """Initial labels (H, W) and centers (K, 5) = three colors, y, x; colors are still zero."""
     rows, columns = max(1, round(height / size)), max(1, round(width / size))
-    labels, centres = np.empty((height, width), np.int32), np.zeros((rows * columns, 5), np.float32)
+    labels, centers = np.empty((height, width), np.int32), np.zeros((rows * columns, 5), np.float32)
     for k in range(rows * columns):
-        centres[k, 3] = (k // columns + 0.5) * height / rows
-        centres[k, 4] = (k % columns + 0.5) * width / columns
+        centers[k, 3] = (k // columns + 0.5) * height / rows
+        centers[k, 4] = (k % columns + 0.5) * width / columns
     of_column = np.arange(width) * columns // width
     for y in range(height):
         labels[y] = (y * rows // height) * columns + of_column
-    return labels, centres
+    return labels, centers
 
 
 @kernel
-def _assign(planes: Any, labels: Any, centres: Any, distances: Any, scale: Any, rows: Any) -> None:
-    """Give every pixel to the nearest centre whose window of +-region_size holds it."""
+def _assign(planes: Any, labels: Any, centers: Any, distances: Any, scale: Any, rows: Any) -> None:
+    """Give every pixel to the nearest center whose window of +-region_size holds it."""
     size, weight = scale
     first, step = rows
     height, width = labels.shape
     distances[:] = np.float32(np.inf)
-    for k in range(centres.shape[0]):
-        c0, c1, c2, cy, cx = centres[k, 0], centres[k, 1], centres[k, 2], centres[k, 3], centres[k, 4]
+    for k in range(centers.shape[0]):
+        c0, c1, c2, cy, cx = centers[k, 0], centers[k, 1], centers[k, 2], centers[k, 3], centers[k, 4]
         x0, x1 = max(0, int(cx) - size), min(width, int(cx) + size + 1)
         y0 = max(0, int(cy) - size)
         for y in range(y0 + (first - y0) % step, min(height, int(cy) + size + 1), step):
@@ -101,14 +101,14 @@ def _assign(planes: Any, labels: Any, centres: Any, distances: Any, scale: Any, 
 
 
 @kernel
-def _update(planes: Any, labels: Any, centres: Any, scale: Any, rows: Any) -> None:
-    """Move every centre to the mean of its pixels, all of which lie in its window."""
+def _update(planes: Any, labels: Any, centers: Any, scale: Any, rows: Any) -> None:
+    """Move every center to the mean of its pixels, all of which lie in its window."""
     size, _ = scale
     first, step = rows
     height, width = labels.shape
-    for k in range(centres.shape[0]):
+    for k in range(centers.shape[0]):
         count, s0, s1, s2, sy, sx = 0, 0, 0, 0, 0, 0
-        cy, cx = int(centres[k, 3]), int(centres[k, 4])
+        cy, cx = int(centers[k, 3]), int(centers[k, 4])
         x0, x1 = max(0, cx - size), min(width, cx + size + 1)
         y0 = max(0, cy - size)
         for y in range(y0 + (first - y0) % step, min(height, cy + size + 1), step):
@@ -124,8 +124,8 @@ def _update(planes: Any, labels: Any, centres: Any, scale: Any, rows: Any) -> No
             count, sy, sx = count + int(n), sy + y * int(n), sx + int(rx) + x0 * int(n)
             s0, s1, s2 = s0 + int(r0), s1 + int(r1), s2 + int(r2)
         if count > 0:
-            centres[k, 0], centres[k, 1], centres[k, 2] = s0 / count, s1 / count, s2 / count
-            centres[k, 3], centres[k, 4] = sy / count, sx / count
+            centers[k, 0], centers[k, 1], centers[k, 2] = s0 / count, s1 / count, s2 / count
+            centers[k, 3], centers[k, 4] = sy / count, sx / count
 
 
 @kernel

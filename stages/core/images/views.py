@@ -1,4 +1,4 @@
-"""What a training method wants to see of a photograph, and drawing it: geometry here, colours on the device."""
+"""What a training method wants to see of a photograph, and drawing it: geometry here, colors on the device."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from stages.core.images.crops import Window, align, cut, cut_map, largest_reduct
 from stages.core.images.decode import UInt8
 from stages.core.params import Params
 
-PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "grey", "blur", "solarise")
+PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "gray", "blur", "solarize")
 """Columns of the per-view photometric parameters; see `draw_photometric`."""
 
 _JITTER_ORDERS = 24
@@ -22,7 +22,7 @@ _JITTER_ORDERS = 24
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class CropSpec(Params):
+class CropConfig(Params):
     """A group of random resized crops of one size."""
 
     count: int = Field(ge=1)
@@ -40,7 +40,7 @@ class CropSpec(Params):
         return scale
 
 
-class Coverage(Params):
+class CoverageConfig(Params):
     """How much of a view must lie inside the photograph's mask, so that it shows a part of the object.
 
     Source: MaskContrast, section 4.1; limits and tries from its code.
@@ -64,24 +64,24 @@ class Coverage(Params):
         return bool(self.share[0] < mask.mean() <= self.share[1])
 
 
-class Photometric(Params):
-    """Random changes of colour, per view."""
+class PhotometricConfig(Params):
+    """Random changes of color, per view."""
 
     jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
     """Strengths of brightness, contrast, saturation and hue (torchvision's ColorJitter). SwAV, section A.1."""
     jitter_probability: float = Field(0.8, ge=0, le=1)
     """SwAV, section A.1."""
-    grey_probability: float = Field(0.2, ge=0, le=1)
+    gray_probability: float = Field(0.2, ge=0, le=1)
     """SwAV, section A.1."""
     blur_probability: float = Field(0.5, ge=0, le=1)
     """SwAV, section A.1."""
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     """Range of the Gaussian's standard deviation in pixels of the view. SwAV, section A.1."""
-    solarise_probability: float = Field(0.0, ge=0, le=1)
+    solarize_probability: float = Field(0.0, ge=0, le=1)
     """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
 
 
-class Undecoded(NamedTuple):
+class LazyPhoto(NamedTuple):
     """A photograph that is decoded once it is known how large it must be."""
 
     size: tuple[int, int]
@@ -90,13 +90,13 @@ class Undecoded(NamedTuple):
     """Decode it (H, W, 3), at 1/n of its height and width, rounded up, for n in `REDUCTIONS`."""
 
 
-class Views(Params, ABC):
-    """What a training method wants to see of a photograph: where views are cut, and what changes their colours."""
+class ViewConfig(Params, ABC):
+    """What a training method wants to see of a photograph: where views are cut, and what changes their colors."""
 
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of mirroring a view."""
-    photometric: Photometric | None = Photometric()
-    """Colour changes; null for none."""
+    photometric: PhotometricConfig | None = PhotometricConfig()
+    """Color changes; null for none."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Channel means that are subtracted, of values in 0..1. ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -108,7 +108,7 @@ class Views(Params, ABC):
         """Side of each view, in order."""
 
     @abstractmethod
-    def draw(self, photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+    def draw(self, photo: LazyPhoto, rng: np.random.Generator) -> "list[View]":
         """Draw and cut all views of a photograph."""
 
     @property
@@ -117,10 +117,10 @@ class Views(Params, ABC):
         return {"mean": list(self.mean), "std": list(self.std), "size": self.sizes[0]}
 
 
-class ViewSpec(Views):
+class MultiCropConfig(ViewConfig):
     """Random resized crops, in groups of one size (multi-crop)."""
 
-    crops: tuple[CropSpec, ...] = Field(min_length=1)
+    crops: tuple[CropConfig, ...] = Field(min_length=1)
     """Groups of crops; the first group holds the large views."""
 
     @property
@@ -128,16 +128,16 @@ class ViewSpec(Views):
         """Side of each view, in order."""
         return [crop.size for crop in self.crops for _ in range(crop.count)]
 
-    def draw(self, photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+    def draw(self, photo: LazyPhoto, rng: np.random.Generator) -> "list[View]":
         """Draw and cut all views of a photograph."""
         return self.cut([sample_window(*photo.size, crop.scale, self.flip, rng) for crop in self.each], photo, rng)
 
     @property
-    def each(self) -> Iterator[CropSpec]:
+    def each(self) -> Iterator[CropConfig]:
         """The group of each view, in order."""
         return chain.from_iterable(repeat(crop, crop.count) for crop in self.crops)
 
-    def cut(self, windows: list[Window], photo: Undecoded, rng: np.random.Generator) -> "list[View]":
+    def cut(self, windows: list[Window], photo: LazyPhoto, rng: np.random.Generator) -> "list[View]":
         """Cut the views at their windows, from a photograph that is decoded no larger than they need."""
         reduction = largest_reduction(zip(windows, self.sizes, strict=True))
         image, windows = photo.read(reduction), [align(window, reduction) for window in windows]
@@ -152,13 +152,17 @@ class View(NamedTuple):
 
     window: Window
     pixels: UInt8
-    """(size, size, 3), not yet mirrored or recoloured."""
+    """(size, size, 3), not yet mirrored or recolored."""
     photometric: npt.NDArray[np.float32]
     """One value per field of `PHOTOMETRIC_FIELDS`."""
 
 
 def draw_covered_views(
-    photo: Undecoded, mask: npt.NDArray[np.bool_], spec: ViewSpec, coverage: Coverage, rng: np.random.Generator
+    photo: LazyPhoto,
+    mask: npt.NDArray[np.bool_],
+    spec: MultiCropConfig,
+    coverage: CoverageConfig,
+    rng: np.random.Generator,
 ) -> list[View] | None:
     """Draw and cut all views of a photograph so that each shows enough of its mask; None if one cannot.
 
@@ -174,16 +178,16 @@ def draw_covered_views(
     return spec.cut(chosen, photo, rng)
 
 
-def draw_photometric(spec: Photometric | None, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Draw the colour changes of one view.
+def draw_photometric(spec: PhotometricConfig | None, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Draw the color changes of one view.
 
     Returns:
         Factors for brightness, contrast and saturation (1 = unchanged), shift of hue in turns (0 = unchanged), number
-        of the order in which these four are applied (-1 = not at all), grey 0/1, blur's sigma (0 = none), solarise 0/1.
+        of the order in which these four are applied (-1 = not at all), gray 0/1, blur's sigma (0 = none), solarize 0/1.
     """
     if spec is None:
         return np.array([1, 1, 1, 0, -1, 0, 0, 0], np.float32)
-    *places, turn, order, jitter, grey, blur, width, solarise = rng.random(10).tolist()
+    *places, turn, order, jitter, gray, blur, width, solarize = rng.random(10).tolist()
     *strengths, hue = spec.jitter
     lowest = [max(0.0, 1 - strength) for strength in strengths]
     return np.array(
@@ -194,11 +198,11 @@ def draw_photometric(spec: Photometric | None, rng: np.random.Generator) -> npt.
             ),
             hue * (2 * turn - 1),
             int(order * _JITTER_ORDERS) if jitter < spec.jitter_probability else -1,
-            grey < spec.grey_probability,
+            gray < spec.gray_probability,
             spec.blur_sigma[0] + (spec.blur_sigma[1] - spec.blur_sigma[0]) * width
             if blur < spec.blur_probability
             else 0,
-            solarise < spec.solarise_probability,
+            solarize < spec.solarize_probability,
         ],
         np.float32,
     )

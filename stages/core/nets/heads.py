@@ -52,7 +52,7 @@ class Prototypes(nn.Module):
         self.weight = nn.Parameter(F.normalize(torch.randn(count, size), dim=1))
 
     @torch.no_grad()
-    def normalise(self) -> None:
+    def normalize(self) -> None:
         """Bring every prototype back to length 1; called before each forward pass."""
         self.weight.copy_(F.normalize(self.weight, dim=1))
 
@@ -67,23 +67,23 @@ class PixelClassifier(nn.Module):
     Args:
         size: D, channels of the features.
         clusters: K.
-        normalise: Bring every pixel's features to length 1 before.
+        normalize: Bring every pixel's features to length 1 before.
     """
 
-    def __init__(self, size: int, clusters: int, normalise: bool = False) -> None:
+    def __init__(self, size: int, clusters: int, normalize: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(size, clusters, 1)
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, h, w) to (B, K, h, w)."""
-        logits: Tensor = self.conv(F.normalize(features, dim=1) if self.normalise else features)
+        logits: Tensor = self.conv(F.normalize(features, dim=1) if self.normalize else features)
         return logits
 
     @property
     def card(self) -> dict[str, Any]:
         """What a model's card says of it."""
-        return {"clusters": self.conv.out_channels, "normalise": self.normalise}
+        return {"clusters": self.conv.out_channels, "normalize": self.normalize}
 
 
 def restore_classifier(size: int, described: Mapping[str, Any], state: Mapping[str, Tensor]) -> PixelClassifier:
@@ -94,19 +94,19 @@ def restore_classifier(size: int, described: Mapping[str, Any], state: Mapping[s
         described: What the model's card says of it.
         state: Its tensors.
     """
-    classifier = PixelClassifier(size, described["clusters"], described["normalise"])
+    classifier = PixelClassifier(size, described["clusters"], described["normalize"])
     classifier.load_state_dict(dict(state))
     return classifier
 
 
-def classify_by_centroids(centroids: Tensor, normalise: bool) -> PixelClassifier:
+def classify_by_centroids(centroids: Tensor, normalize: bool) -> PixelClassifier:
     """The classifier whose largest logit is the nearest centroid: -|x - c|^2 / 2 without the part that all share.
 
     Args:
         centroids: (K, D), as they are compared with the features.
-        normalise: Bring every pixel's features to length 1 before.
+        normalize: Bring every pixel's features to length 1 before.
     """
-    classifier = PixelClassifier(centroids.shape[1], len(centroids), normalise)
+    classifier = PixelClassifier(centroids.shape[1], len(centroids), normalize)
     bias = -centroids.square().sum(1) / 2
     classifier.load_state_dict({"conv.weight": centroids[:, :, None, None], "conv.bias": bias})
     return classifier

@@ -31,14 +31,14 @@ class ObjectNetwork(nn.Module):
         self.size = embedding.conv.out_channels if embedding else features.size
 
     def forward(self, images: Tensor) -> Objects:
-        """(B, 3, H, W) normalised to what is enlarged to their size, bilinearly."""
+        """(B, 3, H, W) normalized to what is enlarged to their size, bilinearly."""
         features, size = self.features(images), images.shape[-2:]
         embeddings = self.embedding(features) if self.embedding else features
         salient = _enlarge(self.saliency(features), size)[:, 0] if self.saliency else None
         return Objects(_enlarge(embeddings, size), salient)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised to embeddings (B, D, h, w), not enlarged."""
+        """(B, 3, H, W) normalized to embeddings (B, D, h, w), not enlarged."""
         features = self.features(images)
         embeddings: Tensor = self.embedding(features) if self.embedding else features
         return embeddings

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from stages.core.artifacts.models import Card, InputCard
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import normalise
+from stages.core.images.inference import normalize
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
-Score = Literal["softmax", "normalised_logit", "foreground"]
+Score = Literal["softmax", "normalized_logit", "foreground"]
 Background = Literal["threshold", "class_0", "saliency_head"]
 
 _CLASSES_AT_ONCE = 64
@@ -75,7 +75,7 @@ class Segmenter(nn.Module):
         return {"head": self.head} | ({"saliency": self.saliency} if self.saliency else {})
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised to logits (B, K, h, w)."""
+        """(B, 3, H, W) normalized to logits (B, K, h, w)."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
@@ -88,10 +88,10 @@ class Segmenter(nn.Module):
         """Segment one photograph at its own size.
 
         Args:
-            images: (1, 3, h, w), prepared and normalised.
+            images: (1, 3, h, w), prepared and normalized.
             size: Height and width of the result.
             max_pixels: Above this many, logits are enlarged to this many only and the labels from there by nearest
-                neighbour. Source: PASS, step 4 (10^6, there with 1000 on the height; here the aspect is kept).
+                neighbor. Source: PASS, step 4 (10^6, there with 1000 on the height; here the aspect is kept).
         """
         features = self.features(images)
         logits = self.head(features).float()
@@ -114,7 +114,7 @@ class Segmenter(nn.Module):
         """How likely each pixel of one photograph is of each label, for what refines labels by the photograph.
 
         Args:
-            images: (1, 3, h, w), prepared and normalised.
+            images: (1, 3, h, w), prepared and normalized.
             size: Height and width of the result.
             most: Labels beside the background; those of the largest mean probability.
 
@@ -137,7 +137,7 @@ class Segmenter(nn.Module):
         """Segment a decoded photograph (H, W, 3) on the network's device."""
         device = next(self.parameters()).device
         pixels = torch.from_numpy(np.ascontiguousarray(self.prepare(image).transpose(2, 0, 1)))[None]
-        return self.segment(normalise(pixels.to(device), self.expects), (image.shape[0], image.shape[1]), max_pixels)
+        return self.segment(normalize(pixels.to(device), self.expects), (image.shape[0], image.shape[1]), max_pixels)
 
 
 def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> Segmenter:

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: a few shapes, sized for a phone, coloured by the page's style."""
+"""Charts as inline SVG: a few shapes, sized for a phone, colored by the page's style."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from stages.evaluate.galleries import Gallery, cluster_sizes, draw_galleries
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.object_protocol import ObjectScores
 from stages.evaluate.overlays import Overlay, choose_split
-from stages.evaluate.pictures import ERRORS, css_colour, data_uri
+from stages.evaluate.pictures import ERRORS, css_color, data_uri
 from stages.evaluate.protocols import PROTOCOLS
 from stages.evaluate.provenance import Provenance
 from stages.evaluate.published import NOTE, published_numbers
@@ -136,7 +136,7 @@ def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) 
         names = [
             tables.class_name(inputs, value) if evaluation.has_scores else f"cluster {value - 1}" for value in ids[:4]
         ]
-        return [(name, css_colour(value)) for name, value in zip(names, ids, strict=False)]
+        return [(name, css_color(value)) for name, value in zip(names, ids, strict=False)]
 
     return {"overlay": overlay, "true": chips(overlay.true_ids), "pred": chips(overlay.pred_ids)}
 
@@ -145,7 +145,7 @@ def _describe_gallery(inputs: Inputs, evaluation: Evaluation, gallery: Gallery) 
     class_id = int(evaluation.match[gallery.cluster + 1]) if evaluation.has_scores else -1
     name = tables.class_name(inputs, class_id) if class_id >= 0 else "no class" if evaluation.has_scores else ""
     shown = class_id if evaluation.has_scores else gallery.cluster + 1
-    return {"gallery": gallery, "name": name, "colour": css_colour(shown) if shown > 0 else "#8a8a8a"}
+    return {"gallery": gallery, "name": name, "color": css_color(shown) if shown > 0 else "#8a8a8a"}
 
 
 def _percent(value: float | None) -> str:

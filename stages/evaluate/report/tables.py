@@ -13,7 +13,7 @@ from stages.evaluate.counts import ALL
 from stages.evaluate.evaluation import Evaluation, SplitScores
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.matching import NONE
-from stages.evaluate.pictures import css_colour
+from stages.evaluate.pictures import css_color
 from stages.evaluate.provenance import Provenance
 from stages.evaluate.published import Published
 
@@ -34,7 +34,7 @@ class ClassRow(NamedTuple):
 
     class_id: int
     name: str
-    colour: str
+    color: str
     clusters: str
     iou: float
     edge_iou: float
@@ -92,7 +92,7 @@ def class_rows(inputs: Inputs, evaluation: Evaluation, scored: SplitScores) -> l
         ClassRow(
             class_id=class_id,
             name=class_name(inputs, class_id),
-            colour=css_colour(class_id) if class_id else "#8a8a8a",
+            color=css_color(class_id) if class_id else "#8a8a8a",
             clusters=", ".join(str(cluster) for cluster in np.flatnonzero(evaluation.match == class_id)) or "–",
             iou=100 * float(areas.iou[ALL, class_id]),
             edge_iou=100 * float(edges.iou[ALL, class_id]),

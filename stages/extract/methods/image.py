@@ -15,9 +15,9 @@ from stages.core.artifacts.image_index import ImageIndex, Split
 from stages.core.artifacts.models import Card, InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.images.crops import centre_crop, resize_short_side
+from stages.core.images.crops import center_crop, resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.attention import restore_attention
 from stages.core.nets.features import FeatureMap, restore_features
 from stages.core.nets.heads import GlobalPool, ProjectionConfig, ProjectionHead
@@ -27,8 +27,8 @@ from stages.core.progress import Progress
 _BATCH = 64
 
 
-class ImageEmbeddings(Params):
-    """The mean of a feature map over a centre crop, attention-pooled where the model has an attention part."""
+class ImageEmbeddingConfig(Params):
+    """The mean of a feature map over a center crop, attention-pooled where the model has an attention part."""
 
     method: Literal["image"] = "image"
     splits: tuple[Split, ...] = Field(("train",), min_length=1)
@@ -36,7 +36,7 @@ class ImageEmbeddings(Params):
     resize: int = Field(256, ge=8)
     """Shorter side in pixels. PASS: 256."""
     crop: int = Field(224, ge=8)
-    """Side of the centre crop in pixels. PASS: 224."""
+    """Side of the center crop in pixels. PASS: 224."""
     feature_map: FeatureMap | None = None
     """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the model was
     trained by. Attention belongs to that one and weighs no other."""
@@ -47,8 +47,8 @@ class ImageEmbeddings(Params):
     """Of the stored embeddings."""
 
     def prepare(self, image: UInt8) -> UInt8:
-        """The centre crop that is described."""
-        return centre_crop(resize_short_side(image, max(self.resize, self.crop)), self.crop)
+        """The center crop that is described."""
+        return center_crop(resize_short_side(image, max(self.resize, self.crop)), self.crop)
 
     def describe(
         self, card: Card, states: Mapping[str, Mapping[str, Tensor]], index: ImageIndex
@@ -83,7 +83,7 @@ class ImageEmbeddings(Params):
         device = inference_device()
         network.to(device).to(memory_format=torch.channels_last).eval()
         with torch.inference_mode(), Progress(len(index), "embeddings") as progress:
-            for seen in see(index, self.prepare, expects, device, _BATCH):
+            for seen in iterate_batches(index, self.prepare, expects, device, _BATCH):
                 embeddings = network(seen.images).cpu().numpy()  # (B, D)
                 for position, embedding in zip(seen.positions, embeddings, strict=True):
                     photo = index[position]

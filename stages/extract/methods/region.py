@@ -19,14 +19,14 @@ from stages.core.artifacts.models import Card
 from stages.core.engine.devices import inference_device
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.core.nets.regions import region_means
 from stages.core.params import Params
 from stages.core.progress import Progress
 
 
-class RegionEmbeddings(Params):
+class RegionEmbeddingConfig(Params):
     """The embeddings of a dense network, over parts of photographs."""
 
     method: Literal["region"] = "region"
@@ -57,7 +57,7 @@ class RegionEmbeddings(Params):
     def _embed(self, network: ObjectNetwork, card: Card, index: ImageIndex) -> Iterator[Feature]:
         maps = open_label_maps("superpixels") if self.regions == "superpixels" else None
         with torch.inference_mode(), Progress(len(index), "regions") as progress:
-            for seen in see(index, self.prepare, card["input"], inference_device(), batch_size=1):
+            for seen in iterate_batches(index, self.prepare, card["input"], inference_device(), batch_size=1):
                 position, size = seen.positions[0], (seen.images.shape[-2], seen.images.shape[-1])
                 photo = index[position]
                 ids = self._find_regions(maps, photo.image_id, position, size)

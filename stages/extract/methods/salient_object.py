@@ -20,7 +20,7 @@ from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.objects import Objects, restore_objects
 from stages.core.params import Params
 from stages.core.progress import Progress
@@ -29,7 +29,7 @@ OBJECT = 1
 """Region id of the salient object."""
 
 
-class SalientObjects(Params):
+class SalientObjectConfig(Params):
     """The embedding of what stands out in each photograph; photographs in which nothing does have no row."""
 
     method: Literal["salient_object"] = "salient_object"
@@ -51,7 +51,7 @@ class SalientObjects(Params):
     """Of the stored embeddings."""
 
     @model_validator(mode="after")
-    def _weights_exist(self) -> "SalientObjects":
+    def _weights_exist(self) -> "SalientObjectConfig":
         if self.weighting == "saliency" and self.mask == "saliency_maps":
             raise ValueError("weighting: saliency takes the logits of the saliency head; set mask: saliency_head")
         return self
@@ -80,7 +80,7 @@ class SalientObjects(Params):
         maps = open_label_maps("saliency") if self.mask == "saliency_maps" else None
         found = 0
         with torch.inference_mode(), Progress(len(index), "objects") as progress:
-            for seen in see(index, self.prepare, card["input"], inference_device(), batch_size=1):
+            for seen in iterate_batches(index, self.prepare, card["input"], inference_device(), batch_size=1):
                 photo, objects = index[seen.positions[0]], network(seen.images)
                 mask = self._find_object(objects, maps, photo.image_id)
                 if mask.any():

@@ -2,7 +2,7 @@
 
 At inference the pooling is dropped, which leaves class activation maps.
 
-Source: LUSS, section 3.1 (fine-tuning and inference); optimiser and length from PASS, step 3.
+Source: LUSS, section 3.1 (fine-tuning and inference); optimizer and length from PASS, step 3.
 """
 
 import math
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimiserConfig
+from stages.core.engine.optim import OptimizerConfig
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureMap, FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Score, SegmenterCard
@@ -24,7 +24,7 @@ from stages.core.params import Params
 from stages.finetune.threshold import ThresholdConfig
 
 
-class ImageFineTuning(Params):
+class ImageFineTuningConfig(Params):
     """Classify whole photographs by their cluster."""
 
     method: Literal["image"] = "image"
@@ -36,9 +36,11 @@ class ImageFineTuning(Params):
     attended: bool = True
     """Weigh pixels by the model's attention where it has one, so that classes are pooled as the embeddings were. Not
     said in LUSS; class activation marks a part of the object or all of the photograph without it."""
-    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=224, scale=(0.08, 1.0)),), photometric=None)
-    """PASS: 224 pixels, scale 0.08-1, flip, no change of colour."""
-    training: TrainingConfig = TrainingConfig(epochs=20, optimiser=OptimiserConfig())
+    views: MultiCropConfig = MultiCropConfig(
+        crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
+    )
+    """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
+    training: TrainingConfig = TrainingConfig(epochs=20, optimizer=OptimizerConfig())
     short_side: int = Field(256, ge=8)
     """Side in pixels that photographs are resized to at inference. PASS: 256."""
     score: Score = "softmax"
@@ -66,7 +68,7 @@ class ImageClassifier(TrainingMethod):
 
     maps = ("pseudolabel",)
 
-    def __init__(self, config: ImageFineTuning, features: FeatureNetwork, clusters: int) -> None:
+    def __init__(self, config: ImageFineTuningConfig, features: FeatureNetwork, clusters: int) -> None:
         super().__init__()
         self.views = config.views
         self.chance = {"loss": math.log(clusters)}

@@ -13,32 +13,32 @@ from torch.nn import functional as F
 from stages.core.artifacts.label_maps import IGNORE
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimiserConfig
+from stages.core.engine.optim import OptimizerConfig
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import SegmenterCard
-from stages.finetune.true_masks import TrueMaskTraining
+from stages.finetune.true_masks import TrueMaskTrainingConfig
 
 
-class LinearProbe(TrueMaskTraining):
+class LinearProbeConfig(TrueMaskTrainingConfig):
     """Tell the classes of pixels apart by what the network says of them already."""
 
     method: Literal["linear"] = "linear"
     background: bool = True
     """Whether background is the first class; false where every pixel has a class, as in scenes."""
-    normalise: bool = False
+    normalize: bool = False
     """Bring every pixel's features to length 1 before. ViCE: yes."""
     hidden: int = Field(0, ge=0)
     """Channels between two linear layers with batch norm between, which become one in the segmenter; 0 for a single
     layer. ViCE: one layer in its paper, two with 256 channels between in its code."""
-    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
+    views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
     """MaskContrast: 512 pixels, scaled by 0.75-1.25, flipped; its rotation by up to 5 degrees is left out."""
     training: TrainingConfig = TrainingConfig(
         epochs=60,
         batch_size=16,
-        optimiser=OptimiserConfig(kind="sgd", base_lr=1.6, final_lr=0.0, schedule="poly", weight_decay=1e-4),
+        optimizer=OptimizerConfig(kind="sgd", base_lr=1.6, final_lr=0.0, schedule="poly", weight_decay=1e-4),
     )
     """MaskContrast: 60 epochs of 16 photographs at 0.1; there a tenth after 25 epochs, here falling steadily."""
 
@@ -55,21 +55,21 @@ class LinearProbe(TrueMaskTraining):
             threshold_source="fixed",
         )
 
-    def build(self, features: FeatureNetwork, clusters: int) -> "LinearClassifier":
+    def build(self, features: FeatureNetwork, clusters: int) -> "LinearProbe":
         """The probe of a pretrained network for as many classes; the head's weights come from torch's generator."""
-        return LinearClassifier(self, features, clusters)
+        return LinearProbe(self, features, clusters)
 
 
-class LinearClassifier(TrainingMethod):
+class LinearProbe(TrainingMethod):
     """A frozen network of features and a 1x1 convolution."""
 
     maps = ("pseudolabel",)
 
-    def __init__(self, config: LinearProbe, features: FeatureNetwork, classes: int) -> None:
+    def __init__(self, config: LinearProbeConfig, features: FeatureNetwork, classes: int) -> None:
         super().__init__()
         self.views = config.views
         self.features = features.requires_grad_(False)
-        self.normalise, self.background = config.normalise, config.background
+        self.normalize, self.background = config.normalize, config.background
         self.first = _first_layer(features.size, config.hidden) if config.hidden else None
         self.last = nn.Conv2d(config.hidden or features.size, classes + config.background, 1)
         nn.init.normal_(self.last.weight, std=0.01)
@@ -78,7 +78,7 @@ class LinearClassifier(TrainingMethod):
     @property
     def head(self) -> PixelClassifier:
         """The probe as one layer; batch norm stands as at inference."""
-        head = PixelClassifier(self.features.size, self.last.out_channels, self.normalise)
+        head = PixelClassifier(self.features.size, self.last.out_channels, self.normalize)
         head.to(self.last.weight.device).load_state_dict(
             {f"conv.{k}": v for k, v in _join(self.first, self.last).items()}
         )
@@ -107,7 +107,7 @@ class LinearClassifier(TrainingMethod):
         return ids if self.background else torch.where((ids == 0) | (ids == IGNORE), IGNORE, ids - 1)
 
     def _classify(self, features: Tensor) -> Tensor:
-        inputs = F.normalize(features, dim=1) if self.normalise else features
+        inputs = F.normalize(features, dim=1) if self.normalize else features
         logits: Tensor = self.last(self.first(inputs) if self.first else inputs)
         return logits
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stages.core.artifacts.clusters import Centroids
 from stages.core.artifacts.models import Card
 from stages.core.errors import UserError
-from stages.core.neighbours import normalise_rows
+from stages.core.faiss_ops import normalize_rows
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.core.nets.segmenter import Score, SegmenterCard
@@ -21,7 +21,7 @@ from stages.core.params import Params
 from stages.finetune.threshold import ThresholdConfig
 
 
-class NoFineTuning(Params):
+class NoFineTuningConfig(Params):
     """Take the representation as it is."""
 
     method: Literal["none"] = "none"
@@ -62,11 +62,11 @@ class NoFineTuning(Params):
                 f"finetune: the centroids have {size} channels, the pixels of the model of {card['method']} "
                 f"{network.size}; cluster embeddings of pixels as they are, neither projected nor whitened"
             )
-        unit = centroids.normalise_at_use or network.embedding is not None  # whose objects are means of directions
-        vectors = torch.tensor(normalise_rows(centroids.embeddings) if unit else centroids.embeddings)
+        unit = centroids.normalize_at_use or network.embedding is not None  # whose objects are means of directions
+        vectors = torch.tensor(normalize_rows(centroids.embeddings) if unit else centroids.embeddings)
         if network.embedding is None:
-            return network, classify_by_centroids(vectors, normalise=unit)
-        return network, _join(network.embedding, classify_by_centroids(vectors, normalise=False))
+            return network, classify_by_centroids(vectors, normalize=unit)
+        return network, _join(network.embedding, classify_by_centroids(vectors, normalize=False))
 
 
 def _join(embedding: PixelClassifier, classifier: PixelClassifier) -> PixelClassifier:

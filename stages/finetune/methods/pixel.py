@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.engine.loop import TrainingConfig
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureMap, FeatureNetwork
 from stages.core.nets.segmenter import SegmenterCard
 from stages.core.params import Params
@@ -16,7 +16,7 @@ from stages.finetune.pixel_labels import PixelLabelClassifier
 from stages.finetune.threshold import ThresholdConfig
 
 
-class PixelFineTuning(Params):
+class PixelFineTuningConfig(Params):
     """Classify pixels; background is the first class."""
 
     method: Literal["pixel"] = "pixel"
@@ -24,8 +24,10 @@ class PixelFineTuning(Params):
     """What the training labels come from; this method takes the pseudo-labels of pixels."""
     feature_map: FeatureMap | None = None
     """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""
-    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=224, scale=(0.08, 1.0)),), photometric=None)
-    """PASS: 224 pixels, scale 0.08-1, flip, no change of colour."""
+    views: MultiCropConfig = MultiCropConfig(
+        crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
+    )
+    """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
     label_scale: float = Field(0.5, gt=0, le=1)
     """Side at which logits and labels are compared, as a share of the view's. PASS: 0.5."""
     training: TrainingConfig = TrainingConfig(epochs=20)

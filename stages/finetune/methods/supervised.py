@@ -8,27 +8,27 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.engine.loop import TrainingConfig
-from stages.core.engine.optim import OptimiserConfig
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.engine.optim import OptimizerConfig
+from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureNetwork
 from stages.finetune.pixel_labels import PixelLabelClassifier
-from stages.finetune.true_masks import TrueMaskTraining
+from stages.finetune.true_masks import TrueMaskTrainingConfig
 
 
-class SupervisedFineTuning(TrueMaskTraining):
+class SupervisedFineTuningConfig(TrueMaskTrainingConfig):
     """Train the pretrained network on."""
 
     method: Literal["supervised"] = "supervised"
     frozen_norms: bool = False
     """Leave batch norm as it was pretrained. MaskContrast: yes where 1 or 2 % have masks."""
-    views: ViewSpec = ViewSpec(crops=(CropSpec(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
+    views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
     """MaskContrast: 512 pixels, scaled and flipped."""
     label_scale: float = Field(1.0, gt=0, le=1)
     """Side at which logits and labels are compared, as a share of the view's. MaskContrast: 1."""
     training: TrainingConfig = TrainingConfig(
         epochs=60,
         batch_size=8,
-        optimiser=OptimiserConfig(kind="sgd", base_lr=0.128, final_lr=0.0, schedule="poly", weight_decay=1e-4),
+        optimizer=OptimizerConfig(kind="sgd", base_lr=0.128, final_lr=0.0, schedule="poly", weight_decay=1e-4),
     )
     """MaskContrast: batches of 8 at 0.004; where 1 or 2 % have masks 0.001, and 0.1 for the head. Epochs not given."""
 

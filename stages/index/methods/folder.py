@@ -8,7 +8,7 @@ from stages.core.params import Params
 from stages.index.layout import Candidate, Layout, list_files, readable_name, wrong_name
 
 
-class Folder(Params):
+class FolderConfig(Params):
     """Every photograph below `data/` belongs to the split train; there are no categories and no masks."""
 
     method: Literal["folder"] = "folder"

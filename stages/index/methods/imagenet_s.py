@@ -33,7 +33,7 @@ _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": 
 _MASKS = "-segmentation"
 
 
-class ImageNetS(Params):
+class ImageNetSConfig(Params):
     """Photographs in `<split>/<category>/`, masks under the same names in `<split>-segmentation/<category>/`."""
 
     method: Literal["imagenet_s"] = "imagenet_s"

@@ -28,7 +28,7 @@ _NAMES = DATA / "classes.txt"
 Id = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Scenes(Params):
+class ScenesConfig(Params):
     """Photographs in `images/<split>/`, annotations under the same names in `annotations/<split>/`."""
 
     method: Literal["scenes"] = "scenes"
@@ -51,7 +51,7 @@ class Scenes(Params):
         return classes
 
     @model_validator(mode="after")
-    def _has_every_id_once(self) -> "Scenes":
+    def _has_every_id_once(self) -> "ScenesConfig":
         ids = Counter([*self.void, *(each for merged in (self.classes or {}).values() for each in merged)])
         if twice := [each for each, count in ids.items() if count > 1]:
             raise ValueError(f"id {', '.join(map(str, twice))} stands twice among `classes` and `void`")

@@ -1,6 +1,6 @@
 """The built-in sample: 840 small drawn images in the layout of ImageNet-S, the same bytes on every machine.
 
-Ten categories, each a shape with a surface pattern of its own. Colour, size, pose, light, background and clutter are
+Ten categories, each a shape with a surface pattern of its own. Color, size, pose, light, background and clutter are
 left to chance, so that categories can be told apart by what an object looks like and by nothing simpler. Train images
 have no masks. `python -m stages.index.sample` writes the sample to `data/`.
 """
@@ -37,11 +37,11 @@ def sample_files() -> Iterator[tuple[str, bytes]]:
                 scene = draw_scene(f"{split}/{file}", category)
                 yield f"{split}/{file}", encode_stored_png(scene.image)
                 if split != "train":
-                    yield f"{split}-segmentation/{file}", encode_stored_png(_colour_ids(scene.mask))
+                    yield f"{split}-segmentation/{file}", encode_stored_png(_color_ids(scene.mask))
 
 
-def _colour_ids(mask: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Write ids as colours, id = R + 256 G, as ImageNet-S does."""
+def _color_ids(mask: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Write ids as colors, id = R + 256 G, as ImageNet-S does."""
     return np.stack([mask % 256, mask // 256, np.zeros_like(mask)], axis=-1).astype(np.uint8)
 
 

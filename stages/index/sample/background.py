@@ -1,10 +1,10 @@
-"""Backgrounds of the sample: soft structures in two muted colours, none of which repeats like a surface pattern."""
+"""Backgrounds of the sample: soft structures in two muted colors, none of which repeats like a surface pattern."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .colours import Colour, hsv_colour
+from .colors import Color, hsv_color
 from .draws import Draws, Integers, cosine, sine
 
 
@@ -17,8 +17,8 @@ def draw_background(draws: Draws, side: int) -> Integers:
     return canvas
 
 
-def _muted(draws: Draws) -> Colour:
-    return hsv_colour(draws.integer(0, 1535), draws.integer(10, 150), draws.integer(60, 230))
+def _muted(draws: Draws) -> Color:
+    return hsv_color(draws.integer(0, 1535), draws.integer(10, 150), draws.integer(60, 230))
 
 
 def _places(side: int) -> tuple[Integers, Integers]:

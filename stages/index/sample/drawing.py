@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .background import draw_background
-from .colours import draw_colours
+from .colors import draw_colors
 from .draws import Draws, Integers, cosine, sine
 from .figures import CATEGORIES, Figure, Plane
 
@@ -23,9 +23,9 @@ _SIZE_GROUPS = ((2, 5, 6), (12, 25, 32), (25, 50, 44), (52, 66, 18))  # area fro
 
 
 class Pose(NamedTuple):
-    """Where a figure lies: centre (y, x) and radius in 1/16 pixel, rotation in degrees."""
+    """Where a figure lies: center (y, x) and radius in 1/16 pixel, rotation in degrees."""
 
-    centre: tuple[int, int]
+    center: tuple[int, int]
     radius: int
     turn: int
 
@@ -61,14 +61,14 @@ def _draw_pose(draws: Draws, category: int) -> Pose:
     area = draws.integer(smallest * 100, largest * 100) * SIDE**2 * 256 // 10000  # in (1/16 pixel)^2
     radius = isqrt(area * 1024**2 // _figure_area(CATEGORIES[category].shape))
     margin = min(8 * SIDE, max(radius * 3 // 4, 0))
-    centre = draws.integer(margin, 16 * SIDE - margin), draws.integer(margin, 16 * SIDE - margin)
-    return Pose(centre, radius, draws.integer(-30, 30))
+    center = draws.integer(margin, 16 * SIDE - margin), draws.integer(margin, 16 * SIDE - margin)
+    return Pose(center, radius, draws.integer(-30, 30))
 
 
 def _beside(pose: Pose, draws: Draws) -> Pose:
     """Draw the pose of a second, smaller figure on the other side of the image."""
     radius = max(16 * 9, pose.radius * draws.integer(40, 60) // 100)
-    corner = [SIDE * (12 if place < 8 * SIDE else 4) + draws.integer(-64, 64) for place in pose.centre]
+    corner = [SIDE * (12 if place < 8 * SIDE else 4) + draws.integer(-64, 64) for place in pose.center]
     return Pose((corner[0], corner[1]), radius, draws.integer(-30, 30))
 
 
@@ -89,8 +89,8 @@ class _Patch(NamedTuple):
 
 
 def _patch(pose: Pose) -> _Patch:
-    rows, columns = (_reach(place, pose.radius) for place in pose.centre)
-    y, x = _points(rows) - pose.centre[0], _points(columns) - pose.centre[1]
+    rows, columns = (_reach(place, pose.radius) for place in pose.center)
+    y, x = _points(rows) - pose.center[0], _points(columns) - pose.center[1]
     scale, c, s = 2**20 // pose.radius, cosine(pose.turn), sine(pose.turn)
     u = (x * c)[None, :] + (y * s)[:, None]
     v = (y * c)[:, None] - (x * s)[None, :]
@@ -120,8 +120,8 @@ def _paint(canvas: Integers, mask: NDArray[np.uint16], category: int, pose: Pose
     window, u, v = _patch(pose)
     inside = CATEGORIES[category].shape(u, v)
     cover, accent = _per_pixel(inside), _per_pixel(CATEGORIES[category].pattern(u, v) & inside)
-    base_colour, accent_colour = draw_colours(draws, canvas)
-    surface = np.array(base_colour) * (cover - accent) + np.array(accent_colour) * accent
+    base_color, accent_color = draw_colors(draws, canvas)
+    surface = np.array(base_color) * (cover - accent) + np.array(accent_color) * accent
     strength, turn = draws.integer(0, 60), draws.integer(0, 359)  # the side towards the light is brighter
     towards = (u * cosine(turn) + v * sine(turn) >> 10)[1::_SAMPLES, 1::_SAMPLES, None].clip(-1024, 1024)
     surface = surface * (256 + (towards * strength >> 10)) >> 8
@@ -132,13 +132,13 @@ def _paint(canvas: Integers, mask: NDArray[np.uint16], category: int, pose: Pose
 def _draw_clutter(canvas: Integers, draws: Draws) -> None:
     """Paint up to four small plain bits: discs, ovals, tiles and bars without a surface pattern."""
     for _ in range(draws.integer(0, 4)):
-        centre = draws.integer(0, 16 * SIDE), draws.integer(0, 16 * SIDE)
-        window, u, v = _patch(Pose(centre, 16 * draws.integer(3, 7), draws.integer(0, 179)))
+        center = draws.integer(0, 16 * SIDE), draws.integer(0, 16 * SIDE)
+        window, u, v = _patch(Pose(center, 16 * draws.integer(3, 7), draws.integer(0, 179)))
         v = v * draws.choice((1, 1, 2, 3))
         inside = u**2 + v**2 <= 1024**2 if draws.happens(50) else np.maximum(np.abs(u), np.abs(v)) <= 720
         cover = _per_pixel(inside)
-        colour = np.array(draw_colours(draws, canvas)[0])
-        canvas[window] = (colour * cover + canvas[window] * (_SAMPLES**2 - cover)) // _SAMPLES**2
+        color = np.array(draw_colors(draws, canvas)[0])
+        canvas[window] = (color * cover + canvas[window] * (_SAMPLES**2 - cover)) // _SAMPLES**2
 
 
 def _mark_borders(mask: NDArray[np.uint16], draws: Draws) -> None:

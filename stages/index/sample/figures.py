@@ -1,7 +1,7 @@
 """The figures of the sample: ten shapes and ten surface patterns, in integer arithmetic.
 
 Both are functions of a figure's own coordinates `u` (right) and `v` (down), integers in which the circumscribed circle
-has the radius 1024. A shape returns where the figure is, a pattern where its surface has the second of its two colours.
+has the radius 1024. A shape returns where the figure is, a pattern where its surface has the second of its two colors.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Category(NamedTuple):
     pattern: Figure
 
 
-def _circle(u: Integers, v: Integers, centre: tuple[int, int], radius: int) -> Plane:
-    return (u - centre[0]) ** 2 + (v - centre[1]) ** 2 <= radius**2
+def _circle(u: Integers, v: Integers, center: tuple[int, int], radius: int) -> Plane:
+    return (u - center[0]) ** 2 + (v - center[1]) ** 2 <= radius**2
 
 
 def _disc(u: Integers, v: Integers) -> Plane:
@@ -117,8 +117,8 @@ def _scales(u: Integers, v: Integers) -> Plane:
 def _speckles(u: Integers, v: Integers) -> Plane:
     column, row = (u + 4096) // 240, (v + 4096) // 240
     scrambled = (column * 7919 + row * 104729 + column * row * 613) % 1009
-    centre_u, centre_v = 80 + scrambled % 81, 80 + scrambled // 7 % 81
-    distance = ((u + 4096) % 240 - centre_u) ** 2 + ((v + 4096) % 240 - centre_v) ** 2
+    center_u, center_v = 80 + scrambled % 81, 80 + scrambled // 7 % 81
+    distance = ((u + 4096) % 240 - center_u) ** 2 + ((v + 4096) % 240 - center_v) ** 2
     inside: Plane = distance <= (40 + scrambled % 50) ** 2
     return inside
 

@@ -19,10 +19,10 @@ from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.momentum import MomentumConfig, MomentumCopy, restore_order, shuffle_batch
 from stages.core.engine.online_clustering import Queue
-from stages.core.engine.optim import OptimiserConfig
+from stages.core.engine.optim import OptimizerConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.views import Coverage, CropSpec, Photometric, ViewSpec
+from stages.core.images.views import CoverageConfig, CropConfig, MultiCropConfig, PhotometricConfig
 from stages.core.nets.backbones import BackboneConfig
 from stages.core.nets.decoders import DecoderConfig, DeepLabV3Config
 from stages.core.nets.features import build_features
@@ -46,12 +46,12 @@ class MaskContrastConfig(Params):
     frozen: tuple[str, ...] = ()
     """Parts of the backbone that stay as they start, by timm's names. The code's runs with supervised masks: conv1,
     bn1, layer1, layer2."""
-    views: ViewSpec = ViewSpec(
-        crops=(CropSpec(count=2, size=224, scale=(0.2, 1.0)),),
-        photometric=Photometric(jitter=(0.4, 0.4, 0.4, 0.1), blur_probability=0.0),
+    views: MultiCropConfig = MultiCropConfig(
+        crops=(CropConfig(count=2, size=224, scale=(0.2, 1.0)),),
+        photometric=PhotometricConfig(jitter=(0.4, 0.4, 0.4, 0.1), blur_probability=0.0),
     )
     """The query and the key; with one view it is both. Section 4.1 and the code: SimCLR's changes without blur."""
-    coverage: Coverage = Coverage()
+    coverage: CoverageConfig = CoverageConfig()
     """How much of each view the object covers."""
     min_mask: float = Field(0.01, gt=0, lt=1)
     """Photographs whose mask is smaller, as a share of their area, are left out. The code: 0.01."""
@@ -71,14 +71,14 @@ class MaskContrastConfig(Params):
     training: TrainingConfig = TrainingConfig(
         epochs=40,
         batch_size=128,
-        optimiser=OptimiserConfig(
-            kind="sgd", base_lr=0.008, final_lr=0.0, schedule="poly", falls_every="epoch", weight_decay=1e-4
+        optimizer=OptimizerConfig(
+            kind="sgd", base_lr=0.008, final_lr=0.0, schedule="poly", lr_step="epoch", weight_decay=1e-4
         ),
     )
 
     @field_validator("views")
     @classmethod
-    def _has_query_and_key(cls, views: ViewSpec) -> ViewSpec:
+    def _has_query_and_key(cls, views: MultiCropConfig) -> MultiCropConfig:
         if len(views.sizes) > 2:
             raise ValueError("there are a query and a key: one group of one or two crops")
         return views
@@ -95,8 +95,8 @@ class MaskContrastConfig(Params):
         return {
             "backbone": self.backbone.model_dump(mode="json"),
             "decoder": self.decoder.model_dump(mode="json"),
-            "embedding": {"clusters": self.embedding_size, "normalise": False},
-            "saliency": {"clusters": 1, "normalise": False},
+            "embedding": {"clusters": self.embedding_size, "normalize": False},
+            "saliency": {"clusters": 1, "normalize": False},
         }
 
     def build(self) -> "MaskContrast":

@@ -10,7 +10,7 @@ from stages.core.nets.weights import WeightsFile
 from stages.core.params import Params
 
 
-class NoPretraining(Params):
+class NoPretrainingConfig(Params):
     """Take a backbone as it is."""
 
     method: Literal["none"] = "none"

@@ -15,10 +15,10 @@ from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_u
 from stages.core.engine.loop import TrainingConfig
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import Queue, sinkhorn
-from stages.core.engine.optim import OptimiserConfig
+from stages.core.engine.optim import OptimizerConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.sector_views import SectorViews
+from stages.core.images.sector_views import SectorViewConfig
 from stages.core.nets.backbones import BackboneConfig
 from stages.core.nets.decoders import DecoderConfig, FPNConfig
 from stages.core.nets.features import build_features
@@ -38,7 +38,7 @@ class VICEConfig(Params):
     """`fpn` at low, `deeplabv3plus` (rates 12, 24, 36, separable, embedding 128) at high resolution. Section 4."""
     weights: WeightsFile | None = None
     """Weights that the backbone starts from; null for random ones. The paper: ImageNet's, learnt with labels."""
-    views: SectorViews = SectorViews()
+    views: SectorViewConfig = SectorViewConfig()
     """The first view gives the codes, the others predict them."""
     regions: Literal["superpixels", "pixels"] = "superpixels"
     """Maps of the stage superpixels (`grid` there for a grid), or every pixel by itself, for the ablation."""
@@ -63,7 +63,7 @@ class VICEConfig(Params):
     average: Literal["photographs", "regions"] = "photographs"
     """Whether each photograph weighs the same (equation 3) or each region (the code)."""
     training: TrainingConfig = TrainingConfig(
-        epochs=24, batch_size=128, optimiser=OptimiserConfig(base_lr=0.64, final_lr=0.00064, warmup_epochs=0.48)
+        epochs=24, batch_size=128, optimizer=OptimizerConfig(base_lr=0.64, final_lr=0.00064, warmup_epochs=0.48)
     )
     """Section 4: 24 epochs, 128 photographs, LARS up to 0.32 after 2 % of the iterations."""
 
@@ -103,7 +103,7 @@ class VICE(TrainingMethod):
         maps = self.features(torch.cat(views)).chunk(len(views))
         if not len(photographs):
             raise UserError("pretrain: no region of a whole batch is seen in all of its views; take larger superpixels")
-        self.prototypes.normalise()
+        self.prototypes.normalize()
         z, coherence = zip(*map(self._describe, maps, numbers, [len(photographs)] * len(maps)), strict=True)
         scores = [self._score(each) for each in z]  # V x (R, P)
         codes = self._assign(z[0].detach(), scores[0].detach(), progress)

@@ -14,7 +14,7 @@ from stages.core.artifacts.label_maps import LabelMap
 from stages.core.params import Params
 
 
-class ImageLabels(Params):
+class ImageLabelConfig(Params):
     """The cluster of the whole photograph."""
 
     method: Literal["image"] = "image"

@@ -17,7 +17,7 @@ from stages.core.params import Params
 from stages.core.progress import track
 
 
-class TrueMasks(Params):
+class TrueMaskLabelConfig(Params):
     """What people drew. A result that rests on it is not strict."""
 
     method: Literal["masks"] = "masks"

@@ -21,16 +21,16 @@ from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8, read_mask
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.attention import AttentivePool, enlarge_map, restore_attention
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.params import Params
 from stages.core.progress import track
-from stages.pseudolabel.foreground import ForegroundThreshold, split_scores
+from stages.pseudolabel.foreground import ForegroundConfig, split_scores
 from stages.pseudolabel.validation import ThresholdCurve
 
 
-class NearestCentroid(Params):
+class NearestCentroidConfig(Params):
     """Labels of pixels by attention and centroids."""
 
     method: Literal["nearest_centroid"] = "nearest_centroid"
@@ -41,11 +41,11 @@ class NearestCentroid(Params):
     category: Literal["pixel", "image"] = "pixel"
     """A foreground pixel's category: its own nearest centroid (PASS), or the cluster of the photograph as a whole, for
     pixels that cannot be told apart each by itself."""
-    foreground: ForegroundThreshold = ForegroundThreshold()
+    foreground: ForegroundConfig = ForegroundConfig()
     """Where foreground begins."""
 
     @model_validator(mode="after")
-    def _says_where_labels_are_used(self) -> "NearestCentroid":
+    def _says_where_labels_are_used(self) -> "NearestCentroidConfig":
         if (self.foreground.rule == "validation") != (self.supervision == "labels"):
             raise ValueError("foreground.rule: validation and supervision: labels belong together: set both or neither")
         return self
@@ -96,7 +96,7 @@ class NearestCentroid(Params):
         device = inference_device()
         network.to(device).eval()
         with torch.inference_mode():
-            for seen in track(see(index, self.prepare, expects, device, 1), len(index), label=label):
+            for seen in track(iterate_batches(index, self.prepare, expects, device, 1), len(index), label=label):
                 category, score = network(seen.images)
                 size = seen.images.shape[-2:]
                 yield Found(category[0].cpu().numpy().astype(np.uint16), score[0].cpu().numpy()).resize(size)
@@ -111,7 +111,7 @@ class Found(NamedTuple):
     """(h, w) attention in 0..1."""
 
     def resize(self, size: tuple[int, ...]) -> "Found":
-        """Both at another size: categories by nearest neighbour, the score bilinearly."""
+        """Both at another size: categories by nearest neighbor, the score bilinearly."""
         category = torch.from_numpy(self.category.astype(np.float32))[None, None]
         score = torch.from_numpy(self.score)[None, None]
         return Found(

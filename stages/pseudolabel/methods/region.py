@@ -20,7 +20,7 @@ from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
-from stages.core.images.inference import see
+from stages.core.images.inference import iterate_batches
 from stages.core.nets.objects import restore_objects
 from stages.core.params import Params
 from stages.core.progress import track
@@ -28,7 +28,7 @@ from stages.core.progress import track
 Regions = npt.NDArray[np.int64]
 
 
-class RegionLabels(Params):
+class RegionLabelConfig(Params):
     """The cluster of each pixel's region."""
 
     method: Literal["region"] = "region"
@@ -78,7 +78,9 @@ class RegionLabels(Params):
         card, states = read_model("attend", ["saliency"])
         network, device = restore_objects(card, states).to(inference_device()).eval(), inference_device()
         with torch.inference_mode():
-            for seen in track(see(index, self.prepare, card["input"], device, 1), len(index), label="regions"):
+            for seen in track(
+                iterate_batches(index, self.prepare, card["input"], device, 1), len(index), label="regions"
+            ):
                 salient = torch.sigmoid(network(seen.images).salient[0]) >= self.threshold
                 yield seen.positions[0], salient.cpu().numpy().astype(np.int64)
 

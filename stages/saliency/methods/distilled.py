@@ -11,12 +11,12 @@ from pydantic import Field
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
-from stages.core.unfinished import unfinished_work
+from stages.core.resume import resumable_work
 from stages.saliency.lessons import collect_lessons, follow_edges, teach
-from stages.saliency.maps import Image, Map, MaskOptions, SaliencyMethod
+from stages.saliency.maps import Image, Map, SaliencyConfig, SaliencyMethod
 
 
-class Distilled(SaliencyMethod, MaskOptions):
+class Distilled(SaliencyMethod, SaliencyConfig):
     """A student of region contrast and robust background detection, from random weights, averaged with its teachers.
 
     Max F on ECSSD, trained on its 1,000 photographs without their masks: 0.763; region contrast, the best single
@@ -63,7 +63,7 @@ class Distilled(SaliencyMethod, MaskOptions):
 
     def write_maps(self, index: ImageIndex) -> None:
         """Train the network, then map all photographs in parallel."""
-        with unfinished_work("saliency_student", self, {"images": index.content_hash}) as work:
+        with resumable_work("saliency_student", self, {"images": index.content_hash}) as work:
             map_photos("saliency", self, index, self.train(index, work).compute)
 
     def train(self, index: ImageIndex, work: Path) -> "TrainedStudent":
@@ -101,13 +101,13 @@ class TrainedStudent:
         """Saliency (H, W) in 0..1 of an RGB image (H, W, 3) of working size."""
         import torch
 
-        from stages.saliency.student import normalise, predict_mirrored
+        from stages.saliency.student import normalize, predict_mirrored
 
         square = cv2.resize(image, (self.config.side, self.config.side), interpolation=cv2.INTER_AREA)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # in every process, so that their number cannot change a map
         with torch.inference_mode():
-            scores = predict_mirrored(self._load(), normalise(torch.from_numpy(square)[None]))[0].numpy()
+            scores = predict_mirrored(self._load(), normalize(torch.from_numpy(square)[None]))[0].numpy()
         torch.set_num_threads(threads)
         height, width = image.shape[:2]
         scores = cv2.resize(scores, (width, height), interpolation=cv2.INTER_LINEAR)

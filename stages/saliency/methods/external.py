@@ -17,23 +17,23 @@ from stages.core.images.decode import read_image
 from stages.core.images.working_size import shrink
 from stages.core.params import Params
 from stages.core.progress import track
-from stages.saliency.maps import MaskOptions, SaliencyMethod
+from stages.saliency.maps import SaliencyConfig, SaliencyMethod
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif")
 _SHAPE_TOLERANCE = 0.1
 
 
-class MapsFolder(Params):
+class MapsFolderConfig(Params):
     """A folder from outside, pinned by its content."""
 
     path: str
-    """Folder with one grey image per photograph, at `<path>/<image_id>.png` (or another common suffix)."""
+    """Folder with one gray image per photograph, at `<path>/<image_id>.png` (or another common suffix)."""
 
     sha256: str | None = None
     """Of all files' relative paths and hashes, see `hash_folder`; a run with null fails and names the right one."""
 
 
-class External(SaliencyMethod, MaskOptions):
+class External(SaliencyMethod, SaliencyConfig):
     """Copies maps into the artifact; photographs without a map are named and left out."""
 
     method: Literal["external"] = "external"
@@ -41,7 +41,7 @@ class External(SaliencyMethod, MaskOptions):
     supervision: Literal["images", "labels"] = "images"  # type: ignore[assignment]
     """`labels` if whatever made the maps has seen labels, of this data set or of another; forces `strict: false`."""
 
-    maps: MapsFolder = Field(MapsFolder(path="maps"))
+    maps: MapsFolderConfig = Field(MapsFolderConfig(path="maps"))
     """Where the maps lie."""
 
     def write_maps(self, index: ImageIndex) -> None:
@@ -68,13 +68,13 @@ class External(SaliencyMethod, MaskOptions):
         photo = index[position]
         if path is None:
             raise UserError(f"{photo.image_id}: no map")
-        grey = shrink(read_image(path), self.max_side)
-        height, width = grey.shape[:2]
+        gray = shrink(read_image(path), self.max_side)
+        height, width = gray.shape[:2]
         _check_shape(path, (height, width), photo)
         image = (
-            cv2.resize(index.read(position), (width, height), interpolation=cv2.INTER_AREA) if self.grabcut else grey
+            cv2.resize(index.read(position), (width, height), interpolation=cv2.INTER_AREA) if self.grabcut else gray
         )
-        saliency = grey[..., 0].astype(np.float32) / np.float32(255)
+        saliency = gray[..., 0].astype(np.float32) / np.float32(255)
         return LabelMap(photo.image_id, photo.height, photo.width, self.finish(np.asarray(image, np.uint8), saliency))
 
 
@@ -88,7 +88,7 @@ def hash_folder(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _open_folder(maps: MapsFolder) -> Path:
+def _open_folder(maps: MapsFolderConfig) -> Path:
     folder = Path(maps.path).expanduser()
     if not folder.is_dir():
         raise UserError(f"saliency.maps.path = '{maps.path}': no such folder")

@@ -9,10 +9,10 @@ from stages.saliency.region_contrast import RegionContrastSettings, score_region
 
 
 class RegionContrast(PhotoSaliency):
-    """A region stands out if its colours differ from those of large, near regions; border regions are background.
+    """A region stands out if its colors differ from those of large, near regions; border regions are background.
 
     Source: Cheng et al., "Global Contrast Based Salient Region Detection", TPAMI 2015, section 4, with the border prior
-    and colour smoothing of its authors' code.
+    and color smoothing of its authors' code.
     """
 
     method: Literal["rc"] = "rc"

@@ -21,13 +21,13 @@ class SpectralResidual(PhotoSaliency):
 
     def score(self, image: Image) -> Map:
         """See `PhotoSaliency.score`."""
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        if grey.max() == grey.min():
-            return np.zeros_like(grey)
-        spectrum = np.fft.fft2(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        if gray.max() == gray.min():
+            return np.zeros_like(gray)
+        spectrum = np.fft.fft2(cv2.resize(gray, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
         log_amplitude = np.log(np.abs(spectrum) + 1e-12)
         residual = log_amplitude - cv2.blur(log_amplitude, (3, 3), borderType=cv2.BORDER_REPLICATE)
         energy = np.square(np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))))
         small = stretch(cv2.GaussianBlur(energy.astype(np.float32), (3, 3), 0))
-        height, width = grey.shape
+        height, width = gray.shape
         return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1), np.float32)

@@ -26,7 +26,7 @@ class Felzenszwalb(RegionMethod):
     """Gaussian before. Unit: pixels at working size. Source: section 4."""
 
     min_size: int = Field(100, ge=1)
-    """Smaller regions join a neighbour. Unit: pixels at working size. Source: ours, a quarter of SLIC's region."""
+    """Smaller regions join a neighbor. Unit: pixels at working size. Source: ours, a quarter of SLIC's region."""
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""

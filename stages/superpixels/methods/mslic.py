@@ -9,7 +9,7 @@ from stages.superpixels.regions import OpenCVMethod
 
 
 class MSLIC(OpenCVMethod):
-    """Regions of equal area on the image's surface in colour and position.
+    """Regions of equal area on the image's surface in color and position.
 
     Source: Liu et al., "Manifold SLIC: A Fast Method to Compute Content-Sensitive Superpixels", CVPR 2016.
     """
@@ -17,7 +17,7 @@ class MSLIC(OpenCVMethod):
     method: Literal["mslic"] = "mslic"
 
     compactness: float = Field(10.0, gt=0)
-    """Weight of position against colour (8-bit Lab). Source: OpenCV's default ruler."""
+    """Weight of position against color (8-bit Lab). Source: OpenCV's default ruler."""
 
     def algorithm(self) -> tuple[int, float]:
         """See `OpenCVMethod.algorithm`."""

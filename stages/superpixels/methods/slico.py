@@ -8,7 +8,7 @@ from stages.superpixels.regions import OpenCVMethod
 
 
 class SLICO(OpenCVMethod):
-    """Regions of similar Lab colour; textured ones become as compact as smooth ones.
+    """Regions of similar Lab color; textured ones become as compact as smooth ones.
 
     Source: Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", TPAMI 2012, section 4.4.
     """

@@ -21,19 +21,19 @@ from stages.core.engine.loop import TrainingConfig, train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.views import Coverage, CropSpec, ViewSpec
+from stages.core.images.views import CoverageConfig, CropConfig, MultiCropConfig
 from tests.fabricate import fabricate_images
 
-VIEWS = ViewSpec(crops=(CropSpec(count=1, size=8, scale=(0.3, 1.0)),))
+VIEWS = MultiCropConfig(crops=(CropConfig(count=1, size=8, scale=(0.3, 1.0)),))
 
 
 def training(**values: object) -> TrainingConfig:
-    optimiser = {"kind": "adamw", "base_lr": 0.3, "final_lr": 0.0, "warmup_epochs": 1}
-    return TrainingConfig.model_validate({"epochs": 3, "batch_size": 2, "optimiser": optimiser, **values})
+    optimizer = {"kind": "adamw", "base_lr": 0.3, "final_lr": 0.0, "warmup_epochs": 1}
+    return TrainingConfig.model_validate({"epochs": 3, "batch_size": 2, "optimizer": optimizer, **values})
 
 
 class Regression(TrainingMethod):
-    """Predicts the mean colour of a view; uses torch's random numbers, a buffer, and a hook after each step."""
+    """Predicts the mean color of a view; uses torch's random numbers, a buffer, and a hook after each step."""
 
     views = VIEWS
 
@@ -143,7 +143,7 @@ def test_a_method_sees_views_that_its_coverage_allows_only() -> None:
     empty = [LabelMap(image_id, 32, 32, np.zeros((32, 32), np.uint8)) for image_id in index.image_ids]
     write_label_maps("saliency", "drawn", empty)
     method = Regression()
-    method.maps, method.coverage = ("saliency",), Coverage()
+    method.maps, method.coverage = ("saliency",), CoverageConfig()
     Path("work").mkdir()
     with pytest.raises(UserError, match="none has views whose saliency mask is within the limits"):
         train(method, training(), index, "pretrain", Path("work"))

@@ -10,7 +10,7 @@ from torch import nn
 
 from stages.core.engine.larc import LARC
 from stages.core.engine.loop import TrainingConfig, TrainingPlan
-from stages.core.engine.optim import OptimiserConfig, build_optimiser, learning_rate
+from stages.core.engine.optim import OptimizerConfig, build_optimizer, learning_rate
 from stages.core.errors import UserError
 
 START = {"weight": [3.0, -4.0, 0.5], "bias": [0.0, 0.0], "small": [1e-3]}
@@ -48,33 +48,33 @@ def plain_larc(steps: int, lr: float, momentum: float, decay: float) -> dict[str
 @pytest.mark.parametrize("decay", [0.0, 1e-6, 0.1])
 def test_larc_equals_its_equation(decay: float) -> None:
     params = {name: nn.Parameter(torch.tensor(values, dtype=torch.float64)) for name, values in START.items()}
-    optimiser = LARC(params.values(), lr=0.6, momentum=0.9, weight_decay=decay)
+    optimizer = LARC(params.values(), lr=0.6, momentum=0.9, weight_decay=decay)
     for step in range(4):
         for name, gradient in gradients(step).items():
             params[name].grad = torch.tensor(gradient, dtype=torch.float64)
-        optimiser.step()
+        optimizer.step()
     for name, expected in plain_larc(4, 0.6, 0.9, decay).items():
         torch.testing.assert_close(params[name].detach(), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_larc_leaves_a_parameter_without_gradient_alone() -> None:
     moved, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    optimiser = LARC([moved, frozen], lr=1.0, momentum=0.9, weight_decay=0.1)
+    optimizer = LARC([moved, frozen], lr=1.0, momentum=0.9, weight_decay=0.1)
     moved.grad = torch.ones(2)
-    optimiser.step()
+    optimizer.step()
     assert torch.equal(frozen, torch.ones(2))
     assert not torch.equal(moved, torch.ones(2))
 
 
 def test_larcs_state_comes_back() -> None:
     def trained(steps: range, state: dict | None, p: nn.Parameter) -> LARC:
-        optimiser = LARC([p], lr=0.5, momentum=0.9, weight_decay=0.1)
+        optimizer = LARC([p], lr=0.5, momentum=0.9, weight_decay=0.1)
         if state:
-            optimiser.load_state_dict(state)
+            optimizer.load_state_dict(state)
         for step in steps:
             p.grad = torch.tensor([1.0, step])
-            optimiser.step()
-        return optimiser
+            optimizer.step()
+        return optimizer
 
     straight, stopped = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     trained(range(4), None, straight)
@@ -84,7 +84,7 @@ def test_larcs_state_comes_back() -> None:
 
 
 def test_the_rate_goes_from_base_to_final_by_a_cosine() -> None:
-    config = OptimiserConfig(base_lr=0.6, final_lr=0.0006)
+    config = OptimizerConfig(base_lr=0.6, final_lr=0.0006)
     rates = [learning_rate(config, 256, iteration, 100, 0) for iteration in range(101)]
     assert rates[0] == 0.6
     assert rates[50] == pytest.approx((0.6 + 0.0006) / 2)
@@ -93,52 +93,52 @@ def test_the_rate_goes_from_base_to_final_by_a_cosine() -> None:
 
 
 def test_the_rate_agrees_with_torchs_cosine() -> None:
-    config = OptimiserConfig(base_lr=0.3, final_lr=0.01)
-    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=20, eta_min=0.01)
+    config = OptimizerConfig(base_lr=0.3, final_lr=0.01)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20, eta_min=0.01)
     for iteration in range(20):
-        assert learning_rate(config, 256, iteration, 20, 0) == pytest.approx(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        assert learning_rate(config, 256, iteration, 20, 0) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         cosine.step()
 
 
 def test_the_rate_warms_up_and_scales_with_the_batch() -> None:
-    config = OptimiserConfig(base_lr=0.4, final_lr=0.0)
+    config = OptimizerConfig(base_lr=0.4, final_lr=0.0)
     assert [learning_rate(config, 128, i, 20, 4) for i in range(5)] == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.2])
     assert learning_rate(config, 128, 20, 20, 4) == pytest.approx(0, abs=1e-12)
     assert learning_rate(config, 256, 1, 2, 2) == 0.4  # nothing but warm-up
 
 
 def test_a_plan_counts_whole_batches_and_epochs() -> None:
-    optimiser = OptimiserConfig(base_lr=0.256, final_lr=0.0, warmup_epochs=0.5)
-    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=10, optimiser=optimiser), photographs=45)
+    optimizer = OptimizerConfig(base_lr=0.256, final_lr=0.0, warmup_epochs=0.5)
+    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=10, optimizer=optimizer), photographs=45)
     assert plan.iterations == 12
     assert [plan.progress(iteration).epoch for iteration in (0, 3, 4, 11)] == [0, 0, 1, 2]
     assert plan.learning_rate(0) == pytest.approx(0.005)
     assert plan.learning_rate(2) == pytest.approx(0.01)
 
 
-def rates(config: OptimiserConfig, warmup: int = 0) -> list[float]:
+def rates(config: OptimizerConfig, warmup: int = 0) -> list[float]:
     return [learning_rate(config, 256, iteration, 20, warmup) for iteration in range(20)]
 
 
 def test_the_rate_agrees_with_torchs_poly() -> None:
-    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
-    poly = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=20, power=0.9)
-    for rate in rates(OptimiserConfig(base_lr=0.3, final_lr=0.0, schedule="poly", power=0.9)):
-        assert rate == pytest.approx(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    poly = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=20, power=0.9)
+    for rate in rates(OptimizerConfig(base_lr=0.3, final_lr=0.0, schedule="poly", power=0.9)):
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         poly.step()
 
 
 def test_a_constant_rate_is_constant_after_a_warm_up_from_its_start() -> None:
-    config = OptimiserConfig(base_lr=0.4, warmup_lr=0.2, schedule="constant")
+    config = OptimizerConfig(base_lr=0.4, warmup_lr=0.2, schedule="constant")
     assert rates(config, warmup=4) == pytest.approx([0.25, 0.3, 0.35] + [0.4] * 17)
 
 
 def test_a_rate_that_falls_every_epoch_stands_still_in_between() -> None:
-    values = {"base_lr": 0.4, "final_lr": 0.0, "schedule": "poly", "falls_every": "epoch", "warmup_epochs": 0.5}
-    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=256, optimiser=OptimiserConfig(**values)), 4 * 256)
+    values = {"base_lr": 0.4, "final_lr": 0.0, "schedule": "poly", "lr_step": "epoch", "warmup_epochs": 0.5}
+    plan = TrainingPlan(TrainingConfig(epochs=3, batch_size=256, optimizer=OptimizerConfig(**values)), 4 * 256)
     epochs = [0.4, 0.4 * (1 - 2 / 10) ** 0.9, 0.4 * (1 - 6 / 10) ** 0.9]
     expected = [0.2, 0.4, *[epochs[0]] * 2, *[epochs[1]] * 4, *[epochs[2]] * 4]
     assert [plan.learning_rate(iteration) for iteration in range(12)] == pytest.approx(expected)
@@ -152,28 +152,28 @@ def small_network() -> nn.Sequential:
 
 def test_vectors_decay_only_if_asked_for() -> None:
     network = small_network()
-    config = OptimiserConfig(kind="adamw", base_lr=0.1, weight_decay=0.5, decay_vectors=False)
-    decayed, free = build_optimiser(network, config, 64).param_groups
+    config = OptimizerConfig(kind="adamw", base_lr=0.1, weight_decay=0.5, decay_norm_and_bias=False)
+    decayed, free = build_optimizer(network, config, 64).param_groups
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
     assert [p.shape for p in decayed["params"]] == [network[0].weight.shape]
     assert len(free["params"]) == 4
     assert decayed["lr"] == pytest.approx(0.025)
     assert decayed["betas"] == (0.9, 0.999)
-    (everything,) = build_optimiser(network, config.model_copy(update={"decay_vectors": True}), 64).param_groups
+    (everything,) = build_optimizer(network, config.model_copy(update={"decay_norm_and_bias": True}), 64).param_groups
     assert len(everything["params"]) == 5
 
 
 def test_rates_are_scaled_by_the_longest_beginning_of_a_name() -> None:
     network = small_network()
-    config = OptimiserConfig(kind="sgd", lr_scales={"0": 0.1, "0.bias": 0.5})
+    config = OptimizerConfig(kind="sgd", lr_scales={"0": 0.1, "0.bias": 0.5})
     scales = {
         id(p): group["lr_scale"]
-        for group in build_optimiser(network, config, 256).param_groups
+        for group in build_optimizer(network, config, 256).param_groups
         for p in group["params"]
     }
     assert [scales.get(id(p)) for p in network.parameters()] == [0.1, 0.5, 1, 1, None, 1]
     with pytest.raises(UserError, match="lr_scales: no parameter's name begins with 'backbone'; there are: 0, 1, 2"):
-        build_optimiser(network, OptimiserConfig(lr_scales={"backbone": 0.1}), 256)
+        build_optimizer(network, OptimizerConfig(lr_scales={"backbone": 0.1}), 256)
 
 
 def test_lars_equals_lightlys() -> None:
@@ -181,21 +181,21 @@ def test_lars_equals_lightlys() -> None:
 
     ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)
     theirs.load_state_dict(ours.state_dict())
-    config = OptimiserConfig(kind="lars", base_lr=0.5, weight_decay=0.1, decay_vectors=False)
+    config = OptimizerConfig(kind="lars", base_lr=0.5, weight_decay=0.1, decay_norm_and_bias=False)
     groups = [{"params": [theirs.weight], "weight_decay": 0.1}, {"params": [theirs.bias], "weight_decay": 0.0}]
-    optimisers = [build_optimiser(ours, config, 256), LARS(groups, lr=0.5, momentum=0.9)]
+    optimizers = [build_optimizer(ours, config, 256), LARS(groups, lr=0.5, momentum=0.9)]
     for step in range(4):
-        for network, optimiser in zip((ours, theirs), optimisers, strict=True):
+        for network, optimizer in zip((ours, theirs), optimizers, strict=True):
             for p in network.parameters():
                 p.grad = torch.linspace(-1, step, p.numel()).view_as(p)
-            optimiser.step()
+            optimizer.step()
     for p, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(p, expected)
 
 
 def test_sgd_is_torchs() -> None:
     method = nn.Linear(2, 2)
-    optimiser = build_optimiser(method, OptimiserConfig(kind="sgd", weight_decay=0.5, momentum=0.8), 256)
-    assert type(optimiser) is torch.optim.SGD
-    group = optimiser.param_groups[0]
+    optimizer = build_optimizer(method, OptimizerConfig(kind="sgd", weight_decay=0.5, momentum=0.8), 256)
+    assert type(optimizer) is torch.optim.SGD
+    group = optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.6, 0.5, 0.8)

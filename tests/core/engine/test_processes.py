@@ -20,7 +20,7 @@ from PIL import Image
 from torch import distributed as dist
 from torch import multiprocessing, nn
 
-from stages.core.engine.batch_norm import synchronise_batch_norm
+from stages.core.engine.batch_norm import sync_batch_norm
 from stages.core.engine.distributed import gather, own_rows
 from stages.core.engine.launch import processes_to_start
 from stages.core.engine.momentum import restore_order, shuffle_batch
@@ -31,7 +31,7 @@ from tests.fabricate import fabricate_images, index_again
 from tests.methods import small
 
 ROOT = Path(__file__).parents[3]
-OPTIMISER = {"kind": "larc", "base_lr": 0.6, "final_lr": 0.0}
+OPTIMIZER = {"kind": "larc", "base_lr": 0.6, "final_lr": 0.0}
 
 
 def in_two_processes(function: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,13 +47,13 @@ def _join(rank: int, function: Callable[[], dict[str, Any]], folder: str) -> Non
     dist.destroy_process_group()
 
 
-def normalise(x: torch.Tensor, synced: bool) -> dict[str, Any]:
+def normalize(x: torch.Tensor, synced: bool) -> dict[str, Any]:
     """Batch norms of each kind, twice, and the gradients of a loss that no sample's share of can be told apart."""
     norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), nn.BatchNorm2d(3, affine=False)])
     nn.init.normal_(norms[0].weight)
     nn.init.normal_(norms[0].bias)
     if synced:
-        norms = synchronise_batch_norm(norms, torch.device("cpu"))
+        norms = sync_batch_norm(norms, torch.device("cpu"))
     x = x.clone().requires_grad_()
     outputs = [norm(norm(x) * 3 + 1) for norm in norms]
     weights = torch.linspace(-1, 2, 8)[:, None, None, None].expand(8, 3, 5, 5)
@@ -93,7 +93,7 @@ def test_processes_gather_different_numbers_of_rows() -> None:
 
 
 def everything_shared() -> dict[str, Any]:
-    norms = normalise(own_rows(photographs()), synced=True)
+    norms = normalize(own_rows(photographs()), synced=True)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
     queue = Queue(views=1, length=8, size=5)
     queue.push(0, own_rows(scores[:4]))
@@ -112,7 +112,7 @@ def everything_shared() -> dict[str, Any]:
 def test_two_processes_compute_what_one_does_alone() -> None:
     first, second = in_two_processes(everything_shared)
     torch.manual_seed(0)
-    whole = normalise(photographs(), synced=False)
+    whole = normalize(photographs(), synced=False)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
 
     def joined(name: str) -> torch.Tensor:
@@ -140,7 +140,7 @@ def test_batch_norms_with_an_activation_keep_it() -> None:
     from timm.layers import BatchNormAct2d
 
     norm = BatchNormAct2d(3).eval()
-    synced = synchronise_batch_norm(BatchNormAct2d(3), torch.device("cpu")).eval()
+    synced = sync_batch_norm(BatchNormAct2d(3), torch.device("cpu")).eval()
     torch.testing.assert_close(synced(photographs()), norm(photographs()))
     assert synced.state_dict().keys() == norm.state_dict().keys()
 
@@ -157,7 +157,7 @@ def write_project(**training: Any) -> None:
     for position, pixels in enumerate((blocks + rng.integers(0, 100, blocks.shape)).astype(np.uint8)):
         Image.fromarray(pixels).save(f"data/{index[position].path}")
     index_again(index)
-    values = {"epochs": 10, "batch_size": 32, "optimiser": OPTIMISER, **training}
+    values = {"epochs": 10, "batch_size": 32, "optimizer": OPTIMIZER, **training}
     config = small(SwAVConfig, queue=64, backbone={"name": "test_efficientnet"}, training=values)
     Path("params.yaml").write_text(yaml.safe_dump({"pretrain": config.model_dump(mode="json")}))
 

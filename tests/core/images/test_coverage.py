@@ -10,11 +10,11 @@ import pytest
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
 from stages.core.errors import UserError
 from stages.core.images.dataset import ViewDataset
-from stages.core.images.views import Coverage, CropSpec, ViewSpec, draw_covered_views
+from stages.core.images.views import CoverageConfig, CropConfig, MultiCropConfig, draw_covered_views
 from tests.fabricate import fabricate_images, whole
 
-VIEWS = ViewSpec(crops=(CropSpec(count=2, size=16, scale=(0.2, 1.0)),), photometric=None)
-COVERAGE = Coverage(share=(0.1, 0.9), tries=3)
+VIEWS = MultiCropConfig(crops=(CropConfig(count=2, size=16, scale=(0.2, 1.0)),), photometric=None)
+COVERAGE = CoverageConfig(share=(0.1, 0.9), tries=3)
 
 
 def mask_of(side: int) -> np.ndarray:
@@ -30,11 +30,11 @@ def test_every_view_lies_between_the_limits(limits: tuple[float, float]) -> None
     image = np.repeat(mask[..., None], 3, 2).astype(np.uint8) * 255
     rng, found = np.random.default_rng(0), 0
     for _ in range(200):
-        views = draw_covered_views(whole(image), mask, VIEWS, Coverage(share=limits), rng)
+        views = draw_covered_views(whole(image), mask, VIEWS, CoverageConfig(share=limits), rng)
         for view in views or []:
             window = view.window
             inside = mask[window.y : window.y + window.height, window.x : window.x + window.width].mean()
-            assert limits[0] - 0.08 < inside < limits[1] + 0.08  # nearest neighbour against every pixel
+            assert limits[0] - 0.08 < inside < limits[1] + 0.08  # nearest neighbor against every pixel
             found += 1
     assert found > 20
 
@@ -42,10 +42,10 @@ def test_every_view_lies_between_the_limits(limits: tuple[float, float]) -> None
 def test_three_tries_fail_as_often_as_three_draws_do() -> None:
     """The share of failures is (1 - p)^3 for one view, p counted with a single try."""
     image, mask = np.zeros((32, 32, 3), np.uint8), mask_of(12)
-    one = ViewSpec(crops=(CropSpec(count=1, size=16, scale=(0.2, 0.6)),), photometric=None)
+    one = MultiCropConfig(crops=(CropConfig(count=1, size=16, scale=(0.2, 0.6)),), photometric=None)
     failed = {}
     for tries in (1, 3):
-        rng, coverage = np.random.default_rng(1), Coverage(share=(0.15, 0.99), tries=tries)
+        rng, coverage = np.random.default_rng(1), CoverageConfig(share=(0.15, 0.99), tries=tries)
         failed[tries] = np.mean(
             [draw_covered_views(whole(image), mask, one, coverage, rng) is None for _ in range(4000)]
         )
@@ -90,4 +90,4 @@ def test_no_fitting_view_anywhere_is_said() -> None:
 @pytest.mark.parametrize("share", [(0.5, 0.5), (0.9, 0.1), (-0.1, 0.5), (0.1, 1.1)])
 def test_limits_that_allow_nothing_are_refused(share: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="two shares"):
-        Coverage(share=share)
+        CoverageConfig(share=share)

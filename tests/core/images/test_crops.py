@@ -13,8 +13,8 @@ from torchvision.transforms.v2 import functional as tv
 from stages.core.images.crops import (
     Window,
     align,
-    centre_crop,
-    centre_window,
+    center_crop,
+    center_window,
     cut,
     cut_map,
     largest_reduction,
@@ -71,10 +71,10 @@ def test_tiny_photographs_have_windows(photo: tuple[int, int]) -> None:
         assert y + height <= photo[0]
 
 
-def test_the_fallback_is_the_largest_centred_window() -> None:
-    assert centre_window(30, 400) == Window(180, 0, 40, 30, False)
-    assert centre_window(400, 30) == Window(0, 180, 30, 40, False)
-    assert centre_window(30, 36) == Window(0, 0, 36, 30, False)
+def test_the_fallback_is_the_largest_centered_window() -> None:
+    assert center_window(30, 400) == Window(180, 0, 40, 30, False)
+    assert center_window(400, 30) == Window(0, 180, 30, 40, False)
+    assert center_window(30, 36) == Window(0, 0, 36, 30, False)
 
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(np.uint8)
@@ -116,12 +116,12 @@ def test_no_view_is_enlarged_by_decoding_less(windows: list[tuple[int, int, int]
 
 
 @pytest.mark.parametrize("shape", [(60, 75), (60, 80), (47, 80), (59, 41), (9, 80)])
-def test_short_side_and_centre_crop_equal_torchvisions(shape: tuple[int, int]) -> None:
+def test_short_side_and_center_crop_equal_torchvisions(shape: tuple[int, int]) -> None:
     photo = np.ascontiguousarray(PHOTO[: shape[0], : shape[1]])
     resized, expected = resize_short_side(photo, 32), tv.resize(Image.fromarray(photo), [32], antialias=True)
     np.testing.assert_array_equal(resized, np.asarray(expected))
     for size in (24, 25, 32):
-        np.testing.assert_array_equal(centre_crop(resized, size), np.asarray(tv.center_crop(expected, [size, size])))
+        np.testing.assert_array_equal(center_crop(resized, size), np.asarray(tv.center_crop(expected, [size, size])))
 
 
 @pytest.mark.parametrize("shape", [(60, 80), (30, 40), (120, 160)])
@@ -132,8 +132,8 @@ def test_a_map_is_cut_where_the_photograph_is(shape: tuple[int, int]) -> None:
     label[top : top + int(10 * factor), left : left + int(10 * factor)] = 700  # the photograph's (40..50, 20..30)
     for window in [Window(30, 10, 40, 40, False), Window(40, 20, 10, 10, False), Window(44, 24, 30, 30, False)]:
         got = cut_map(label, (60, 80), window, 20)
-        centres = (np.arange(20) + 0.5) / 20
-        x, y = window.x + centres * window.width, window.y + centres * window.height
+        centers = (np.arange(20) + 0.5) / 20
+        x, y = window.x + centers * window.width, window.y + centers * window.height
         expected = ((y >= 20) & (y < 30))[:, None] & ((x >= 40) & (x < 50))[None]
         np.testing.assert_array_equal(got, np.where(expected, 700, 0))
         assert got.dtype == np.uint16

@@ -21,10 +21,12 @@ from stages.core.images.dataset import (
     steps_per_epoch,
 )
 from stages.core.images.decode import read_image
-from stages.core.images.views import CropSpec, ViewSpec
+from stages.core.images.views import CropConfig, MultiCropConfig
 from tests.fabricate import fabricate_images, index_again
 
-SPEC = ViewSpec(crops=(CropSpec(count=2, size=16, scale=(0.3, 1.0)), CropSpec(count=1, size=8, scale=(0.05, 0.3))))
+SPEC = MultiCropConfig(
+    crops=(CropConfig(count=2, size=16, scale=(0.3, 1.0)), CropConfig(count=1, size=8, scale=(0.05, 0.3)))
+)
 CPU = torch.device("cpu")
 
 
@@ -147,8 +149,8 @@ def test_windows_say_where_a_view_lies() -> None:
     for number in range(4):
         x, _, width, _, flip = batch.windows[number, 0].tolist()
         columns = batch.views[0][number, 0, 8] * 255 / 4 + 0.5
-        centres = x + (torch.arange(16) + 0.5) * width / 16
-        expected = centres.flip(0) if flip else centres
+        centers = x + (torch.arange(16) + 0.5) * width / 16
+        expected = centers.flip(0) if flip else centers
         torch.testing.assert_close(columns[2:-2], expected[2:-2], atol=0.6, rtol=0)
 
 
@@ -160,7 +162,7 @@ def test_large_photographs_are_decoded_no_larger_than_their_views_need(monkeypat
         smooth = Image.fromarray(coarse[position]).resize((610, 403), Image.Resampling.BICUBIC)
         smooth.save(f"data/{index[position].path}", "JPEG", quality=95)
     index = index_again(index)
-    spec = ViewSpec(crops=(CropSpec(count=2, size=32, scale=(0.14, 1.0)),), photometric=None)
+    spec = MultiCropConfig(crops=(CropConfig(count=2, size=32, scale=(0.14, 1.0)),), photometric=None)
     reductions: list[int] = []
 
     def reading(photo: Photo, reduction: int = 1) -> np.ndarray:

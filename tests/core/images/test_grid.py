@@ -62,7 +62,7 @@ def test_views_that_share_nothing_are_read_as_zeros(other: tuple[float, ...]) ->
 
 
 def test_corresponding_places_of_views_that_are_cut_show_the_same_content() -> None:
-    """A photograph whose colours are its coordinates, cut as the loader does, one view mirrored."""
+    """A photograph whose colors are its coordinates, cut as the loader does, one view mirrored."""
     rows, columns = np.mgrid[0:200, 0:240]
     photograph = np.stack([rows, columns, np.zeros_like(rows)], 2).astype(np.uint8)
     windows = Window(20, 10, 100, 120, False), Window(60, 40, 90, 100, True)

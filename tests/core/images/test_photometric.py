@@ -1,4 +1,4 @@
-"""Colour changes pixel by pixel against torchvision's functions with the same parameters."""
+"""Color changes pixel by pixel against torchvision's functions with the same parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import PHOTOMETRIC_FIELDS, Photometric, draw_photometric
+from stages.core.images.views import PHOTOMETRIC_FIELDS, PhotometricConfig, draw_photometric
 
 UNCHANGED = {
     "brightness": 1,
@@ -22,16 +22,16 @@ UNCHANGED = {
     "saturation": 1,
     "hue": 0,
     "order": -1,
-    "grey": 0,
+    "gray": 0,
     "blur": 0,
-    "solarise": 0,
+    "solarize": 0,
 }
 ORDERS = list(itertools.permutations(range(4)))
 TOLERANCE = 1e-3
 
 
 def views(count: int = 1, side: int = 24) -> torch.Tensor:
-    """Uint8 noise with saturated, grey, black and white pixels in it."""
+    """Uint8 noise with saturated, gray, black and white pixels in it."""
     pixels = torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(0))
     pixels[:, :, :3] = pixels[:, :1, :3]
     pixels[:, :, 3], pixels[:, :, 4], pixels[:, 1, 5] = 0, 255, 0
@@ -107,9 +107,9 @@ def test_all_orders_in_one_batch_equal_torchvisions_one_by_one(finish: Finish) -
         check(got[number], jittered(pixels[number].float() / 255, row))
 
 
-def test_grey_and_solarise_equal_torchvisions(finish: Finish) -> None:
+def test_gray_and_solarize_equal_torchvisions(finish: Finish) -> None:
     pixels = views(2)
-    got = finish(pixels, {"grey": 1}, {"solarise": 1})
+    got = finish(pixels, {"gray": 1}, {"solarize": 1})
     images = pixels.float() / 255
     check(got[0], tv.rgb_to_grayscale(images[0], num_output_channels=3))
     check(got[1], tv.solarize(pixels[1], 128).float() / 255)
@@ -136,19 +136,19 @@ def test_blur_of_a_view_smaller_than_its_radius(finish: Finish) -> None:
     assert got.std() < (pixels.float() / 255).std()
 
 
-def test_the_order_is_jitter_grey_blur_solarise(finish: Finish) -> None:
+def test_the_order_is_jitter_gray_blur_solarize(finish: Finish) -> None:
     pixels, row = views(), {"order": 5, "brightness": 1.3, "saturation": 0.4, "hue": 0.1, "contrast": 0.8}
     expected = jittered(pixels.float() / 255, {**UNCHANGED, **row})
     expected = tv.gaussian_blur(tv.rgb_to_grayscale(expected, 3), [7, 7], [1.0, 1.0])
     expected = tv.solarize(expected, 128 / 255)
-    got = finish(pixels, {**row, "grey": 1, "blur": 1.0, "solarise": 1})
-    near_the_edge = (expected - 128 / 255).abs() < 0.01  # solarising is not continuous there
+    got = finish(pixels, {**row, "gray": 1, "blur": 1.0, "solarize": 1})
+    near_the_edge = (expected - 128 / 255).abs() < 0.01  # solarizing is not continuous there
     near_the_edge |= (expected - 127 / 255).abs() < 0.01
     check(torch.where(near_the_edge, 0, got), torch.where(near_the_edge, 0, expected))
 
 
 @pytest.mark.parametrize("finish", [finish_views, finish_views_compiled])
-def test_unchanged_views_are_the_pixels_mirrored_and_normalised(finish: Finish) -> None:
+def test_unchanged_views_are_the_pixels_mirrored_and_normalized(finish: Finish) -> None:
     pixels = views(3)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     rows = parameters({}, {"order": 3, "brightness": 0.5}, {})
@@ -161,12 +161,12 @@ def test_unchanged_views_are_the_pixels_mirrored_and_normalised(finish: Finish) 
 
 def test_parameters_are_drawn_as_often_and_as_wide_as_asked() -> None:
     rng = np.random.default_rng(0)
-    drawn = np.stack([draw_photometric(Photometric(solarise_probability=0.2), rng) for _ in range(3000)])
+    drawn = np.stack([draw_photometric(PhotometricConfig(solarize_probability=0.2), rng) for _ in range(3000)])
     column = dict(zip(PHOTOMETRIC_FIELDS, drawn.T, strict=True))
-    shares = {name: np.mean(column[name] > 0) for name in ("grey", "blur", "solarise")} | {
+    shares = {name: np.mean(column[name] > 0) for name in ("gray", "blur", "solarize")} | {
         "jitter": np.mean(column["order"] >= 0)
     }
-    for name, share in {"jitter": 0.8, "grey": 0.2, "blur": 0.5, "solarise": 0.2}.items():
+    for name, share in {"jitter": 0.8, "gray": 0.2, "blur": 0.5, "solarize": 0.2}.items():
         assert abs(shares[name] - share) < 0.04, name
     for name, low, width in [
         ("brightness", 0.2, 1.6),
@@ -181,6 +181,6 @@ def test_parameters_are_drawn_as_often_and_as_wide_as_asked() -> None:
     assert len(counts) == 24
 
 
-def test_no_colour_changes_leave_everything() -> None:
+def test_no_color_changes_leave_everything() -> None:
     row = draw_photometric(None, np.random.default_rng(0))
     assert dict(zip(PHOTOMETRIC_FIELDS, row.tolist(), strict=True)) == UNCHANGED

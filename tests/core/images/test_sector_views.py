@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from stages.core.images.crops import Window, cut, cut_map
-from stages.core.images.sector_views import SectorViews, edge_density
+from stages.core.images.sector_views import SectorViewConfig, edge_density
 from tests.fabricate import whole
 
 PLAIN = {"photometric": None, "flip": 0.5}
-LOW = SectorViews(size=48, side=(80, 80), **PLAIN)
-HIGH = SectorViews(size=48, side=(60, 200), frame="whole", **PLAIN)
+LOW = SectorViewConfig(size=48, side=(80, 80), **PLAIN)
+HIGH = SectorViewConfig(size=48, side=(60, 200), frame="whole", **PLAIN)
 SHAPES = [(60, 96), (90, 70), (160, 160), (30, 40)]
 
 
@@ -35,7 +35,7 @@ def place_in_view(window: Window, size: int, y: float, x: float) -> tuple[float,
 @pytest.mark.parametrize("views", [LOW, HIGH], ids=["square", "whole"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
-    views: SectorViews, shape: tuple[int, int]
+    views: SectorViewConfig, shape: tuple[int, int]
 ) -> None:
     """The dot is all there is to see, so the common point lies next to it."""
     y, x = shape[0] // 2 + 5, shape[1] // 2 - 7
@@ -60,7 +60,7 @@ def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
 
 @pytest.mark.parametrize("views", [LOW, HIGH], ids=["square", "whole"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_all_views_of_a_photograph_share_a_part_of_it(views: SectorViews, shape: tuple[int, int]) -> None:
+def test_all_views_of_a_photograph_share_a_part_of_it(views: SectorViewConfig, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     for seed in range(200):
         windows = views.draw_windows(image, np.random.default_rng(seed))
@@ -107,10 +107,10 @@ def test_cutting_beyond_the_edge_equals_cutting_from_a_padded_photograph(window:
     np.testing.assert_array_equal(regions, cut_map(padded[..., 0], (130, 134), moved, 13))
 
 
-def test_centres_lie_one_in_each_sector_at_the_radius_that_is_most_likely() -> None:
-    """Views so small in a photograph so large that hardly one is moved; the first is centred on the common point."""
+def test_centers_lie_one_in_each_sector_at_the_radius_that_is_most_likely() -> None:
+    """Views so small in a photograph so large that hardly one is moved; the first is centered on the common point."""
     image = np.zeros((400, 400, 3), np.uint8)
-    views = SectorViews(size=40, side=(400, 400), zoom=(1.0, 1.0), **PLAIN)
+    views = SectorViewConfig(size=40, side=(400, 400), zoom=(1.0, 1.0), **PLAIN)
     turns: list[list[float]] = [[] for _ in range(4)]
     radii = []
     for seed in range(600):
@@ -137,13 +137,13 @@ def test_the_common_point_follows_the_edges() -> None:
     assert density.sum() == pytest.approx(1)
     assert density.min() > 0
     assert density[:, 56:64].sum() > 0.85
-    views = SectorViews(size=10, side=(100, 100), zoom=(1.0, 1.0), **PLAIN)
-    centres = [views.draw_windows(image, np.random.default_rng(seed))[0].x + 5 for seed in range(200)]
-    assert np.mean([54 < centre < 66 for centre in centres]) > 0.75
+    views = SectorViewConfig(size=10, side=(100, 100), zoom=(1.0, 1.0), **PLAIN)
+    centers = [views.draw_windows(image, np.random.default_rng(seed))[0].x + 5 for seed in range(200)]
+    assert np.mean([54 < center < 66 for center in centers]) > 0.75
 
 
 def test_zooms_are_even_over_their_range() -> None:
-    views = SectorViews(size=50, side=(320, 320), zoom=(0.5, 1.5), **PLAIN)
+    views = SectorViewConfig(size=50, side=(320, 320), zoom=(0.5, 1.5), **PLAIN)
     image = np.asarray(Image.new("RGB", (320, 320)))
     sides = [window.width for seed in range(100) for window in views.draw_windows(image, np.random.default_rng(seed))]
     counts, _ = np.histogram(sides, bins=5, range=(25, 75))

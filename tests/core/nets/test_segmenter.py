@@ -20,7 +20,7 @@ from tests.fabricate import EXPECTS, SIZE, fabricate_segmenter
 
 
 @pytest.mark.parametrize("clusters", [2, 64, 65, 70, 130])
-@pytest.mark.parametrize("score", ["softmax", "normalised_logit"])
+@pytest.mark.parametrize("score", ["softmax", "normalized_logit"])
 def test_label_and_score_equal_the_plain_computation(clusters: int, score: Score) -> None:
     logits = 3 * torch.randn(1, clusters, 5, 7, generator=torch.Generator().manual_seed(clusters))
     label, hundredths = _label_and_score(logits, (23, 31), score)
@@ -68,7 +68,7 @@ def test_scores_are_hundredths_rounded_down(hundredth: int) -> None:
     logits = torch.cat(
         [logits, torch.tensor([[0.0], [-9.0]])[None, :, None], torch.tensor([[1.0], [-9]])[None, :, None]], 3
     )
-    _, stored = _label_and_score(logits, (1, 5), "normalised_logit")
+    _, stored = _label_and_score(logits, (1, 5), "normalized_logit")
     for value, got in zip(scores.tolist(), stored[0, :3].tolist(), strict=True):
         assert (got < hundredth) == (value < t)
 
@@ -102,7 +102,7 @@ def test_a_photograph_is_segmented_at_its_own_size_as_plain_torch_does() -> None
     assert abs(found.score / 100 - F.softmax(logits, 0).amax(0).numpy()).max() < 0.011
 
 
-def test_above_the_bound_labels_are_enlarged_by_nearest_neighbour() -> None:
+def test_above_the_bound_labels_are_enlarged_by_nearest_neighbor() -> None:
     segmenter = build()
     exact, coarse = segmenter.segment_photograph(PHOTO, 2400), segmenter.segment_photograph(PHOTO, 600)
     assert exact.label.shape == coarse.label.shape == (40, 60)
@@ -140,15 +140,15 @@ def test_a_saliency_head_gives_the_score_and_comes_back_from_the_artifact() -> N
     assert abs(found.score / 100 - expected).max() < 0.011
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_the_largest_logit_is_the_nearest_centroid(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_largest_logit_is_the_nearest_centroid(normalize: bool) -> None:
     from scipy.spatial.distance import cdist
 
     rng = np.random.default_rng(0)
     centroids, features = rng.normal(size=(7, 5)).astype(np.float32), rng.normal(size=(1, 5, 6, 9)).astype(np.float32)
-    head = classify_by_centroids(torch.from_numpy(centroids), normalise)
+    head = classify_by_centroids(torch.from_numpy(centroids), normalize)
     points = features[0].reshape(5, -1).T
-    points = points / np.linalg.norm(points, axis=1, keepdims=True) if normalise else points
+    points = points / np.linalg.norm(points, axis=1, keepdims=True) if normalize else points
     nearest = cdist(points, centroids).argmin(1)
     np.testing.assert_array_equal(head(torch.from_numpy(features)).argmax(1).flatten().numpy(), nearest)
 
@@ -162,6 +162,6 @@ def test_heads_have_the_shapes_and_lengths_that_they_say() -> None:
     torch.testing.assert_close(prototypes(z), F.linear(z, prototypes.weight))
     with torch.no_grad():
         prototypes.weight.mul_(7)
-    prototypes.normalise()
+    prototypes.normalize()
     torch.testing.assert_close(prototypes.weight.norm(dim=1), torch.ones(3))
     assert PixelClassifier(6, 3)(torch.zeros(2, 6, 4, 5)).shape == (2, 3, 4, 5)

@@ -44,7 +44,7 @@ class Row(Params):
     """Published value of a score, by its dotted name, in percent."""
 
 
-class Lineup(Params):
+class BenchmarkSpec(Params):
     """The rows of one table."""
 
     scores: tuple[str, ...] = SCORES
@@ -66,18 +66,18 @@ class Lineup(Params):
         return {row.row: [_combination(row, dataset, seed) for seed in range(seeds)] for row in self.rows}
 
 
-def lineup_names() -> list[str]:
+def benchmark_names() -> list[str]:
     """The lists that come with the project."""
     return sorted(path.stem for path in BENCHMARKS.glob("*.yaml"))
 
 
-def read_lineup(what: str) -> Lineup:
+def read_benchmark_spec(what: str) -> BenchmarkSpec:
     """A list of the project by name, one of one's own (a .yaml file), or recipes with commas between.
 
     Raises:
         UserError: There is none of that name, or its file is not valid.
     """
-    if what in lineup_names():
+    if what in benchmark_names():
         return _read(BENCHMARKS / f"{what}.yaml")
     if what.endswith(".yaml") and "," not in what and _is_lineup(Path(what)):
         return _read(Path(what))
@@ -86,26 +86,26 @@ def read_lineup(what: str) -> Lineup:
     unknown = [name for name in recipes if name not in known and not name.endswith(".yaml")]
     if unknown or not recipes:
         raise UserError(
-            f"{what!r}: no such benchmark; there are: {', '.join(lineup_names())}; "
+            f"{what!r}: no such benchmark; there are: {', '.join(benchmark_names())}; "
             f"or recipes with commas between: {', '.join(known)}"
         )
-    return Lineup(rows=tuple(Row(row=Path(name).stem, recipe=name) for name in recipes))
+    return BenchmarkSpec(rows=tuple(Row(row=Path(name).stem, recipe=name) for name in recipes))
 
 
 def _is_lineup(path: Path) -> bool:
     return not path.is_file() or "rows" in (_load(path) or {})
 
 
-def _read(path: Path) -> Lineup:
+def _read(path: Path) -> BenchmarkSpec:
     try:
-        lineup = Lineup.model_validate(_load(path))
+        spec = BenchmarkSpec.model_validate(_load(path))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    names = [row.row for row in lineup.rows]
+    names = [row.row for row in spec.rows]
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two rows have the same name: {', '.join(names)}")
-    return lineup
+    return spec
 
 
 def _load(path: Path) -> Any:

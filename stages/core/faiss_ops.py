@@ -1,4 +1,4 @@
-"""k-means and nearest neighbours by faiss, on a GPU where there is one. The only module that imports faiss."""
+"""k-means and nearest neighbors by faiss, on a GPU where there is one. The only module that imports faiss."""
 
 from typing import Any, NamedTuple
 
@@ -67,7 +67,7 @@ def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.N
     Args:
         queries: (Q, D)
         bank: (N, D)
-        count: Neighbours per query, k.
+        count: Neighbors per query, k.
 
     Returns:
         Squared Euclidean distances (Q, k), ascending, and rows of the bank (Q, k).
@@ -82,7 +82,7 @@ def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.N
     return distances, rows
 
 
-def normalise_rows(vectors: Float32) -> Float32:
+def normalize_rows(vectors: Float32) -> Float32:
     """Bring every row to length 1; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # what is not finite stays so, and `kmeans` refuses it

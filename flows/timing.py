@@ -21,7 +21,7 @@ class Speed(NamedTuple):
     """Of a stage that trains."""
 
 
-class StageClock:
+class StageTimer:
     """Listens to DVC and notes which stages run, and for how long; those that do not, it looks up."""
 
     def __init__(self, keys: Mapping[str, str], logs: Path) -> None:
@@ -38,7 +38,7 @@ class StageClock:
         self._stage: str | None = None
         self._start = 0.0
 
-    def hear(self, line: str) -> None:
+    def handle(self, line: str) -> None:
         """Take a line of DVC."""
         if found := _TOLD.match(line):
             self.finish()

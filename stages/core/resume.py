@@ -27,7 +27,7 @@ def work_key(config: Params, inputs: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def unfinished_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Iterator[Path]:
+def resumable_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Iterator[Path]:
     """A directory that survives a killed run and is removed when the block succeeds.
 
     Lies in `$LUSS_CHECKPOINTS` (default `.checkpoints/`), outside DVC, which deletes a stage's outs before it runs.

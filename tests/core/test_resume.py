@@ -9,7 +9,7 @@ import pytest
 
 from stages.core.errors import UserError
 from stages.core.params import Params
-from stages.core.unfinished import unfinished_work, work_key
+from stages.core.resume import resumable_work, work_key
 
 
 class Few(Params):
@@ -23,7 +23,7 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def work_and_stop() -> None:
-    with unfinished_work("pretrain", Few(), {}) as work:
+    with resumable_work("pretrain", Few(), {}) as work:
         (work / "half").write_text("done")
         raise KeyboardInterrupt
 
@@ -31,16 +31,16 @@ def work_and_stop() -> None:
 def test_work_is_kept_after_a_failure_and_removed_after_success() -> None:
     with pytest.raises(KeyboardInterrupt):
         work_and_stop()
-    with unfinished_work("pretrain", Few(), {}) as work:
+    with resumable_work("pretrain", Few(), {}) as work:
         assert (work / "half").read_text() == "done"
     assert not work.exists()
 
 
 def test_it_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with unfinished_work("pretrain", Few(), {}) as work:
+    with resumable_work("pretrain", Few(), {}) as work:
         assert work.parent == Path(".checkpoints/pretrain")
     monkeypatch.setenv("LUSS_CHECKPOINTS", str(tmp_path / "elsewhere"))
-    with unfinished_work("attend", Few(), {}) as work:
+    with resumable_work("attend", Few(), {}) as work:
         assert work.parent == tmp_path / "elsewhere" / "attend"
 
 
@@ -56,12 +56,12 @@ def test_the_key_changes_with_parameters_and_inputs_only() -> None:
 
 
 def test_whoever_comes_second_is_told_who_works() -> None:
-    with unfinished_work("pretrain", Few(), {}) as work:
+    with resumable_work("pretrain", Few(), {}) as work:
         with (
             pytest.raises(UserError, match=f"process {os.getpid()} works on 'pretrain' with the same parameters"),
-            unfinished_work("pretrain", Few(), {}),
+            resumable_work("pretrain", Few(), {}),
         ):
             raise AssertionError("two at once")
         assert work.exists()
-        with unfinished_work("pretrain", Few(value=2), {}) as other:
+        with resumable_work("pretrain", Few(value=2), {}) as other:
             assert other != work

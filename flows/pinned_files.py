@@ -9,7 +9,7 @@ from typing import Any
 from stages.core.errors import UserError
 
 
-def pin_outside_files(field: str, value: Any) -> Any:
+def pin_files(field: str, value: Any) -> Any:
     """Fill in the hash of every `{path, sha256}` in a section.
 
     Args:
@@ -27,7 +27,7 @@ def pin_outside_files(field: str, value: Any) -> Any:
         return value
     if "path" in value and "." in field:
         return value | _pin(field, str(value["path"]), value.get("sha256"))
-    return {name: pin_outside_files(f"{field}.{name}", part) for name, part in value.items()}
+    return {name: pin_files(f"{field}.{name}", part) for name, part in value.items()}
 
 
 def _pin(field: str, path: str, written: str | None) -> dict[str, str]:

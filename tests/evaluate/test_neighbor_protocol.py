@@ -16,13 +16,13 @@ from stages.core.artifacts.models import write_model
 from stages.core.errors import UserError
 from stages.core.images.decode import read_mask
 from stages.core.nets.backbones import BackboneConfig, build_backbone
-from stages.evaluate import Config, NeighbourRules
+from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import OUT, main
 from tests.evaluate import oracle
 from tests.evaluate.project import SIDE, write_project
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=16)
-RULES = NeighbourRules(short_side=SIDE, enlarge=2, neighbours=3)
+RULES = DistanceMatchingConfig(short_side=SIDE, enlarge=2, neighbors=3)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def write_pretrained(backbone: nn.Module) -> None:
 def test_it_scores_what_pixels_vote_for_one_by_one(backbone: nn.Module) -> None:
     truth = write_project(masks_of_train=True)
     write_pretrained(backbone)
-    main(Config(overlays=0, neighbours=RULES))
+    main(Config(overlays=0, neighbors=RULES))
     metrics = json.loads((OUT / "metrics.json").read_text())
 
     features = {}
@@ -70,8 +70,8 @@ def test_it_scores_what_pixels_vote_for_one_by_one(backbone: nn.Module) -> None:
             small[i, j] = int(np.argmax(votes))
         images.append((truth[image_id][0], np.kron(small, np.ones((8, 8), np.uint16)), None))
     counts, _, f, _ = oracle.count_set(images, {value: value for value in range(4)}, 3, None)
-    assert metrics["validation"]["neighbours_mIoU"] == pytest.approx(oracle.mean_iou(counts), abs=1e-4)
-    assert metrics["validation"]["neighbours_F"] == pytest.approx(100 * f, abs=1e-4)
+    assert metrics["validation"]["neighbors_mIoU"] == pytest.approx(oracle.mean_iou(counts), abs=1e-4)
+    assert metrics["validation"]["neighbors_F"] == pytest.approx(100 * f, abs=1e-4)
     assert metrics["protocol"]["strict"] is False
 
 
@@ -79,4 +79,4 @@ def test_without_masks_of_train_it_says_where_they_belong(backbone: nn.Module) -
     write_project()
     write_pretrained(backbone)
     with pytest.raises(UserError, match=r"no photograph of the train split has a mask, in data/train-segmentation/"):
-        main(Config(overlays=0, neighbours=RULES))
+        main(Config(overlays=0, neighbors=RULES))

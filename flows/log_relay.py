@@ -13,7 +13,7 @@ _PROGRESS_IN_LOG = 30.0
 """Seconds between progress lines in the log; the ring moves more often."""
 
 
-class Listener:
+class LogRelay:
     """Hands lines on: text to the log, progress to a ring in the UI and now and then to the log."""
 
     def __init__(self, name: str) -> None:
@@ -22,7 +22,7 @@ class Listener:
         self._ring = ProgressRing(name)
         self._last = -_PROGRESS_IN_LOG
 
-    def hear(self, line: str) -> None:
+    def handle(self, line: str) -> None:
         """Take one line."""
         progress = read_progress(line)
         if progress is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.lineup import BENCHMARKS, lineup_names, read_lineup
+from flows.benchmark_spec import BENCHMARKS, benchmark_names, read_benchmark_spec
 from flows.recipe import Recipe, compose
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
@@ -21,9 +21,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", lineup_names())
+@pytest.mark.parametrize("name", benchmark_names())
 def test_every_list_is_valid_and_says_how_to_run_it(name: str) -> None:
-    rows = read_lineup(name).combinations("sample", 1)
+    rows = read_benchmark_spec(name).combinations("sample", 1)
     assert len({one.name for row in rows.values() for one in row}) == len(rows)
     head = "\n".join(
         itertools.takewhile(lambda line: line.startswith("#"), (BENCHMARKS / f"{name}.yaml").read_text().splitlines())
@@ -32,7 +32,7 @@ def test_every_list_is_valid_and_says_how_to_run_it(name: str) -> None:
 
 
 def test_recipes_are_rows_and_seeds_are_combinations() -> None:
-    rows = read_lineup("swav").combinations("sample", 2)
+    rows = read_benchmark_spec("swav").combinations("sample", 2)
     assert [one.sections for one in rows["swav"]] == [
         compose(Recipe("swav", "sample", (f"shared.seed={seed}",))) for seed in range(2)
     ]
@@ -40,19 +40,19 @@ def test_recipes_are_rows_and_seeds_are_combinations() -> None:
 
 def test_a_list_of_ones_own(project: Path) -> None:
     (project / "mine.yaml").write_text("rows: [{row: few, recipe: swav, values: [cluster.k=3], paper: {test.F: 50}}]")
-    lineup = read_lineup("mine.yaml")
-    assert lineup.combinations("sample", 1)["few"][0].sections["cluster"]["k"] == 3
-    assert lineup.paper == {"few": {"test.F": 50.0}}
+    spec = read_benchmark_spec("mine.yaml")
+    assert spec.combinations("sample", 1)["few"][0].sections["cluster"]["k"] == 3
+    assert spec.paper == {"few": {"test.F": 50.0}}
 
 
 def test_a_protocol_takes_over_behind_the_representation(project: Path) -> None:
     (project / "mine.yaml").write_text(
         "rows: [{row: own, recipe: luss}, "
-        "{row: other, recipe: luss, protocol: {recipe: swav, values: [finetune.score=normalised_logit]}}]"
+        "{row: other, recipe: luss, protocol: {recipe: swav, values: [finetune.score=normalized_logit]}}]"
     )
-    rows = read_lineup("mine.yaml").combinations("sample", 1)
+    rows = read_benchmark_spec("mine.yaml").combinations("sample", 1)
     luss = compose(Recipe("luss", "sample"))
-    swav = compose(Recipe("swav", "sample", ("finetune.score=normalised_logit",)))
+    swav = compose(Recipe("swav", "sample", ("finetune.score=normalized_logit",)))
     before = ["index", "superpixels", "saliency", "pretrain", "attend"]
     assert rows["own"][0].sections == luss
     assert rows["other"][0].sections == {stage: (luss if stage in before else swav)[stage] for stage in luss}
@@ -70,12 +70,12 @@ def test_a_protocol_takes_over_behind_the_representation(project: Path) -> None:
 def test_a_mistake_in_a_list_is_named(project: Path, content: str, message: str) -> None:
     (project / "mine.yaml").write_text(content)
     with pytest.raises(UserError) as caught:
-        read_lineup("mine.yaml")
+        read_benchmark_spec("mine.yaml")
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("what", "message"), [("swaw", "'swaw': no such benchmark"), ("gone.yaml", "gone.yaml")])
 def test_an_unknown_benchmark_is_named(what: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        read_lineup(what)
+        read_benchmark_spec(what)
     assert message in str(caught.value)

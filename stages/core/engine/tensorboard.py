@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.core.engine.distributed import process_number
+from stages.core.engine.distributed import rank
 from stages.core.errors import UserError
 
 
-class Board:
+class TensorBoardLog:
     """Writes rows of numbers to LUSS_TENSORBOARD/<stage>/<run key>; does nothing where that is not set.
 
     Raises:
@@ -19,7 +19,7 @@ class Board:
     def __init__(self, stage: str, key: str) -> None:
         self._writer: Any = None
         folder = os.environ.get("LUSS_TENSORBOARD")
-        if not folder or process_number():
+        if not folder or rank():
             return
         try:
             from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""k-means against scikit-learn, nearest neighbours against all distances."""
+"""k-means against scikit-learn, nearest neighbors against all distances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from stages.core.errors import UserError
-from stages.core.neighbours import kmeans, nearest, normalise_rows
+from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 
 RANDOM = np.random.default_rng(0)
 
@@ -44,7 +44,7 @@ def test_ids_distances_and_objective_agree_with_the_centroids() -> None:
     assert found.objective == pytest.approx(apart.min(1).sum(), rel=1e-5)
 
 
-def test_clear_clusters_are_found_in_any_order_and_their_centres_are_means() -> None:
+def test_clear_clusters_are_found_in_any_order_and_their_centers_are_means() -> None:
     vectors, owners = blobs()
     shuffled = RANDOM.permutation(len(vectors))
     for order in (np.arange(len(vectors)), np.argsort(owners, kind="stable"), shuffled):
@@ -93,6 +93,6 @@ def test_nearest_equals_all_distances(queries: int) -> None:
 
 
 def test_rows_get_length_one_and_zero_stays_zero() -> None:
-    rows = normalise_rows(np.array([[3, 4], [0, 0], [-5, 0]], np.float32))
+    rows = normalize_rows(np.array([[3, 4], [0, 0], [-5, 0]], np.float32))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [-1, 0]])
     assert rows.dtype == np.float32

@@ -17,7 +17,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.progress import track
-from stages.evaluate import Config, NeighbourRules
+from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.counting import Maps, Scale, count_images
 from stages.evaluate.distance_matching import (
     Bank,
@@ -25,7 +25,7 @@ from stages.evaluate.distance_matching import (
     Voting,
     describe_regions,
     join_banks,
-    segment_by_neighbours,
+    segment_by_neighbors,
 )
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.matching import match_identity
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class PixelFeatures:
     """The pretrained network's features of photographs; each process restores it for itself."""
 
-    def __init__(self, rules: NeighbourRules) -> None:
+    def __init__(self, rules: DistanceMatchingConfig) -> None:
         self.rules = rules
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,20 +57,20 @@ class PixelFeatures:
         """(D, enlarge h, enlarge w) of a photograph."""
         import torch
 
-        from stages.core.images.inference import normalise
+        from stages.core.images.inference import normalize
         from stages.core.nets.attention import enlarge_map
 
         network, expects = self._network
         pixels = resize_short_side(index.read(position), self.rules.short_side).transpose(2, 0, 1)
         device = next(network.parameters()).device
         with torch.inference_mode():
-            images = normalise(torch.from_numpy(np.ascontiguousarray(pixels))[None].to(device), expects)
+            images = normalize(torch.from_numpy(np.ascontiguousarray(pixels))[None].to(device), expects)
             enlarged = enlarge_map(network(images).float(), self.rules.enlarge)[0]
         return np.ascontiguousarray(enlarged.cpu().numpy())
 
 
-class NeighbourMaps:
-    """Loads a photograph's mask and segments the photograph by its neighbours."""
+class NeighborMaps:
+    """Loads a photograph's mask and segments the photograph by its neighbors."""
 
     def __init__(self, features: PixelFeatures, bank: Bank, index: ImageIndex, mask_ids: dict[int, int] | None) -> None:
         self._features, self._bank, self._index, self._mask_ids = features, bank, index, mask_ids
@@ -81,13 +81,13 @@ class NeighbourMaps:
         image_id, mask_path = item
         true = read_class_map(Path(mask_path), self._mask_ids).astype(np.uint16)
         rules = self._features.rules
-        voting = Voting(rules.neighbours, rules.temperature)
+        voting = Voting(rules.neighbors, rules.temperature)
         features = self._features(self._index, self._place[image_id])
-        pred = segment_by_neighbours(features, self._bank, (true.shape[0], true.shape[1]), voting)
-        return Maps(true, pred, None, mask_path, f"neighbours of {image_id}")
+        pred = segment_by_neighbors(features, self._bank, (true.shape[0], true.shape[1]), voting)
+        return Maps(true, pred, None, mask_path, f"neighbors of {image_id}")
 
 
-def score_by_neighbours(config: Config, rules: NeighbourRules, inputs: Inputs, split: str) -> dict[str, float]:
+def score_by_neighbors(config: Config, rules: DistanceMatchingConfig, inputs: Inputs, split: str) -> dict[str, float]:
     """MIoU and F in percent of a split that was segmented by the masks of the train split.
 
     Raises:
@@ -95,11 +95,11 @@ def score_by_neighbours(config: Config, rules: NeighbourRules, inputs: Inputs, s
     """
     features = PixelFeatures(rules)
     bank = _fill_bank(features, inputs.images, inputs.labels, config.ignore_id)
-    load = NeighbourMaps(features, bank, inputs.images, inputs.labels.mask_ids)
+    load = NeighborMaps(features, bank, inputs.images, inputs.labels.mask_ids)
     scale = Scale(inputs.classes, inputs.classes, config.ignore_id)
-    counts = count_images(inputs.masked(split), load, scale, f"neighbours in {split}")
-    found = PROTOCOLS["given"].summarise(score(counts, match_identity(inputs.classes, inputs.classes)), False)
-    return {f"neighbours_{name}": float(found[name] or 0) for name in ("mIoU", "F")}
+    counts = count_images(inputs.masked(split), load, scale, f"neighbors in {split}")
+    found = PROTOCOLS["given"].summarize(score(counts, match_identity(inputs.classes, inputs.classes)), False)
+    return {f"neighbors_{name}": float(found[name] or 0) for name in ("mIoU", "F")}
 
 
 def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, ignore: int) -> Bank:
@@ -107,7 +107,7 @@ def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, igno
     masked = [number for number, image_id in enumerate(train.image_ids) if labels.mask_path(image_id)]
     if not masked:
         raise UserError(
-            "evaluate.neighbours: no photograph of the train split has a mask, in data/train-segmentation/; set it to "
+            "evaluate.neighbors: no photograph of the train split has a mask, in data/train-segmentation/; set it to "
             "null, or put masks there (of ImageNet-S: train-semi as train)"
         )
     return join_banks(

@@ -1,14 +1,14 @@
-"""Colours of the sample's objects, drawn without regard to their category."""
+"""Colors of the sample's objects, drawn without regard to their category."""
 
 from __future__ import annotations
 
 from .draws import Draws, Integers
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 
-def hsv_colour(hue: int, saturation: int, value: int) -> Colour:
+def hsv_color(hue: int, saturation: int, value: int) -> Color:
     """Convert a hue (0 to 1535, six sextants of 256), a saturation and a value (0 to 255) to RGB."""
     sextant, part = divmod(hue % 1536, 256)
     low = value * (255 - saturation) // 255
@@ -24,21 +24,21 @@ def hsv_colour(hue: int, saturation: int, value: int) -> Colour:
     return by_sextant[sextant]
 
 
-def luma(colour: Colour) -> int:
-    """Return a colour's brightness, 0 to 255 (weights of ITU-R BT.601)."""
-    return (77 * colour[0] + 150 * colour[1] + 29 * colour[2]) >> 8
+def luma(color: Color) -> int:
+    """Return a color's brightness, 0 to 255 (weights of ITU-R BT.601)."""
+    return (77 * color[0] + 150 * color[1] + 29 * color[2]) >> 8
 
 
-def draw_colours(draws: Draws, canvas: Integers) -> tuple[Colour, Colour]:
-    """Draw a surface's two colours: the first one much brighter, and unlike the canvas' mean colour."""
+def draw_colors(draws: Draws, canvas: Integers) -> tuple[Color, Color]:
+    """Draw a surface's two colors: the first one much brighter, and unlike the canvas' mean color."""
     around = [int(channel) for channel in canvas.sum(axis=(0, 1)) // (canvas.shape[0] * canvas.shape[1])]
     while True:
-        base = _any_colour(draws)
-        accent = _any_colour(draws)
+        base = _any_color(draws)
+        accent = _any_color(draws)
         unlike = sum(abs(mine - theirs) for mine, theirs in zip(base, around, strict=True))
         if luma(base) - luma(accent) >= 80 and unlike >= 150:
             return base, accent
 
 
-def _any_colour(draws: Draws) -> Colour:
-    return hsv_colour(draws.integer(0, 1535), draws.integer(40, 225), draws.integer(50, 250))
+def _any_color(draws: Draws) -> Color:
+    return hsv_color(draws.integer(0, 1535), draws.integer(40, 225), draws.integer(50, 250))
