@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 
 from flows.combinations import Combination
 from flows.recipe import RECIPES, Recipe, compose, recipe_names
+from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.params import Params
 
 BENCHMARKS = RECIPES / "benchmarks"
 SCORES = ("test.mIoU", "test.F", "test.accuracy", "train.NMI", "train.accuracy")

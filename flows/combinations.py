@@ -13,8 +13,8 @@ import yaml
 from flows.graph import Node
 from flows.recipe import Recipe, compose
 from flows.workspace import sections_with
+from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE
 
 RECIPE = "recipe"
 """Key of a sweep that stands for a method recipe and not for a field."""

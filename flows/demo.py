@@ -13,8 +13,8 @@ from rich.table import Table
 
 from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
 from flows.recipe import Recipe, write_params
+from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE
 
 DATA = Path("data")
 RESULTS = Path("artifacts/evaluate")

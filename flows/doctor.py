@@ -20,8 +20,8 @@ from flows.disk import check_cache_links, check_disk
 from flows.dvc_run import check_workspace
 from flows.finding import Finding
 from flows.recipe import stage_names
+from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE
 
 SERVER_PORT = 4200
 """Of `prefect server start`; its UI calls no other one unless it is told."""
@@ -118,7 +118,7 @@ def check_params() -> Finding:
     """Every stage accepts its section of params.yaml."""
     import importlib
 
-    from stages.core.params import load_section
+    from stages.core.config.params import load_section
 
     if not PARAMS_FILE.is_file():
         return Finding("parameters", f"no {PARAMS_FILE}", "luss use METHOD DATASET")

@@ -20,8 +20,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flows.pinned_files import pin_files
+from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE, Params, models_by_method, validate_section
 
 RECIPES = Path(__file__).parent / "recipes"
 PIPELINE_FILE = Path("dvc.yaml")

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from flows.recipe import stage_names
+from stages.core.config.params import PARAMS_FILE, Params, load_section
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE, Params, load_section
 
 _LOCK = Path(".dvc/tmp/luss_run.lock")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,9 +18,14 @@ from stages.core.artifacts.clusters import Assignments, Centroids, write_cluster
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.artifacts.models import Card, write_model
+from stages.core.artifacts.model_card import ModelCard, PartsCard, StartCard
+from stages.core.artifacts.models import describe_parts, write_model
+from stages.core.config.networks import BackboneConfig
+from stages.core.config.segmenter import SegmenterCard
+from stages.core.config.views import InputCard
+from stages.core.config.weights import Origin
 from stages.core.images.views import LazyPhoto
-from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import build_features
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.objects import ObjectNetwork
@@ -27,7 +33,7 @@ from stages.core.nets.objects import ObjectNetwork
 BACKBONE = BackboneConfig(name="test_resnet")
 SIZE = 96
 """L of the tiny backbone."""
-EXPECTS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "size": 32}
+EXPECTS = InputCard(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=32)
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ def index_again(index: ImageIndex) -> ImageIndex:
     return read_images()
 
 
-def fabricate_backbone(stage: str = "pretrain", origin: str = "random") -> nn.Module:
+def fabricate_backbone(stage: str = "pretrain", origin: Origin | Literal["random"] = "random") -> nn.Module:
     """Write a model of the tiny backbone with random weights."""
     backbone = build_backbone(BACKBONE)
     write_model(stage, {"backbone": backbone}, backbone_card(origin), [{"iteration": 1, "loss": 1.0}])
@@ -103,9 +109,9 @@ def fabricate_object_network(stage: str = "attend", size: int = 6) -> ObjectNetw
     assert network.embedding is not None
     assert network.saliency is not None
     heads = {"embedding": network.embedding, "saliency": network.saliency}
-    card = backbone_card()
-    card["parts"] = {"backbone": config.model_dump(mode="json"), **{part: head.card for part, head in heads.items()}}
-    write_model(stage, {**network.features.parts, **heads}, {**card, "output_stride": 8}, [])
+    parts = {**network.features.parts, **heads}
+    card = backbone_card().model_copy(update={"parts": describe_parts(parts), "output_stride": 8})
+    write_model(stage, parts, card, [])
     return network.eval()
 
 
@@ -121,34 +127,34 @@ def fabricate_saliency(index: ImageIndex, empty: Sequence[int] = ()) -> np.ndarr
     return mask
 
 
-def backbone_card(origin: str = "random") -> Card:
-    return {
-        "method": "none",
-        "parts": {"backbone": BACKBONE.model_dump(mode="json")},
-        "feature_map": "stage4",
-        "output_stride": BACKBONE.output_stride,
-        "embedding_size": SIZE,
-        "input": EXPECTS,
-        "start": {"origin": origin},
-        "labels_used": origin == "supervised",
-        "params": {},
-    }
+def backbone_card(origin: Origin | Literal["random"] = "random") -> ModelCard:
+    return ModelCard(
+        method="none",
+        parts=PartsCard(backbone=BACKBONE),
+        feature_map="stage4",
+        output_stride=BACKBONE.output_stride,
+        embedding_size=SIZE,
+        input=EXPECTS,
+        start=StartCard(origin=origin),
+        labels_used=origin == "supervised",
+        params={},
+    )
 
 
 def fabricate_segmenter(clusters: int = 3, threshold: float = 0.4) -> tuple[nn.Module, PixelClassifier]:
     """Write `artifacts/finetune`: the tiny backbone and a 1x1 classifier, both with random weights."""
     backbone, head = build_backbone(BACKBONE).eval(), PixelClassifier(SIZE, clusters)
-    segmenter = {
-        "clusters": clusters,
-        "short_side": 32,
-        "score": "softmax",
-        "background": "threshold",
-        "threshold": threshold,
-        "threshold_source": "fixed",
-    }
-    card = backbone_card()
-    card |= {"parts": {**card["parts"], "head": head.card}, "segmenter": segmenter}
-    write_model("finetune", {"backbone": backbone, "head": head}, card, [])
+    segmenter = SegmenterCard(
+        clusters=clusters,
+        short_side=32,
+        score="softmax",
+        background="threshold",
+        threshold=threshold,
+        threshold_source="fixed",
+    )
+    parts = {"backbone": backbone, "head": head}
+    card = backbone_card().model_copy(update={"parts": describe_parts(parts), "segmenter": segmenter})
+    write_model("finetune", parts, card, [])
     return backbone, head
 
 

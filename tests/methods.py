@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
     "queue": 8,
     "queue_start_epoch": 0,
     "freeze_prototypes": 0,
-    "queue_start": 2,
+    "queue_start_iteration": 2,
     "short_side": 32,
     "training": {"epochs": 3, "batch_size": 4, "optimizer": OPTIMIZER},
 }

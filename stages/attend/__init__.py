@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.attend.methods.none import NoAttentionConfig
-from stages.attend.methods.pixel_attention import PixelAttentionConfig
+from stages.attend.methods.none.config import NoAttentionConfig
+from stages.attend.methods.pixel_attention.config import PixelAttentionConfig
 
 Config = Annotated[
     NoAttentionConfig

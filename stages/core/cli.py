@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.errors import UserError
-from stages.core.params import PARAMS_FILE, load_section
 
 _INTERRUPTED = 130
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap, shard_path, write_label_maps, write_shard
 from stages.core.artifacts.shards import ARTIFACTS, partial_out, shard_ranges
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.decode import UInt8
-from stages.core.params import Params
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work

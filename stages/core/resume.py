@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stages.core.artifacts.shards import CONTRACTS
+from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.params import Params
 
 
 def work_key(config: Params, inputs: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.params import Params
+from stages.core.config.params import Params
 from stages.evaluate.rules import ProtocolName, ThresholdRule
 
 

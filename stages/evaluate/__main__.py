@@ -2,9 +2,9 @@
 
 import shutil
 
-from stages.core.artifacts.image_index import SPLITS
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, write_atomically
 from stages.core.cli import run_stage
+from stages.core.config.splits import SPLITS
 from stages.evaluate import Config
 from stages.evaluate.clustering import score_assignments
 from stages.evaluate.evaluation import evaluate

@@ -6,7 +6,6 @@ embeddings over all pixels of certain categories", view.cos that "among pixels b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -16,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.models import Card, InputCard, read_model
+from stages.core.artifacts.models import Model, read_model
+from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
 from stages.core.engine.devices import inference_device
 from stages.core.images.crops import resize_short_side
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
 from stages.core.images.grid import overlap_grid, sample
 from stages.core.images.inference import iterate_batches
-from stages.core.images.views import CropConfig, MultiCropConfig
 from stages.core.nets.features import FeatureNetwork, restore_features
-from stages.core.nets.heads import ProjectionConfig, ProjectionHead
+from stages.core.nets.heads import ProjectionHead
 from stages.core.progress import track
 from stages.evaluate import CoherenceConfig
 from stages.evaluate.distance_matching import resize_nearest
@@ -67,12 +66,12 @@ def measure_coherence(inputs: Inputs, split: str, rules: CoherenceConfig, ignore
         rules: How views are drawn.
         ignore: True id of pixels that do not count.
     """
-    card, states = read_model("pretrain", ["backbone"])
-    network = _restore(card, states).to(inference_device()).eval()
-    expects: InputCard = card["input"]
+    model = read_model("pretrain", ["backbone"])
+    network = _restore(model).to(inference_device()).eval()
+    expects = model.card.input
     index = inputs.images.among(image_id for image_id, _ in inputs.masked(split))
-    crops = (CropConfig(count=2, size=expects["size"], scale=rules.scale),)
-    views = MultiCropConfig.model_validate({"crops": crops, "mean": expects["mean"], "std": expects["std"]})
+    crops = (CropConfig(count=2, size=expects.size, scale=rules.scale),)
+    views = MultiCropConfig.model_validate({"crops": crops, "mean": expects.mean, "std": expects.std})
     return Coherence(
         100 * _compare_in_classes(network, expects, inputs, (index, ignore)),
         100 * _compare_in_views(network, views, index),
@@ -91,13 +90,12 @@ def cosine_with_mean(sums: Tensor, counts: Tensor) -> float:
     return float(sums.norm(dim=1).sum() / counts.sum().clamp_min(1))
 
 
-def _restore(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> PixelEmbeddings:
-    features = restore_features(card, states)
-    if "projector" not in states:
+def _restore(model: Model) -> PixelEmbeddings:
+    features, config = restore_features(*model), model.card.parts.projector
+    if config is None:
         return PixelEmbeddings(features, None, features.size)
-    config = ProjectionConfig.model_validate(card["parts"]["projector"])
     projector = ProjectionHead(features.size, config)
-    projector.load_state_dict(dict(states["projector"]))
+    projector.load_state_dict(dict(model.states["projector"]))
     return PixelEmbeddings(features, projector, config.projected)
 
 
@@ -107,7 +105,7 @@ def _compare_in_classes(
     (index, ignore), device = masked, inference_device()
     sums = torch.zeros(inputs.classes + 1, network.size, dtype=torch.float64)
     counts = torch.zeros(inputs.classes + 1, dtype=torch.int64)
-    prepare = partial(resize_short_side, side=expects["size"])
+    prepare = partial(resize_short_side, side=expects.size)
     for seen in track(iterate_batches(index, prepare, expects, device, 1), len(index), label="cosines in classes"):
         pixels = network.embed(network.features(seen.images))[0].cpu()  # (h, w, D)
         mask = inputs.labels.read_mask(index[seen.positions[0]].image_id).astype(np.uint16)

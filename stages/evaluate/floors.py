@@ -91,14 +91,14 @@ def _untrained_features(index: ImageIndex) -> Float32:
     import torch
 
     from stages.core.images.inference import iterate_batches
-    from stages.core.nets.backbones import BackboneConfig, build_backbone
+    from stages.core.nets.backbones import build_backbone
 
     card = read_model_card("finetune")
     torch.manual_seed(_SEED)
-    backbone = build_backbone(BackboneConfig.model_validate(card["parts"]["backbone"])).eval()
-    prepare = partial(_prepare, side=int(card["input"]["size"]))
+    backbone = build_backbone(card.parts.backbone).eval()
+    prepare = partial(_prepare, side=card.input.size)
     with torch.inference_mode():
-        seen = iterate_batches(index, prepare, card["input"], torch.device("cpu"), _BATCH)
+        seen = iterate_batches(index, prepare, card.input, torch.device("cpu"), _BATCH)
         parts = [backbone(batch.images).mean((2, 3)).numpy() for batch in seen]
     return normalize_rows(np.concatenate(parts))
 

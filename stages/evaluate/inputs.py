@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
-from stages.core.artifacts.image_index import DATA, SPLITS, ImageIndex, Labels, read_class_map, read_images, read_labels
+from stages.core.artifacts.image_index import DATA, ImageIndex, Labels, read_class_map, read_images, read_labels
 from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS
+from stages.core.config.segmenter import SegmenterCard
+from stages.core.config.splits import SPLITS
 from stages.core.errors import UserError
 from stages.evaluate.counting import Maps, list_problems
 from stages.evaluate.thresholds import Thresholds
@@ -28,7 +30,7 @@ class Inputs(NamedTuple):
     predictions: LabelMaps
     assignments: Assignments
     """Of the train split."""
-    segmenter: dict[str, Any]
+    segmenter: SegmenterCard | None
     """The segmenter's part of finetune's model card."""
     clusters: int
     """Predicted ids are 0..clusters."""
@@ -71,8 +73,8 @@ def read_inputs() -> Inputs:
     Raises:
         UserError: Something is missing, broken or of another version.
     """
-    segmenter = dict(read_model_card("finetune").get("segmenter") or {})
-    clusters = int(segmenter.get("clusters") or len(read_centroids().sizes))
+    segmenter = read_model_card("finetune").segmenter
+    clusters = segmenter.clusters if segmenter else len(read_centroids().sizes)
     images = read_images()
     assignments = _of_train(read_assignments(), images)
     return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters)

@@ -19,14 +19,7 @@ from stages.core.images.crops import resize_short_side
 from stages.core.progress import track
 from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.counting import Maps, Scale, count_images
-from stages.evaluate.distance_matching import (
-    Bank,
-    Float32,
-    Voting,
-    describe_regions,
-    join_banks,
-    segment_by_neighbors,
-)
+from stages.evaluate.distance_matching import Bank, Float32, Voting, describe_regions, join_banks, segment_by_neighbors
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.matching import match_identity
 from stages.evaluate.protocols import PROTOCOLS
@@ -51,7 +44,7 @@ class PixelFeatures:
         from stages.core.nets.features import restore_features
 
         card, states = read_model("pretrain", ["backbone"])
-        return restore_features(card, states, self.rules.feature_map).to(inference_device()).eval(), card["input"]
+        return restore_features(card, states, self.rules.feature_map).to(inference_device()).eval(), card.input
 
     def __call__(self, index: ImageIndex, position: int) -> Float32:
         """(D, enlarge h, enlarge w) of a photograph."""

@@ -16,14 +16,7 @@ from stages.core.progress import track
 from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.objects import (
-    ObjectCounts,
-    Spread,
-    count_object,
-    find_nearest,
-    score_kmeans,
-    score_retrieval,
-)
+from stages.evaluate.objects import ObjectCounts, Spread, count_object, find_nearest, score_kmeans, score_retrieval
 from stages.evaluate.pictures import data_uri, thumbnail
 
 Float32 = npt.NDArray[np.float32]

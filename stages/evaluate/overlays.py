@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.core.artifacts.image_index import SPLITS
+from stages.core.config.splits import SPLITS
 from stages.evaluate import Config
 from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.inputs import Inputs

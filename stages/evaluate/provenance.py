@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.core.artifacts.model_card import ModelCard
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
-from stages.core.params import PARAMS_FILE, read_params
+from stages.core.config.params import PARAMS_FILE, read_params
 from stages.evaluate import Config
 from stages.evaluate.rules import Threshold
 
@@ -63,9 +64,7 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     cards = {stage: read_model_card(stage, root) for stage in _MODELS if (root / stage / MANIFEST).exists()}
     supervised = [f"{stage}: supervision by labels" for stage, section in params.items() if _is_supervised(section)]
     used = [
-        f"{stage}: {_origin(card)} weights or training with labels"
-        for stage, card in cards.items()
-        if card.get("labels_used")
+        f"{stage}: {_origin(card)} weights or training with labels" for stage, card in cards.items() if card.labels_used
     ]
     beside = ["evaluate: neighbors vote by masks of the train split"] if config.neighbors else []
     weights = {stage: _origin(card) for stage, card in cards.items()}
@@ -91,9 +90,8 @@ def _is_supervised(section: Any) -> bool:
     return isinstance(section, dict) and section.get("supervision") == "labels"
 
 
-def _origin(card: dict[str, Any]) -> str:
-    start = card.get("start")
-    return str(start.get("origin", "unknown") if isinstance(start, dict) else start or "unknown")
+def _origin(card: ModelCard) -> str:
+    return card.start.origin
 
 
 def _recipe() -> str:

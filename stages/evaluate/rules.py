@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+from stages.core.config.segmenter import SegmenterCard
 
 ProtocolName = Literal[
     "imagenet_s", "pixel_hungarian", "iou_hungarian", "greedy", "optimal", "scenes", "given", "scenes_given"
@@ -19,13 +21,12 @@ class Threshold(NamedTuple):
     uses_labels: bool
 
 
-def own_threshold(segmenter: dict[str, Any]) -> Threshold | None:
+def own_threshold(segmenter: SegmenterCard | None) -> Threshold | None:
     """The threshold that a segmenter carries on its card; None if it carries none."""
-    value = segmenter.get("threshold")
-    if value is None:
+    if segmenter is None or segmenter.threshold is None:
         return None
-    how = str(segmenter.get("threshold_source", "fixed")).replace("_", " ")
-    return Threshold(round(100 * float(value)), f"the segmenter's own: {how}", "validation" in how)
+    how = (segmenter.threshold_source or "fixed").replace("_", " ")
+    return Threshold(round(100 * segmenter.threshold), f"the segmenter's own: {how}", "validation" in how)
 
 
 UNSCORED = Threshold(None, "none: the segmenter decides on background by itself", False)

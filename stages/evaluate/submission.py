@@ -100,14 +100,13 @@ def _add(file: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _method_text(description: Description) -> str:
-    parts = read_model_card("finetune").get("parts", {})
-    backbone = parts.get("backbone", {}) if isinstance(parts, dict) else {}
+    backbone = read_model_card("finetune").parts.backbone
     return "\n".join(
         [
             f"Method name: {description.name}",
             f"Training data: {description.training_data}",
             f"Training scheme: {description.training_scheme}",
-            f"Networks: {backbone.get('name', 'unknown') if isinstance(backbone, dict) else backbone}",
+            f"Networks: {backbone.name}",
             f"Paper/Project link: {description.link}",
             f"Method description: {description.description}",
         ]

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.extract.methods.image import ImageEmbeddingConfig
-from stages.extract.methods.region import RegionEmbeddingConfig
-from stages.extract.methods.salient_object import SalientObjectConfig
+from stages.extract.methods.image.config import ImageEmbeddingConfig
+from stages.extract.methods.region.config import RegionEmbeddingConfig
+from stages.extract.methods.salient_object.config import SalientObjectConfig
 
 Config = Annotated[
     ImageEmbeddingConfig

@@ -1,18 +1,19 @@
 """`python -m stages.extract`."""
 
-from stages.core.artifacts.features import write_features
-from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.models import read_model
 from stages.core.cli import run_stage
 from stages.extract import Config
+from stages.extract.config import ExtractConfig
 
 
-def main(config: Config) -> None:
+def main(config: ExtractConfig) -> None:
     """Write the embeddings of the chosen splits."""
+    from stages.core.artifacts.features import write_features
+    from stages.core.artifacts.image_index import read_images
+    from stages.core.artifacts.models import read_model
+
     index = read_images().of(*config.splits)
-    card, states = read_model("attend", ["backbone"])
-    rows, size = config.describe(card, states, index)
-    write_features(rows, size, config.dtype, config.method)
+    embeddings = config.extract(read_model("attend", ["backbone"]), index)
+    write_features(embeddings.rows, embeddings.size, config.dtype, config.method)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.finetune.methods.image import ImageFineTuningConfig
-from stages.finetune.methods.linear import LinearProbeConfig
-from stages.finetune.methods.none import NoFineTuningConfig
-from stages.finetune.methods.pixel import PixelFineTuningConfig
-from stages.finetune.methods.supervised import SupervisedFineTuningConfig
+from stages.finetune.methods.image.config import ImageFineTuningConfig
+from stages.finetune.methods.linear.config import LinearProbeConfig
+from stages.finetune.methods.none.config import NoFineTuningConfig
+from stages.finetune.methods.pixel.config import PixelFineTuningConfig
+from stages.finetune.methods.supervised.config import SupervisedFineTuningConfig
 
 Config = Annotated[
     NoFineTuningConfig

@@ -8,14 +8,15 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.artifacts.label_maps import IGNORE
-from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.config.views import MultiCropConfig
+from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
-from stages.core.images.views import MultiCropConfig
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
+from stages.finetune.training import SegmenterTraining
 
 
-class PixelLabelClassifier(TrainingMethod):
+class PixelLabelClassifier(SegmenterTraining):
     """Network of features and 1x1 convolution; background is the first class.
 
     Args:
@@ -50,6 +51,11 @@ class PixelLabelClassifier(TrainingMethod):
         for norm in self.frozen_norms:
             norm.eval()
         return self
+
+    @property
+    def classifier(self) -> PixelClassifier:
+        """The head."""
+        return self.head
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Cross-entropy of the enlarged logits against the pixels' labels; ignored pixels do not count."""

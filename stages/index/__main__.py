@@ -2,18 +2,9 @@
 
 from collections import Counter
 
-from stages.core.artifacts.image_index import (
-    DATA,
-    IMAGES,
-    LABELS,
-    SPLITS,
-    Label,
-    Photo,
-    Rejected,
-    write_images,
-    write_labels,
-)
+from stages.core.artifacts.image_index import DATA, IMAGES, LABELS, Label, Photo, Rejected, write_images, write_labels
 from stages.core.cli import run_stage
+from stages.core.config.splits import SPLITS
 from stages.core.errors import UserError
 from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.index import Config

@@ -12,8 +12,8 @@ import numpy as np
 
 from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.shards import write_atomically
+from stages.core.config.params import Params
 from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
-from stages.core.params import Params
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work

@@ -7,8 +7,8 @@ for a folder of photographs outside the pipeline, as pictures for people.
 
 from pydantic import Field
 
-from stages.core.artifacts.image_index import Split
-from stages.core.params import Params
+from stages.core.config.params import Params
+from stages.core.config.splits import Split
 from stages.predict.crf import CRFConfig
 
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 from pydantic import Field
 from torch import Tensor
 
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.decode import UInt8
 from stages.core.nets.segmenter import Segmentation, Segmenter
-from stages.core.params import Params
 
 Float32 = npt.NDArray[np.float32]
 

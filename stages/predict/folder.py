@@ -37,7 +37,7 @@ def predict_folder(images: Path, out: Path) -> None:
     """
     paths = _find_photographs(images, out)
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
-    colors = category_colors(segmenter.card["clusters"])
+    colors = category_colors(segmenter.card.clusters)
     areas = np.zeros(len(colors), np.int64)
     rejected = []
     for path in track(paths, label="predict"):
@@ -62,7 +62,7 @@ def predict_folder(images: Path, out: Path) -> None:
 def segment_photograph(segmenter: Segmenter, image: UInt8) -> npt.NDArray[np.uint16]:
     """Ids (H, W) of a photograph, 0 where the score lies below the segmenter's own threshold."""
     found = segmenter.segment_photograph(image, _MAX_PIXELS)
-    below = found.score < round(100 * segmenter.card.get("threshold", 0.0))
+    below = found.score < round(100 * (segmenter.card.threshold or 0.0))
     return np.where(below, 0, found.label).astype(np.uint16)
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.pretrain.methods.luss import LUSSConfig
-from stages.pretrain.methods.maskcontrast import MaskContrastConfig
-from stages.pretrain.methods.none import NoPretrainingConfig
-from stages.pretrain.methods.pass_ import PASSConfig
-from stages.pretrain.methods.swav import SwAVConfig
-from stages.pretrain.methods.vice import VICEConfig
+from stages.pretrain.methods.luss.config import LUSSConfig
+from stages.pretrain.methods.maskcontrast.config import MaskContrastConfig
+from stages.pretrain.methods.none.config import NoPretrainingConfig
+from stages.pretrain.methods.pass_.config import PASSConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
+from stages.pretrain.methods.vice.config import VICEConfig
 
 Config = Annotated[
     NoPretrainingConfig

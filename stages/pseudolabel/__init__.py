@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.pseudolabel.methods.image import ImageLabelConfig
-from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
-from stages.pseudolabel.methods.nearest_centroid import NearestCentroidConfig
-from stages.pseudolabel.methods.region import RegionLabelConfig
+from stages.pseudolabel.methods.image.config import ImageLabelConfig
+from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
+from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
+from stages.pseudolabel.methods.region.config import RegionLabelConfig
 
 Config = Annotated[
     ImageLabelConfig

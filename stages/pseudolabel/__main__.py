@@ -1,14 +1,16 @@
 """`python -m stages.pseudolabel`."""
 
-from stages.core.artifacts.clusters import read_assignments
-from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.label_maps import write_label_maps
 from stages.core.cli import run_stage
 from stages.pseudolabel import Config
+from stages.pseudolabel.config import PseudolabelConfig
 
 
-def main(config: Config) -> None:
+def main(config: PseudolabelConfig) -> None:
     """Write the label maps of all photographs that have a cluster."""
+    from stages.core.artifacts.clusters import read_assignments
+    from stages.core.artifacts.image_index import read_images
+    from stages.core.artifacts.label_maps import write_label_maps
+
     write_label_maps("pseudolabel", config.method, config.label(read_images(), read_assignments()))
 
 

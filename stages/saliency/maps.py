@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex
+from stages.core.config.params import Params
 from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
-from stages.core.params import Params
 from stages.saliency.binary import cut_mask, refine_mask
 
 Image = NDArray[np.uint8]

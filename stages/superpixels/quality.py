@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from stages.core.artifacts.image_index import IGNORE_ID
 from stages.core.cli import guard
+from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.errors import UserError
 from stages.core.images.decode import IMAGE_SUFFIXES, read_image, read_mask
-from stages.core.params import PARAMS_FILE, load_section
 from stages.core.progress import track
 from stages.superpixels import Config
 from stages.superpixels.regions import RegionMethod

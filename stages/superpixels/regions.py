@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.connectivity import connect_regions
 from stages.core.images.working_size import shrink
 from stages.core.mapping import map_photos
-from stages.core.params import Params
 
 MAX_ID = np.iinfo(np.uint16).max - 1  # 65535 means "ignore" in 16-bit maps
 

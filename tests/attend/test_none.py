@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stages.attend.__main__ import main
-from stages.attend.methods.none import NoAttentionConfig
+from stages.attend.methods.none.config import NoAttentionConfig
 from stages.core.errors import UserError
 from tests.fabricate import fabricate_backbone
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from stages.attend.__main__ import main
-from stages.attend.methods.pixel_attention import PixelAttentionConfig, PixelAttentionTraining
+from stages.attend.methods.pixel_attention.config import PixelAttentionConfig
+from stages.attend.methods.pixel_attention.method import PixelAttentionTraining
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
@@ -17,7 +18,7 @@ from stages.core.engine.online_clustering import sinkhorn
 from stages.core.errors import UserError
 from stages.core.nets.attention import restore_attention
 from stages.pretrain.__main__ import main as pretrain
-from stages.pretrain.methods.pass_ import PASSConfig
+from stages.pretrain.methods.pass_.config import PASSConfig
 from tests.fabricate import SIZE, fabricate_images
 from tests.methods import check_resumes_exactly, load_two_batches, small
 
@@ -28,7 +29,7 @@ MODEL = {"backbone": {"name": "test_resnet", "output_stride": 32, "drop_path": 0
 def build(**values: Any) -> PixelAttentionTraining:
     config = small(PixelAttentionConfig, **values)
     seed_everything(0)
-    return config.build(*read_model("pretrain")).train()
+    return PixelAttentionTraining(config, *read_model("pretrain")).train()
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def test_attention_and_prototypes_learn_and_the_rest_stays(index: Any, statistic
         for name, value in before[part].items():
             drifts = statistics == "drift" and ("running" in name or "num_batches" in name)
             assert torch.equal(value, after[part][name]) != drifts, name
-    assert card["method"] == "pixel_attention"
-    pool = restore_attention(card, after["attention"], SIZE).eval()
+    assert card.method == "pixel_attention"
+    pool = restore_attention(card.parts.attention, after["attention"], SIZE).eval()
     weights = pool.attention(torch.randn(1, SIZE, 2, 2))
     assert weights.shape == (1, SIZE, 2, 2)
     assert ((weights > 0) & (weights < 1)).all()

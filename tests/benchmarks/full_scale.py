@@ -24,7 +24,7 @@ from flows.recipe import Recipe, compose
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import read_images, write_images
-from stages.core.params import Params, validate_section
+from stages.core.config.params import Params, validate_section
 
 TRAIN = {"imagenet_s50": 64_431, "imagenet_s300": 384_862, "imagenet_s919": 1_183_322}
 """Photographs of the train split. Source: LUSS, table 1."""

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stages.core.cli import worker_count
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
-from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.step import Training, configure
 from tests.benchmarks.throughput import synchronize
 from tests.benchmarks.views import photographs

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.recipe import Recipe, compose
-from stages.attend.methods.none import NoAttentionConfig
+from stages.attend.methods.none.config import NoAttentionConfig
 from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.models import read_model_card
+from stages.core.config.params import validate_section
 from stages.core.errors import UserError
-from stages.core.params import validate_section
 from stages.index.__main__ import main as index
 from stages.index.methods.imagenet_s import ImageNetSConfig
 from stages.pretrain import Config as PretrainConfig

@@ -14,10 +14,10 @@ import psutil
 import yaml
 from rich.console import Console
 
+from stages.core.config.networks import BackboneConfig
+from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.errors import UserError
-from stages.core.images.views import CropConfig, MultiCropConfig
-from stages.core.nets.backbones import BackboneConfig
-from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.views import photographs
 
 ROOT = Path(__file__).parents[2]

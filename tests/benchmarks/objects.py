@@ -13,14 +13,14 @@ from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import DATA, read_images, read_labels
 from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps, write_label_maps
 from stages.core.artifacts.models import read_model
+from stages.core.config.params import validate_section
 from stages.core.images.crops import Window, cut_map, resize_short_side
 from stages.core.images.decode import read_mask
 from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
-from stages.core.params import validate_section
 from stages.evaluate.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
 from stages.extract.__main__ import main as extract
-from stages.extract.methods.salient_object import SalientObjectConfig
+from stages.extract.methods.salient_object.config import SalientObjectConfig
 from stages.saliency import Config as SaliencyConfig
 from stages.saliency.__main__ import main as saliency
 from tests.benchmarks.saliency import assess, load
@@ -135,7 +135,7 @@ def measure_saliency_head(ecssd: Path, side: int) -> dict[str, float]:
     def read_head(image: np.ndarray) -> np.ndarray:
         small = resize_short_side(image, side)
         with torch.inference_mode():
-            salient = network(normalize(torch.from_numpy(small.transpose(2, 0, 1).copy())[None], card["input"])).salient
+            salient = network(normalize(torch.from_numpy(small.transpose(2, 0, 1).copy())[None], card.input)).salient
         return np.rint(255 * torch.sigmoid(salient[0]).numpy()).astype(np.uint8)
 
     found = assess("saliency head", read_head, load(ecssd, None), None)

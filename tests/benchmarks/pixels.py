@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex, Labels
-from stages.core.artifacts.models import InputCard
+from stages.core.config.views import InputCard
 from stages.core.faiss_ops import kmeans
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8

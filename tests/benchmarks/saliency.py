@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.core.artifacts.image_index import ImageIndex, Photo
+from stages.core.config.params import models_by_method
 from stages.core.errors import UserError
 from stages.core.images.decode import read_image, read_mask
-from stages.core.params import models_by_method
 from stages.core.progress import track
 from stages.saliency import Config
 from stages.saliency.lessons import teach

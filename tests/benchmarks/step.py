@@ -12,15 +12,16 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from stages.core.config.networks import BackboneConfig
+from stages.core.config.training import TrainingConfig
+from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.engine.devices import seed_everything, start_fabric
 from stages.core.engine.history import History
-from stages.core.engine.loop import TrainingConfig, TrainingPlan, set_up, take_step
+from stages.core.engine.loop import TrainingPlan, set_up, take_step
 from stages.core.engine.optim import build_optimizer
 from stages.core.engine.state import TrainingState
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CropConfig, MultiCropConfig
-from stages.core.nets.backbones import BackboneConfig
-from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.timing import alternate
 
 PEER, OURS = "plain fp32 NCHW, lightly", "ours"

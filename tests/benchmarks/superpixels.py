@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from skimage.measure import label as find_components
 
+from stages.core.config.params import models_by_method
 from stages.core.errors import UserError
 from stages.core.images.decode import read_image, read_mask
-from stages.core.params import models_by_method
 from stages.superpixels import Config
 from stages.superpixels.quality import mean_quality, measure_quality
 from tests.benchmarks.timing import alternate

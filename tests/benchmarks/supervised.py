@@ -9,12 +9,12 @@ import numpy as np
 from stages.core.artifacts.image_index import DATA, read_images, read_labels
 from stages.core.artifacts.label_maps import write_label_maps
 from stages.core.artifacts.models import read_model
+from stages.core.config.params import validate_section
 from stages.core.images.decode import read_mask
 from stages.core.nets.segmenter import restore_segmenter
-from stages.core.params import validate_section
 from stages.finetune import Config as FinetuneConfig
 from stages.finetune.__main__ import main as finetune
-from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
+from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from tests.benchmarks.objects import IGNORE
 
 MAX_PIXELS = 10**6

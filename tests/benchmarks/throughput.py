@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.cli import worker_count
+from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
-from stages.core.images.views import CropConfig, MultiCropConfig
 from tests.benchmarks.step import Plain, Training, configure
 from tests.benchmarks.views import photographs, torchvision_views
 

@@ -24,14 +24,14 @@ from flows.recipe import Recipe, compose
 from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model
+from stages.core.config.params import validate_section
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
 from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
 from stages.core.nets.features import restore_features
-from stages.core.params import validate_section
 from stages.index.__main__ import main as index
 from stages.index.methods.scenes import ScenesConfig
-from stages.pretrain.methods.vice import VICEConfig
+from stages.pretrain.methods.vice.config import VICEConfig
 from stages.superpixels import Config as SuperpixelsConfig
 from stages.superpixels.__main__ import main as superpixels
 from tests.benchmarks.pixels import Describe, Look, measure, see_color_and_place
@@ -151,7 +151,7 @@ def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, d
     use_regions(given["superpixels"], ROWS[row].cell)
     cost = train(given["pretrain"], args.epochs)
     card, states = read_model("pretrain", ["backbone"])
-    return Look(restore_features(card, states), card["input"], side), cost
+    return Look(restore_features(card, states), card.input, side), cost
 
 
 def configure(args: argparse.Namespace, *values: str) -> dict[str, dict[str, Any]]:

@@ -17,10 +17,10 @@ from torch.utils.data import default_collate
 from torchvision import transforms
 
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
+from stages.core.config.views import MultiCropConfig
 from stages.core.images.dataset import ViewDataset, finish_batch
 from stages.core.images.decode import measure_image
-from stages.core.images.views import MultiCropConfig
-from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.timing import alternate
 
 PEER, OURS, LOADER = "PIL + torchvision", "ours, all on the CPU", "ours, colors on a GPU"

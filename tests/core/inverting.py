@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.cli import guard
+from stages.core.config.params import Params
 from stages.core.images.decode import UInt8
 from stages.core.mapping import map_photos
-from stages.core.params import Params
 
 HANGING = 64
 """Number of the first photograph that hangs; it begins the second shard."""

@@ -11,9 +11,10 @@ from torch import nn
 
 from stages.core.artifacts.models import model_hash, pass_model_on, read_model, read_model_card, write_model
 from stages.core.errors import UserError
+from tests.fabricate import backbone_card
 
 OUT = Path("artifacts/pretrain")
-CARD = {"method": "drawn", "embedding_size": 2, "input": {"mean": [0.5], "std": [1.0], "size": 8}}
+CARD = backbone_card()
 HISTORY = [{"iteration": 1, "loss": 0.123456789, "lr": 0.5}, {"iteration": 2, "loss": 1e-9, "accuracy": 1.0}]
 
 
@@ -32,7 +33,7 @@ def test_parts_come_back_as_they_were() -> None:
     written = parts()
     write_model("pretrain", written, CARD, HISTORY)
     card, states = read_model("pretrain", ["head", "backbone"])
-    assert card == {"contract": "model/1", "stage": "pretrain", **CARD}
+    assert card == CARD.model_copy(update={"contract": "model/1", "stage": "pretrain"})
     assert card == read_model_card("pretrain")
     for part, module in written.items():
         assert states[part].keys() == module.state_dict().keys()
@@ -61,7 +62,7 @@ def test_the_same_model_is_the_same_bytes() -> None:
         write_model("pretrain", parts(), CARD, HISTORY)
         hashes.add(model_hash("pretrain"))
     assert len(hashes) == 1
-    write_model("pretrain", parts(), {**CARD, "embedding_size": 3}, HISTORY)
+    write_model("pretrain", parts(), CARD.model_copy(update={"embedding_size": 3}), HISTORY)
     assert model_hash("pretrain") not in hashes
 
 
@@ -76,7 +77,7 @@ def test_a_model_is_passed_on_unchanged() -> None:
     pass_model_on("pretrain", "attend")
     for name in ("model.safetensors", "model.json", "history.csv"):
         assert (Path("artifacts/attend") / name).read_bytes() == (OUT / name).read_bytes()
-    assert read_model_card("attend")["stage"] == "pretrain"
+    assert read_model_card("attend").stage == "pretrain"
     assert model_hash("attend") == model_hash("pretrain")
 
 

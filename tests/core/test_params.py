@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from stages.core.config.params import Params, load_section, models_by_method, validate_section
 from stages.core.errors import UserError
-from stages.core.params import Params, load_section, models_by_method, validate_section
 
 
 class Queue(Params):

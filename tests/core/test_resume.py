@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.params import Params
 from stages.core.resume import resumable_work, work_key
 
 

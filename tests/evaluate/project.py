@@ -103,14 +103,20 @@ def write_models_and_clusters(rows):
             "contract": "model/1",
             "stage": stage,
             "method": stage,
+            "parts": {"backbone": {"name": "resnet10t", "output_stride": 32, "drop_path": 0.0}},
+            "feature_map": "stage4",
+            "output_stride": 32,
+            "embedding_size": 4,
+            "input": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
             "start": {"origin": "random"},
             "labels_used": False,
+            "params": {},
         }
         if stage == "finetune":
-            card["parts"] = {"backbone": {"name": "resnet10t", "output_stride": 32, "drop_path": 0.0}}
-            card["input"] = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32}
             card["segmenter"] = {
                 "clusters": len(CLASSES),
+                "short_side": 32,
+                "score": "softmax",
                 "background": "threshold",
                 "threshold": 0.4,
                 "threshold_source": "without_labels",

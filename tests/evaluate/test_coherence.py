@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import write_model
+from stages.core.config.networks import BackboneConfig, ProjectionConfig
+from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.images.decode import encode_png, read_mask
-from stages.core.images.views import CropConfig, MultiCropConfig
-from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import FeatureNetwork
-from stages.core.nets.heads import ProjectionConfig, ProjectionHead
+from stages.core.nets.heads import ProjectionHead
 from stages.evaluate import CoherenceConfig, Config
 from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.coherence import _compare_in_views, measure_coherence

@@ -13,13 +13,16 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import write_model
+from stages.core.config.networks import BackboneConfig
+from stages.core.config.views import InputCard
 from stages.core.errors import UserError
 from stages.core.images.decode import read_mask
-from stages.core.nets.backbones import BackboneConfig, build_backbone
+from stages.core.nets.backbones import build_backbone
 from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import OUT, main
 from tests.evaluate import oracle
 from tests.evaluate.project import SIDE, write_project
+from tests.fabricate import backbone_card
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=16)
 RULES = DistanceMatchingConfig(short_side=SIDE, enlarge=2, neighbors=3)
@@ -34,10 +37,8 @@ def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
 
 
 def write_pretrained(backbone: nn.Module) -> None:
-    described = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": SIDE}
-    parts = {"backbone": BACKBONE.model_dump()}
-    card = {"method": "swav", "parts": parts, "feature_map": "stage4", "input": described}
-    write_model("pretrain", {"backbone": backbone}, {**card, "start": {"origin": "random"}, "labels_used": False}, [])
+    expects = InputCard(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), size=SIDE)
+    write_model("pretrain", {"backbone": backbone}, backbone_card().model_copy(update={"input": expects}), [])
 
 
 @torch.no_grad()

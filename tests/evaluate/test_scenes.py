@@ -54,7 +54,7 @@ def write_scenes(clusters: int, stored: tuple[int, ...] = (40, 41, 42, 7, 255)) 
     write_labels(labels, CLASSES, [], "scenes", STORED)
     write_label_maps("predict", "segmenter", sorted(maps, key=lambda row: row.image_id))
     card = ARTIFACTS / "finetune" / "model.json"
-    segmenter = {"clusters": clusters, "background": "none", "threshold": 0.0, "threshold_source": "fixed"}
+    segmenter = {"clusters": clusters, "short_side": 32, "score": "softmax", "background": "class_0"}
     card.write_text(json.dumps({**json.loads(card.read_text()), "segmenter": segmenter}))
     return {split: tuple(map(np.concatenate, zip(*pairs, strict=True))) for split, pairs in pixels.items()}
 

@@ -15,12 +15,13 @@ from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.models import read_model
+from stages.core.config.networks import FeatureMap
 from stages.core.errors import UserError
-from stages.core.nets.features import FeatureMap, restore_features
+from stages.core.nets.features import restore_features
 from stages.extract.__main__ import main
-from stages.extract.methods.image import ImageEmbeddingConfig
+from stages.extract.methods.image.config import ImageEmbeddingConfig
 from stages.pretrain.__main__ import main as pretrain
-from stages.pretrain.methods.luss import LUSSConfig
+from stages.pretrain.methods.luss.config import LUSSConfig
 from tests.fabricate import EXPECTS, SIZE, fabricate_backbone, fabricate_images
 from tests.methods import small
 
@@ -30,7 +31,7 @@ CONFIG = ImageEmbeddingConfig(resize=40, crop=32)
 def prepare_plainly(index: ImageIndex, position: int) -> torch.Tensor:
     image = Image.open(f"data/{index[position].path}")
     crop = tv.center_crop(tv.resize(image, [40], antialias=True), [32, 32])
-    return tv.normalize(tv.to_dtype(tv.to_image(crop), torch.float32, scale=True), EXPECTS["mean"], EXPECTS["std"])
+    return tv.normalize(tv.to_dtype(tv.to_image(crop), torch.float32, scale=True), EXPECTS.mean, EXPECTS.std)
 
 
 def describe_plainly(backbone: torch.nn.Module, index: ImageIndex, position: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import normalize
 from stages.extract.__main__ import main
-from stages.extract.methods.region import RegionEmbeddingConfig
+from stages.extract.methods.region.config import RegionEmbeddingConfig
 from tests.fabricate import EXPECTS, fabricate_backbone, fabricate_images
 
 

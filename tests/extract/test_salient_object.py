@@ -18,7 +18,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.errors import UserError
 from stages.core.nets.objects import ObjectNetwork
 from stages.extract.__main__ import main
-from stages.extract.methods.salient_object import SalientObjectConfig
+from stages.extract.methods.salient_object.config import SalientObjectConfig
 from tests.fabricate import (
     EXPECTS,
     fabricate_backbone,
@@ -33,7 +33,7 @@ SIDE = 32
 def see_plainly(network: ObjectNetwork, index: ImageIndex, position: int) -> tuple[np.ndarray, np.ndarray]:
     """Raw embeddings (H, W, D) and saliency logits (H, W) of a photograph of 32 x 32 pixels."""
     pixels = index.read(position).astype(np.float32) / 255
-    image = torch.from_numpy((pixels - EXPECTS["mean"]) / EXPECTS["std"]).float().permute(2, 0, 1)[None]
+    image = torch.from_numpy((pixels - EXPECTS.mean) / EXPECTS.std).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         features = network.features(image)
         maps = torch.cat([cast(nn.Module, head)(features) for head in (network.embedding, network.saliency)], 1)
@@ -85,7 +85,7 @@ def test_masks_of_the_saliency_stage_serve_models_without_a_head() -> None:
     assert rows.image_ids == [image_id for number, image_id in enumerate(index.image_ids) if number != 2]
     inside = cv2.resize(mask.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) >= 128
     pixels = index.read(0).astype(np.float32) / 255
-    image = torch.from_numpy((pixels - EXPECTS["mean"]) / EXPECTS["std"]).float().permute(2, 0, 1)[None]
+    image = torch.from_numpy((pixels - EXPECTS.mean) / EXPECTS.std).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         features = F.interpolate(backbone(image), (SIDE, SIDE), mode="bilinear")[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(rows.embeddings[0], mean_direction(features, inside), atol=1e-4)

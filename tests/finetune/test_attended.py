@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
-from stages.core.artifacts.models import read_model, write_model
+from stages.core.artifacts.models import describe_parts, read_model, write_model
 from stages.core.nets.attention import PixelAttention
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.image import ImageFineTuningConfig
+from stages.finetune.methods.image.config import ImageFineTuningConfig
 from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_image_labels, fabricate_images
 from tests.methods import small
 
@@ -21,10 +19,9 @@ def fabricate_attending_model() -> None:
     index = fabricate_images(12)
     network = fabricate_backbone("pretrain", "random")
     card, _ = read_model("pretrain", ["backbone"])
-    card["parts"]["attention"] = {"kind": "pixel", "enlarge": 1}
-    described: dict[str, Any] = {key: value for key, value in card.items() if key not in ("contract", "stage")}
     torch.manual_seed(1)
-    write_model("pretrain", {"backbone": network, "attention": PixelAttention(card["embedding_size"])}, described, [])
+    parts = {"backbone": network, "attention": PixelAttention(card.embedding_size)}
+    write_model("pretrain", parts, card.model_copy(update={"parts": describe_parts(parts)}), [])
     fabricate_clusters([n // 4 for n in range(12)], index.image_ids, 3)
     fabricate_image_labels(index)
 
@@ -34,7 +31,7 @@ def test_the_segmenter_attends_as_it_was_trained(attended: bool) -> None:
     fabricate_attending_model()
     main(small(ImageFineTuningConfig, attended=attended))
     before, (card, states) = read_model("pretrain")[1]["attention"], read_model("finetune", ["backbone", "head"])
-    assert ("attention" in states) == ("attention" in card["parts"]) == attended
+    assert ("attention" in states) == (card.parts.attention is not None) == attended
     segmenter = restore_segmenter(card, states)
     images = torch.randn(1, 3, 32, 32)
     features = segmenter.features.backbone(images)

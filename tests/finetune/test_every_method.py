@@ -92,9 +92,9 @@ def test_the_stage_writes_a_segmenter_that_runs_alone(config_type: Any) -> None:
     segmenter = restore_segmenter(card, states)
     found = segmenter.segment_photograph(np.zeros((25, 37, 3), np.uint8), 10**6)
     assert found.label.shape == (25, 37)
-    own_background = card["segmenter"]["background"] == "class_0"
+    own_background = card.segmenter.background == "class_0"
     assert set(found.label.ravel()) <= {1, 2, 3} | ({0} if own_background else set())
-    assert own_background or 0 <= card["segmenter"]["threshold"] <= 1
+    assert own_background or 0 <= card.segmenter.threshold <= 1
     assert all(torch.isfinite(value).all() for state in states.values() for value in state.values())
 
 
@@ -104,11 +104,11 @@ def test_the_card_tells_where_the_weights_came_from(config_type: Any) -> None:
         fabricate_inputs(origin)
         main(small(config_type))
         card, _ = read_model("finetune", ["backbone"])
-        assert card["start"]["origin"] == origin
-        assert card["labels_used"] is (used or card["params"]["supervision"] == "labels")
-        assert card["method"] == config_type.model_fields["method"].default
-        assert card["segmenter"]["clusters"] == 3
-        assert card["params"] == small(config_type).model_dump(mode="json")
+        assert card.start.origin == origin
+        assert card.labels_used is (used or card.params["supervision"] == "labels")
+        assert card.method == config_type.model_fields["method"].default
+        assert card.segmenter.clusters == 3
+        assert card.params == small(config_type).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("config_type", [method for method in METHODS if "threshold" in method.model_fields])
@@ -117,10 +117,10 @@ def test_a_fixed_threshold_is_recorded_as_fixed(config_type: Any) -> None:
     threshold = {"rule": "fixed", "value": 0.25, "photographs": 4}
     chosen = {"background": "threshold"} if "background" in config_type.model_fields else {}
     main(small(config_type, threshold=threshold, **chosen))
-    segmenter = read_model("finetune", ["head"])[0]["segmenter"]
-    assert (segmenter["threshold"], segmenter["threshold_source"]) == (0.25, "fixed")
+    segmenter = read_model("finetune", ["head"]).card.segmenter
+    assert (segmenter.threshold, segmenter.threshold_source) == (0.25, "fixed")
     main(small(config_type, **chosen))
-    assert read_model("finetune", ["head"])[0]["segmenter"]["threshold_source"] == "without_labels"
+    assert read_model("finetune", ["head"]).card.segmenter.threshold_source == "without_labels"
 
 
 @every_method

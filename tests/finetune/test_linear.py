@@ -14,7 +14,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.nets.features import build_features
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.linear import LinearProbeConfig
+from stages.finetune.methods.linear.config import LinearProbeConfig
 from tests.fabricate import BACKBONE, fabricate_backbone, fabricate_clusters, fabricate_images
 from tests.methods import small
 
@@ -39,14 +39,14 @@ def test_only_the_head_moves_and_it_tells_bright_squares_from_noise() -> None:
     }
     main(small(LinearProbeConfig, training=training, views=views))
     card, states = read_model("finetune")
-    assert card["labels_used"] is True
+    assert card.labels_used is True
     for name, value in backbone.state_dict().items():
         assert torch.equal(states["backbone"][name], value), f"{name} moved"
     segmenter = restore_segmenter(card, states)
     found = [int(segmenter.segment_photograph(index.read(n), 10**6).label[16, 16]) for n in range(12)]
     with torch.no_grad():
         images = torch.stack([torch.from_numpy(index.read(n).copy()).permute(2, 0, 1) / 255 for n in range(12)])
-        mean, std = (torch.tensor(card["input"][key])[:, None, None] for key in ("mean", "std"))
+        mean, std = (torch.tensor(getattr(card.input, key))[:, None, None] for key in ("mean", "std"))
         features = backbone((images - mean) / std).mean((2, 3)).numpy()
     classes = [1] * 6 + [2] * 6
     expected = LogisticRegression(max_iter=1000).fit(features, classes).predict(features)
@@ -61,8 +61,8 @@ def test_two_layers_with_batch_norm_become_one() -> None:
     for _ in range(3):  # the statistics of the batch norm
         probe.train()._classify(torch.randn(2, features.size, 5, 6) * 3)
     maps = torch.randn(2, features.size, 5, 6)
-    torch.testing.assert_close(probe.head(maps), probe.eval()._classify(maps))
-    assert probe.head.conv.out_channels == 5
+    torch.testing.assert_close(probe.classifier(maps), probe.eval()._classify(maps))
+    assert probe.classifier.conv.out_channels == 5
     trained = {name.partition(".")[0] for name, weight in probe.named_parameters() if weight.requires_grad}
     assert trained == {"first", "last"}
 
@@ -71,10 +71,10 @@ def test_without_a_background_every_class_has_a_channel_and_a_target() -> None:
     torch.manual_seed(0)
     config = LinearProbeConfig(background=False)
     probe = config.build(build_features(BACKBONE, None), 3)
-    assert probe.head.conv.out_channels == 3
+    assert probe.classifier.conv.out_channels == 3
     ids = torch.tensor([[1, 3, 2], [IGNORE, 0, 1]])
     assert probe._find_targets(ids).tolist() == [[0, 2, 1], [IGNORE, IGNORE, 0]]
-    segmenter = Segmenter(probe.features, probe.head, config.segmenter_card(3), config.views.input_card).eval()
+    segmenter = Segmenter(probe.features, probe.classifier, config.segmenter_card(3), config.views.input_card).eval()
     with torch.no_grad():
         segmenter.head.conv.weight.zero_()
         segmenter.head.conv.bias.copy_(torch.tensor([1.0, 3, 2]))

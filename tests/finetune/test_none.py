@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.models import read_model
+from stages.core.config.segmenter import ThresholdConfig
 from stages.core.errors import UserError
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune.__main__ import main
-from stages.finetune.methods.none import NoFineTuningConfig
-from stages.finetune.threshold import ThresholdConfig
+from stages.finetune.methods.none.config import NoFineTuningConfig
 from tests.extract.test_salient_object import see_plainly
 from tests.fabricate import SIZE, fabricate_backbone, fabricate_images, fabricate_object_network
 
@@ -38,7 +38,7 @@ def test_embedding_and_saliency_head_are_taken_along() -> None:
     main(NoFineTuningConfig(short_side=32, background="saliency_head", threshold=FIXED))
     card, states = read_model("finetune", ["backbone", "head", "saliency"])
     segmenter = restore_segmenter(card, states)
-    assert card["segmenter"]["background"] == "saliency_head"
+    assert card.segmenter.background == "saliency_head"
     units = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
     for position in range(3):
         embeddings, logits = see_plainly(network, index, position)

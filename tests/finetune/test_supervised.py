@@ -10,7 +10,7 @@ from torch import nn
 
 from stages.core.engine.method import TrainingProgress
 from stages.core.nets.features import build_features
-from stages.finetune.methods.supervised import SupervisedFineTuningConfig
+from stages.finetune.methods.supervised.config import SupervisedFineTuningConfig
 from stages.finetune.pixel_labels import PixelLabelClassifier
 from tests.fabricate import BACKBONE
 from tests.finetune.test_every_method import fabricate_inputs

@@ -8,8 +8,9 @@ import torch
 from skimage.filters import threshold_otsu
 
 from stages.core.artifacts.models import read_model
+from stages.core.config.segmenter import ThresholdConfig
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
-from stages.finetune.threshold import ThresholdConfig, find_threshold
+from stages.finetune.threshold import find_threshold
 from tests.fabricate import fabricate_images, fabricate_segmenter
 
 

@@ -58,7 +58,7 @@ def test_a_name_stands_for_the_parameters_and_is_one_that_git_and_prefect_take()
 def test_told_to_dvc_the_changes_give_exactly_these_parameters(project: Path) -> None:
     (one,) = expand(["recipe=swav", "cluster.k=7", "index.classes=null"], "imagenet_s50")
     apply_overrides(project / "params.yaml", changes(one.sections))
-    from stages.core.params import read_params, validate_section
+    from stages.core.config.params import read_params, validate_section
 
     written = read_params(project / "params.yaml")
     import importlib

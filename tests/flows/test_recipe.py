@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
+from stages.core.config.networks import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
+from stages.core.config.params import load_section
 from stages.core.errors import UserError
-from stages.core.nets.decoders import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
-from stages.core.params import load_section
 from stages.saliency.methods.external import hash_folder
 from tests.project.rooms import ROOT
 

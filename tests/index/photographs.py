@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.core.params import validate_section
+from stages.core.config.params import validate_section
 from stages.index import Config
 from stages.index.__main__ import main
 

@@ -98,7 +98,7 @@ def test_below_the_threshold_is_background() -> None:
         (middle, np.where(found.score / 100 < middle - 1e-9, 0, found.label)),
         (1.0, np.where(found.score < 100, 0, found.label)),
     ]:
-        card["segmenter"]["threshold"] = threshold
+        card = card.model_copy(update={"segmenter": card.segmenter.model_copy(update={"threshold": threshold})})
         np.testing.assert_array_equal(segment_photograph(restore_segmenter(card, states), image), expected)
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.model_card import StartCard
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
@@ -102,17 +103,17 @@ def test_the_saved_backbone_is_plain_timms(config_type: Any) -> None:
     fabricate_inputs()
     main(small(config_type))
     card, states = read_model("pretrain", ["backbone"])
-    plain = timm.create_model(card["parts"]["backbone"]["name"], num_classes=0)
+    plain = timm.create_model(card.parts.backbone.name, num_classes=0)
     plain.load_state_dict(states["backbone"])
     assert plain.num_features == SIZE
-    assert card["embedding_size"] == restore_features(*read_model("pretrain")).size
+    assert card.embedding_size == restore_features(*read_model("pretrain")).size
     stored = load_file("artifacts/pretrain/model.safetensors")
     assert all(torch.isfinite(value).all() for value in stored.values())
-    assert card["method"] == config_type.model_fields["method"].default
-    assert card["start"] == {"origin": "random"}
-    assert card["labels_used"] is False
-    assert card["input"]["mean"] == [0.485, 0.456, 0.406]
-    assert card["parts"]["backbone"]["name"] == BACKBONE.name
+    assert card.method == config_type.model_fields["method"].default
+    assert card.start == StartCard(origin="random")
+    assert card.labels_used is False
+    assert card.input.mean == (0.485, 0.456, 0.406)
+    assert card.parts.backbone.name == BACKBONE.name
 
 
 @every_method

@@ -11,13 +11,14 @@ import torch
 from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.config.params import validate_section
 from stages.core.engine.method import TrainingProgress
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.params import validate_section
 from stages.pretrain import Config
 from stages.pretrain.__main__ import main
-from stages.pretrain.methods.luss import LUSS, LUSSConfig
+from stages.pretrain.methods.luss.config import LUSSConfig
+from stages.pretrain.methods.luss.method import LUSS
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small
 

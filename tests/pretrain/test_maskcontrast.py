@@ -21,14 +21,14 @@ from stages.core.engine.method import TrainingProgress
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
 from stages.pretrain.__main__ import main
-from stages.pretrain.methods.maskcontrast import (
+from stages.pretrain.methods.maskcontrast.config import MaskContrastConfig
+from stages.pretrain.methods.maskcontrast.method import (
     MaskContrast,
-    MaskContrastConfig,
     average_objects,
     balanced_cross_entropy,
     contrast_objects,
 )
-from stages.pretrain.methods.none import NoPretrainingConfig
+from stages.pretrain.methods.none.config import NoPretrainingConfig
 from tests.fabricate import fabricate_images
 from tests.methods import check_resumes_exactly, small, train_small
 
@@ -271,10 +271,8 @@ def test_a_whole_model_is_taken_to_other_photographs() -> None:
     main(taken)
     assert Path("artifacts/pretrain/model.safetensors").read_bytes() == path.read_bytes()
     card = read_model_card("pretrain")
-    assert card["start"]["origin"] == "self_supervised_elsewhere"
-    assert {key: card[key] for key in card if key != "start"} == {
-        key: trained[key] for key in trained if key != "start"
-    }
+    assert card.start.origin == "self_supervised_elsewhere"
+    assert card.model_copy(update={"start": trained.start}) == trained
     read_model("pretrain", ["backbone", "decoder", "embedding", "saliency"])
     with pytest.raises(UserError, match="sha256"):
         main(NoPretrainingConfig.model_validate({"weights": {**weights, "sha256": "0" * 64}, "whole_model": True}))

@@ -14,7 +14,8 @@ from stages.core.engine.online_clustering import sinkhorn
 from stages.core.images.dataset import Batch
 from stages.core.images.grid import overlap_grid
 from stages.core.nets.backbones import stage_maps
-from stages.pretrain.methods.pass_ import PASS, PASSConfig
+from stages.pretrain.methods.pass_.config import PASSConfig
+from stages.pretrain.methods.pass_.method import PASS
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small
 

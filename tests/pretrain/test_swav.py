@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from stages.core.config.params import validate_section
 from stages.core.engine.method import TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.params import validate_section
 from stages.pretrain import Config
-from stages.pretrain.methods.swav import SwAV, SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
+from stages.pretrain.methods.swav.method import SwAV
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small, train_small
 

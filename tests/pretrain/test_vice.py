@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.core.config.views import SectorViewConfig
 from stages.core.engine.method import TrainingProgress
 from stages.core.images.dataset import Batch
-from stages.core.images.sector_views import SectorViewConfig
 from stages.core.nets.regions import region_means
 from stages.pretrain import common_regions
-from stages.pretrain.common_regions import CommonRegions, MaskingConfig, draw_rectangles, pixel_regions
-from stages.pretrain.methods.vice import VICE, VICEConfig
+from stages.pretrain.methods.vice.common_regions import CommonRegions, draw_rectangles, pixel_regions
+from stages.pretrain.methods.vice.config import MaskingConfig, VICEConfig
+from stages.pretrain.methods.vice.method import VICE
 from tests.fabricate import BACKBONE
 
 SIZE, VIEWS, PHOTOGRAPHS = 16, 3, 4
@@ -140,7 +141,7 @@ def build(**values: Any) -> VICE:
         "views": SectorViewConfig(count=VIEWS, size=SIZE),
         "prototypes": 5,
         "queue": 40,
-        "queue_start": 1,
+        "queue_start_iteration": 1,
         "masking": None,
         **values,
     }
@@ -233,7 +234,7 @@ def test_the_largest_score_stands_for_a_region_and_the_others_are_drawn_to_it() 
 
 
 def test_prototypes_and_queue_wait_for_their_iterations() -> None:
-    method = build(freeze_prototypes=2, queue_start=3)
+    method = build(freeze_prototypes=2, queue_start_iteration=3)
     for iteration in range(4):
         progress = TrainingProgress(iteration, 4, 0, 1)
         method.step(draw_batch(), progress).total.backward()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stages.core.params import Params, models_by_method
+from stages.core.config.params import Params, models_by_method
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import stage_folders
 from tests.project.workspace import CATEGORIES, Workspace

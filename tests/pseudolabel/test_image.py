@@ -9,7 +9,7 @@ from stages.core.artifacts.clusters import Assignments
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.methods.image import ImageLabelConfig
+from stages.pseudolabel.methods.image.config import ImageLabelConfig
 from tests.fabricate import fabricate_clusters, fabricate_images
 
 

@@ -13,7 +13,7 @@ from stages.core.artifacts.label_maps import IGNORE, open_label_maps
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.methods.masks import TrueMaskLabelConfig
+from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from tests.fabricate import fabricate_clusters, fabricate_images
 
 

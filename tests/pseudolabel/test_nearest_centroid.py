@@ -13,20 +13,21 @@ from torch.nn import functional as F
 from stages.core.artifacts.clusters import Assignments, Centroids, read_centroids, write_clusters
 from stages.core.artifacts.image_index import ImageIndex, Label, write_labels
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.artifacts.models import read_model, write_model
+from stages.core.artifacts.models import describe_parts, read_model, write_model
+from stages.core.config.networks import AttentionKind
+from stages.core.config.params import validate_section
 from stages.core.errors import UserError
-from stages.core.nets.attention import AttentionKind, ChannelAttention, PixelAttention, attention_card
+from stages.core.nets.attention import ChannelAttention, PixelAttention
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import restore_features
-from stages.core.params import validate_section
 from stages.evaluate.counting import Maps, Scale, count_images
 from stages.evaluate.protocols import PROTOCOLS
 from stages.evaluate.scores import score
 from stages.evaluate.thresholds import Thresholds
 from stages.pseudolabel import Config
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.foreground import ForegroundConfig, split_scores
-from stages.pseudolabel.methods.nearest_centroid import NearestCentroidConfig
+from stages.pseudolabel.foreground import split_scores
+from stages.pseudolabel.methods.nearest_centroid.config import ForegroundConfig, NearestCentroidConfig
 from stages.pseudolabel.validation import ThresholdCurve
 from tests.fabricate import BACKBONE, EXPECTS, SIZE, backbone_card, fabricate_clusters, fabricate_images
 
@@ -34,10 +35,9 @@ from tests.fabricate import BACKBONE, EXPECTS, SIZE, backbone_card, fabricate_cl
 def fabricate_inputs(kind: AttentionKind = "channel", held_out: int = 0) -> ImageIndex:
     """A model with random attention, and the cluster of every photograph."""
     index = fabricate_images(6, (40, 56), held_out=held_out)
-    attention = (PixelAttention if kind == "pixel" else ChannelAttention)(SIZE)
-    card = backbone_card()
-    card["parts"]["attention"] = attention_card(kind, 2)
-    write_model("attend", {"backbone": build_backbone(BACKBONE), "attention": attention}, card, [])
+    attention = (PixelAttention if kind == "pixel" else ChannelAttention)(SIZE, 2)
+    parts = {"backbone": build_backbone(BACKBONE), "attention": attention}
+    write_model("attend", parts, backbone_card().model_copy(update={"parts": describe_parts(parts)}), [])
     fabricate_clusters([0, 0, 1, 1, 2, 2], index.of("train").image_ids, 3)
     return index
 
@@ -46,8 +46,8 @@ def see_plainly(index: ImageIndex, position: int) -> tuple[torch.Tensor, torch.T
     """Features (D, h, w) at twice their size and the attention (h, w), written out."""
     card, states = read_model("attend")
     pixels = torch.from_numpy(np.asarray(Image.open(f"data/{index[position].path}").resize((44, 32), 2)).copy())
-    pixels = (pixels.permute(2, 0, 1) / 255 - torch.tensor(EXPECTS["mean"])[:, None, None]) / torch.tensor(
-        EXPECTS["std"]
+    pixels = (pixels.permute(2, 0, 1) / 255 - torch.tensor(EXPECTS.mean)[:, None, None]) / torch.tensor(
+        EXPECTS.std
     )[:, None, None]
     with torch.no_grad():
         features = restore_features(card, states).eval()(pixels[None])

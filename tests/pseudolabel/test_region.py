@@ -14,7 +14,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, open_label_maps, write_label_maps
 from stages.core.errors import UserError
 from stages.pseudolabel.__main__ import main
-from stages.pseudolabel.methods.region import RegionLabelConfig
+from stages.pseudolabel.methods.region.config import RegionLabelConfig
 from tests.extract.test_salient_object import see_plainly
 from tests.fabricate import fabricate_images, fabricate_object_network, fabricate_saliency
 

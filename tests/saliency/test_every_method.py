@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.core.params import models_by_method
+from stages.core.config.params import models_by_method
 from stages.saliency import Config
 from stages.saliency.maps import PhotoSaliency
 

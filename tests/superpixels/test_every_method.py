@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.measure import label as find_components
 
-from stages.core.params import models_by_method
+from stages.core.config.params import models_by_method
 from stages.superpixels import Config
 from stages.superpixels.methods.slic import VICE
 

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from stages.core.artifacts.clusters import Assignments, Centroids
 from stages.core.artifacts.features import Features
-from stages.core.artifacts.image_index import ImageIndex, Split
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.config.params import Params
+from stages.core.config.splits import Split
 from stages.core.faiss_ops import kmeans, nearest, normalize_rows
-from stages.core.params import Params
 
 
 class KMeansConfig(Params):

@@ -37,6 +37,15 @@ class Feature(NamedTuple):
     """(D,)"""
 
 
+class Embeddings(NamedTuple):
+    """The embeddings of an index's photographs while they are made."""
+
+    rows: Iterator[Feature]
+    """Sorted by image and region."""
+    size: int
+    """D"""
+
+
 class Features(NamedTuple):
     """All rows of an artifact, sorted by image and region."""
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,6 @@ from stages.core.errors import UserError
 from stages.core.images.decode import Int32, UInt8, read_image, read_mask
 
 DATA = Path("data")
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
 IGNORE_ID = 1000
 """Class id of pixels that are not scored. Source: ImageNet-S."""

@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stages.core.artifacts.model_card import PARTS, ModelCard, PartsCard, decode_card, encode_card
 from stages.core.artifacts.shards import (
     ARTIFACTS,
     contract_name,
@@ -20,34 +21,30 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
-PARTS = ("backbone", "decoder", "attention", "projector", "prototypes", "embedding", "head", "saliency")
-"""Prefixes of the keys in model.safetensors."""
-
-Card = dict[str, Any]
-"""model.json: `parts` with their configs, `feature_map`, `output_stride`, `embedding_size`, `input` (mean, std, size),
-`method` and `params`, `start` (where the initial weights came from), `labels_used`, and for a segmenter `segmenter`."""
 
 
-class InputCard(TypedDict):
-    """What a network expects to see."""
+class Model(NamedTuple):
+    """A model artifact as it is read."""
 
-    mean: list[float]
-    """Channel means that are subtracted, of values in 0..1."""
-    std: list[float]
-    """Channel deviations that are divided by."""
-    size: int
-    """Side in pixels of the views it was trained on."""
+    card: ModelCard
+    states: Mapping[str, Mapping[str, "Tensor"]]
+    """Tensors by part and name."""
+
+
+def describe_parts(parts: Mapping[str, "nn.Module"]) -> PartsCard:
+    """What the modules of a model say of themselves: each has a `card`, the config that it was built from."""
+    return PartsCard.model_validate({part: module.card for part, module in parts.items()})
 
 
 def write_model(
-    stage: str, parts: Mapping[str, "nn.Module"], card: Card, history: Sequence[Mapping[str, float | int]]
+    stage: str, parts: Mapping[str, "nn.Module"], card: ModelCard, history: Sequence[Mapping[str, float | int]]
 ) -> None:
     """Write `artifacts/<stage>`.
 
     Args:
         stage: Stage that writes.
         parts: Trained modules by part; see `PARTS`.
-        card: What model.json says, without contract and stage.
+        card: What model.json says; contract and stage are filled in.
         history: Rows of history.csv; nothing in them may depend on time.
     """
     from safetensors.torch import save
@@ -58,46 +55,51 @@ def write_model(
         if part in parts
         for key, value in parts[part].state_dict().items()
     }
-    with partial_out(ARTIFACTS / stage, "model", stage, str(card["method"])) as out:
+    with partial_out(ARTIFACTS / stage, "model", stage, card.method) as out:
         write_atomically(out / _WEIGHTS, save(state))
-        write_atomically(out / _CARD, encode_json({"contract": contract_name("model"), "stage": stage, **card}))
+        write_atomically(out / _CARD, _encode(card, stage))
         write_atomically(out / _HISTORY, _format_history(history))
 
 
 def pass_model_on(source: str, stage: str) -> None:
     """Write another stage's model on, unchanged, as `artifacts/<stage>`."""
-    take_model(ARTIFACTS / source, stage, {})
+    read_manifest(ARTIFACTS / source, "model")
+    _copy_model(ARTIFACTS / source, stage, (ARTIFACTS / source / _CARD).read_bytes())
 
 
 def take_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
-    """Write a model artifact that lies in a folder as `artifacts/<stage>`, with some entries of its card changed.
+    """Write a model artifact that lies in a folder as `artifacts/<stage>`, with some fields of its card changed.
 
     Raises:
         UserError: There is none, or it is broken or of another version.
     """
-    read_manifest(origin, "model")
-    card = (origin / _CARD).read_bytes()
-    if changes:
-        card = encode_json({**read_json(origin / _CARD), "stage": stage, **changes})
+    card = read_model_card(origin.name, origin.parent)
+    _copy_model(origin, stage, _encode(card.model_copy(update=dict(changes)), stage))
+
+
+def _encode(card: ModelCard, stage: str) -> bytes:
+    return encode_json(encode_card(card) | {"contract": contract_name("model"), "stage": stage})
+
+
+def _copy_model(origin: Path, stage: str, card: bytes) -> None:
     with partial_out(ARTIFACTS / stage, "model", stage, "none") as out:
         for name in (_WEIGHTS, _HISTORY):
             write_atomically(out / name, (origin / name).read_bytes())
         write_atomically(out / _CARD, card)
 
 
-def read_model_card(stage: str, root: Path = ARTIFACTS) -> Card:
+def read_model_card(stage: str, root: Path = ARTIFACTS) -> ModelCard:
     """Read model.json of `artifacts/<stage>`; needs no torch.
 
     Raises:
         UserError: Missing, broken or of another version.
     """
     read_manifest(root / stage, "model")
-    return read_json(root / stage / _CARD)
+    path = root / stage / _CARD
+    return decode_card(read_json(path), str(path))
 
 
-def read_model(
-    stage: str, parts: Iterable[str] = (), root: Path = ARTIFACTS
-) -> tuple[Card, dict[str, dict[str, "Tensor"]]]:
+def read_model(stage: str, parts: Iterable[str] = (), root: Path = ARTIFACTS) -> Model:
     """Read a model's card and the weights of every part it holds.
 
     Args:
@@ -125,7 +127,7 @@ def read_model(
     states = {part: selected for part in PARTS if (selected := _select(state, part))}
     if absent := [part for part in parts if part not in states]:
         raise UserError(f"{path}: has no {' and no '.join(absent)}; it holds: {', '.join(states)}")
-    return card, states
+    return Model(card, states)
 
 
 def model_hash(stage: str) -> str:

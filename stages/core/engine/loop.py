@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import Field
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.config.training import TrainingConfig
 from stages.core.engine.batch_norm import sync_batch_norm
 from stages.core.engine.devices import start_fabric
 from stages.core.engine.distributed import rank, world_size
@@ -26,25 +26,12 @@ from stages.core.engine.launch import (
     report_lost_process,
 )
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import OptimizerConfig, build_optimizer, learning_rate
+from stages.core.engine.optim import build_optimizer, learning_rate
 from stages.core.engine.state import TrainingState
 from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
-from stages.core.params import Params
 from stages.core.progress import Progress
-
-
-class TrainingConfig(Params):
-    """How long and in what steps."""
-
-    epochs: int = Field(ge=1)
-    """Passes over the training photographs."""
-    batch_size: int = Field(256, ge=1)
-    """Photographs per step, over all devices."""
-    seed: int = Field(0, ge=0)
-    """Of weights, order and views."""
-    optimizer: OptimizerConfig = OptimizerConfig()
 
 
 class TrainingPlan:

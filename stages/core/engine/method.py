@@ -8,8 +8,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
+from stages.core.config.views import CoverageConfig, ViewConfig
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CoverageConfig, ViewConfig
+from stages.core.nets.heads import Prototypes
 
 
 class TrainingProgress(NamedTuple):
@@ -21,6 +22,10 @@ class TrainingProgress(NamedTuple):
     epoch: int
     """From 0."""
     epochs: int
+
+    def is_from(self, epoch: int, iteration: int) -> bool:
+        """Whether training has come to an epoch and to an iteration, both counted from 0."""
+        return self.epoch >= epoch and self.iteration >= iteration
 
 
 @dataclass
@@ -61,7 +66,10 @@ class TrainingMethod(nn.Module, ABC):
         """The losses of a batch."""
 
     def after_gradients(self, progress: TrainingProgress) -> None:
-        """Called between the backward pass and the optimizer; may drop gradients."""
+        """Called between the backward pass and the optimizer; prototypes that are still frozen drop their gradient."""
+        for module in self.modules():
+            if isinstance(module, Prototypes):
+                module.drop_frozen_gradient(progress.iteration)
 
     def after_step(self, progress: TrainingProgress) -> None:
         """Called after the optimizer: teacher, queue, prototypes."""

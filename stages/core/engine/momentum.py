@@ -1,34 +1,12 @@
 """Momentum networks: a slow copy of a network that is its teacher or encodes its keys."""
 
 import copy
-import math
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from stages.core.engine.distributed import broadcast, gather, own_rows
-from stages.core.engine.method import TrainingProgress
-from stages.core.params import Params
-
-
-class MomentumConfig(Params):
-    """How slowly a copy follows its network."""
-
-    value: float = Field(0.999, ge=0, le=1)
-    """Share of the copy that an update keeps. MoCo: 0.999; BYOL and DINO: 0.996."""
-    schedule: Literal["fixed", "cosine"] = "fixed"
-    """`cosine`: grows from `value` to 1 at the end of training. MoCo: fixed; BYOL and DINO: cosine."""
-
-    def at(self, progress: TrainingProgress) -> float:
-        """The momentum of an iteration.
-
-        Source: BYOL, section 3.3: 1 - (1 - value)(cos(pi k / K) + 1) / 2.
-        """
-        if self.schedule == "fixed":
-            return self.value
-        return 1 - (1 - self.value) * (math.cos(math.pi * progress.iteration / progress.iterations) + 1) / 2
 
 
 class MomentumCopy(nn.Module):

@@ -2,48 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
+from stages.core.config.training import OptimizerConfig
 from stages.core.engine.larc import LARC
 from stages.core.errors import UserError
-from stages.core.params import Params
-
-
-class OptimizerConfig(Params):
-    """Optimizer and learning rate; the rate warms up linearly and then falls."""
-
-    kind: Literal["larc", "lars", "sgd", "adamw"] = "larc"
-    """LARC on SGD with momentum (SwAV), LARS (LARC that leaves biases and norms unscaled), plain SGD with momentum, or
-    AdamW."""
-    base_lr: float = Field(0.6, gt=0)
-    """Learning rate for 256 photographs a batch; used is base_lr * batch_size / 256. SwAV: 0.6."""
-    final_lr: float = Field(0.0006, ge=0)
-    """Learning rate at the end, for 256 photographs a batch. SwAV: 0.0006."""
-    schedule: Literal["cosine", "poly", "constant"] = "cosine"
-    """Way from base_lr to final_lr. SwAV: cosine; MaskContrast: poly."""
-    power: float = Field(0.9, gt=0)
-    """Of `poly`. DeepLab and MaskContrast: 0.9."""
-    lr_step: Literal["iteration", "epoch"] = "iteration"
-    """How often the rate falls. SwAV: every iteration; MaskContrast: every epoch."""
-    warmup_epochs: float = Field(0.0, ge=0)
-    """Epochs of linear warm-up. SwAV at small batches: none."""
-    warmup_lr: float = Field(0.0, ge=0)
-    """Learning rate that the warm-up starts from, for 256 photographs a batch. SwAV: 0.3 at batches of 4096, as 0.01875
-    for 256."""
-    weight_decay: float = Field(1e-6, ge=0)
-    """SwAV: 1e-6."""
-    decay_norm_and_bias: bool = True
-    """Whether biases and norms decay too. SwAV's LARC: yes; usual for LARS and AdamW: no."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    """Of SGD; AdamW's first beta. SwAV: 0.9."""
-    clip_norm: float = Field(0.0, ge=0)
-    """Norm of all gradients above which they are scaled down; 0 for none. SwAV: none; DINO: 3."""
-    lr_scales: dict[str, float] = Field({})
-    """Factors of the learning rate by the beginning of parameters' names, as {backbone: 0.1}; the longest counts."""
 
 
 def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int) -> torch.optim.Optimizer:

@@ -12,11 +12,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.cli import leave_signals_to_parent, worker_count
+from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ViewConfig
 from stages.core.errors import UserError
 from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.crops import cut_map
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import CoverageConfig, LazyPhoto, MultiCropConfig, View, ViewConfig, draw_covered_views
+from stages.core.images.sector_views import draw_sector_views
+from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop
 
 _MAX_LOADERS = 16
 _MAX_REPLACED = 1000
@@ -101,9 +103,11 @@ class ViewDataset(Dataset[dict[str, Any]]):
         )
 
     def _draw(self, photo: LazyPhoto, image_id: str, rng: np.random.Generator) -> list[View] | None:
-        if self._coverage is None:
-            return self._spec.draw(photo, rng)
+        if isinstance(self._spec, SectorViewConfig):
+            return draw_sector_views(photo, self._spec, rng)
         assert isinstance(self._spec, MultiCropConfig)
+        if self._coverage is None:
+            return draw_multi_crop(photo, self._spec, rng)
         mask = np.asarray(self._maps["saliency"][image_id].map) >= SALIENT
         return draw_covered_views(photo, mask, self._spec, self._coverage, rng)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.models import InputCard
 from stages.core.cli import leave_signals_to_parent, worker_count
+from stages.core.config.views import InputCard
 from stages.core.images.decode import UInt8
 
 _MAX_LOADERS = 16
@@ -63,6 +63,6 @@ def iterate_batches(
 
 def normalize(pixels: Tensor, expects: InputCard) -> Tensor:
     """(B, 3, h, w) uint8 to normalized float32 in channels-last order."""
-    mean = torch.tensor(expects["mean"], device=pixels.device)[:, None, None]
-    std = torch.tensor(expects["std"], device=pixels.device)[:, None, None]
+    mean = torch.tensor(expects.mean, device=pixels.device)[:, None, None]
+    std = torch.tensor(expects.std, device=pixels.device)[:, None, None]
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)

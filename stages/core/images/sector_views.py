@@ -6,90 +6,59 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
 
+from stages.core.config.views import SectorViewConfig
 from stages.core.images.crops import Window, cut
 from stages.core.images.decode import UInt8
-from stages.core.images.views import LazyPhoto, View, ViewConfig, draw_photometric
+from stages.core.images.views import LazyPhoto, View, draw_photometric
 
 _CANNY = (10, 50)
 _EVERYWHERE = 0.005
 _CONCENTRATION = 2.0
 
 
-class SectorViewConfig(ViewConfig):
-    """Square views of one size and several zooms around a common point.
+def draw_sector_views(photo: LazyPhoto, config: SectorViewConfig, rng: np.random.Generator) -> list[View]:
+    """Draw and cut all views of a photograph."""
+    image = photo.read(1)
+    windows = draw_windows(image, config, rng)
+    return [
+        View(window, cut(image, window, config.size, "bicubic"), draw_photometric(config.photometric, rng))
+        for window in windows
+    ]
 
-    Source: ViCE, section 3.2; the distributions from its code at revision 96d328b.
+
+def draw_windows(image: UInt8, config: SectorViewConfig, rng: np.random.Generator) -> list[Window]:
+    """The windows of all views, in the photograph's pixels; all of them hold one common point.
+
+    A window that is larger than the frame reaches beyond it, and may reach beyond the photograph.
     """
+    frame = _find_frame(image.shape[0], image.shape[1], config.frame)
+    longer = max(frame.height, frame.width)
+    scale = min(max(longer, config.side[0]), config.side[1]) / longer
+    point = _draw_point(image, frame, scale, rng)
+    sides = [max(round(rng.uniform(*config.zoom) * config.size / scale), 1) for _ in range(config.count)]
+    sectors = config.count - 1
+    others = [_draw_center(point, sector, sectors, side, rng) for sector, side in enumerate(sides[1:])]
+    return [
+        Window(
+            _move_inside(x - side / 2, side, frame.x, frame.width),
+            _move_inside(y - side / 2, side, frame.y, frame.height),
+            side,
+            side,
+            bool(rng.random() < config.flip),
+        )
+        for (x, y), side in zip([point, *others], sides, strict=True)
+    ]
 
-    count: int = Field(5, ge=2)
-    """M, views per photograph. ViCE, section 4: 5."""
-    size: int = Field(256, ge=8)
-    """Side of a view in pixels. ViCE, section 4: 256 at low, 512 at high resolution."""
-    zoom: tuple[float, float] = (0.5, 1.5)
-    """Range of the part that is cut, as a multiple of `size`. ViCE, section 4: 0.5-2; its code: 0.5-1.5."""
-    frame: Literal["square", "whole"] = "square"
-    """The part of the photograph that views are cut from: the central square (ViCE at low resolution), or all of it."""
-    side: tuple[int, int] = (320, 320)
-    """The frame's longer side is scaled into this range of pixels before. ViCE at low resolution: 320; high: 500 to
-    2048."""
 
-    @field_validator("zoom", "side")
-    @classmethod
-    def _is_range(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < pair[0] <= pair[1]:
-            raise ValueError("two positive numbers, the smaller one first")
-        return pair
-
-    @property
-    def sizes(self) -> list[int]:
-        """Side of each view, in order."""
-        return [self.size] * self.count
-
-    def draw(self, photo: LazyPhoto, rng: np.random.Generator) -> list[View]:
-        """Draw and cut all views of a photograph."""
-        image = photo.read(1)
-        windows = self.draw_windows(image, rng)
-        return [
-            View(
-                window,
-                cut(image, window, self.size, "bicubic"),
-                draw_photometric(self.photometric, rng),
-            )
-            for window in windows
-        ]
-
-    def draw_windows(self, image: UInt8, rng: np.random.Generator) -> list[Window]:
-        """The windows of all views, in the photograph's pixels; all of them hold one common point.
-
-        A window that is larger than the frame reaches beyond it, and may reach beyond the photograph.
-        """
-        frame = _find_frame(image.shape[0], image.shape[1], self.frame)
-        longer = max(frame.height, frame.width)
-        scale = min(max(longer, self.side[0]), self.side[1]) / longer
-        point = _draw_point(image, frame, scale, rng)
-        sides = [max(round(rng.uniform(*self.zoom) * self.size / scale), 1) for _ in range(self.count)]
-        others = [self._draw_center(point, sector, side, rng) for sector, side in enumerate(sides[1:])]
-        return [
-            Window(
-                _move_inside(x - side / 2, side, frame.x, frame.width),
-                _move_inside(y - side / 2, side, frame.y, frame.height),
-                side,
-                side,
-                bool(rng.random() < self.flip),
-            )
-            for (x, y), side in zip([point, *others], sides, strict=True)
-        ]
-
-    def _draw_center(
-        self, point: tuple[float, float], sector: int, side: int, rng: np.random.Generator
-    ) -> tuple[float, float]:
-        """A center in one of the `count` - 1 sectors around the point, so near that the view holds the point."""
-        share = _draw_share(0.5, rng)
-        angle = 2 * math.pi * (sector + share) / (self.count - 1)
-        radius = _draw_share(0.75, rng) * (side - 1) / 2  # One less, so that rounding leaves the point inside.
-        return point[0] + radius * math.cos(angle), point[1] + radius * math.sin(angle)
+def _draw_center(
+    point: tuple[float, float], sector: int, sectors: int, side: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """A center in one of the sectors around the point, so near that the view holds the point."""
+    share = _draw_share(0.5, rng)
+    angle = 2 * math.pi * (sector + share) / sectors
+    radius = _draw_share(0.75, rng) * (side - 1) / 2  # One less, so that rounding leaves the point inside.
+    return point[0] + radius * math.cos(angle), point[1] + radius * math.sin(angle)
 
 
 class _Frame(NamedTuple):

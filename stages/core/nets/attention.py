@@ -1,15 +1,12 @@
 """Pixel attention: how much each pixel counts when a map of features is pooled."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import Card
-
-AttentionKind = Literal["pixel", "channel"]
+from stages.core.config.networks import AttentionConfig
 
 
 class PixelAttention(nn.Module):
@@ -18,10 +15,9 @@ class PixelAttention(nn.Module):
     Source: LUSS, section 4 (pixel attention).
     """
 
-    kind: AttentionKind = "pixel"
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, enlarge: int = 1) -> None:
         super().__init__()
+        self.card = AttentionConfig(kind="pixel", enlarge=enlarge)
         self.conv = nn.Conv2d(size, 1, 1)
 
     def logits(self, features: Tensor) -> Tensor:
@@ -40,10 +36,9 @@ class ChannelAttention(nn.Module):
     Source: the code of LUSS's authors (PASS, step 2.1), with its offset per channel, which starts at 0.
     """
 
-    kind: AttentionKind = "channel"
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, enlarge: int = 1) -> None:
         super().__init__()
+        self.card = AttentionConfig(kind="channel", enlarge=enlarge)
         self.layers = nn.Sequential(
             nn.Conv2d(size, size, 1), nn.BatchNorm2d(size), nn.ReLU(inplace=True), nn.Conv2d(size, size, 1)
         )
@@ -59,13 +54,12 @@ class AttentivePool(nn.Module):
     """The spatial mean of a map times its attention.
 
     Args:
-        attention: Gives the weights.
-        enlarge: Times that the map is enlarged before.
+        attention: Gives the weights, and says how many times the map is enlarged before.
     """
 
-    def __init__(self, attention: PixelAttention | ChannelAttention, enlarge: int = 1) -> None:
+    def __init__(self, attention: PixelAttention | ChannelAttention) -> None:
         super().__init__()
-        self.attention, self.enlarge = attention, enlarge
+        self.attention, self.enlarge = attention, attention.card.enlarge
 
     def weigh(self, features: Tensor) -> Tensor:
         """(B, D, h, w) to the map that is pooled, (B, D, enlarge h, enlarge w)."""
@@ -85,14 +79,8 @@ def enlarge_map(features: Tensor, times: int) -> Tensor:
     return F.interpolate(features, scale_factor=times, mode="bilinear", align_corners=False)
 
 
-def attention_card(kind: AttentionKind, enlarge: int = 1) -> dict[str, Any]:
-    """What a model's card says of its attention."""
-    return {"kind": kind, "enlarge": enlarge}
-
-
-def restore_attention(card: Card, state: Mapping[str, Tensor], size: int) -> AttentivePool:
+def restore_attention(config: AttentionConfig, state: Mapping[str, Tensor], size: int) -> AttentivePool:
     """The attentive pooling of a model artifact, for maps with `size` channels."""
-    described = card["parts"]["attention"]
-    attention = (PixelAttention if described["kind"] == "pixel" else ChannelAttention)(size)
+    attention = (PixelAttention if config.kind == "pixel" else ChannelAttention)(size, config.enlarge)
     attention.load_state_dict(dict(state))
-    return AttentivePool(attention, described["enlarge"])
+    return AttentivePool(attention)

@@ -1,37 +1,29 @@
 """Backbones: timm's networks by name, as maps of features."""
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from stages.core.artifacts.models import Card
+from stages.core.config.networks import BackboneConfig
+from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
-from stages.core.params import Params
+from stages.core.nets.weights import load_weights
 
 _STAGES = 4
 
 
-class BackboneConfig(Params):
-    """Which network, and how fine its last map is."""
+def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -> nn.Module:
+    """A timm network whose `forward` gives the last feature map (B, L, h, w).
 
-    name: str = "resnet18"
-    """timm's name of the architecture."""
-    output_stride: Literal[8, 16, 32] = 32
-    """Pixels of the image per cell of the last feature map; of a vision transformer its patch size."""
-    drop_path: float = Field(0.0, ge=0, lt=1)
-    """Stochastic depth."""
+    Its `num_features` is L; its parameters carry timm's own names; its `card` is `config`.
 
-
-def build_backbone(config: BackboneConfig) -> nn.Module:
-    """A timm network with random weights whose `forward` gives the last feature map (B, L, h, w).
-
-    Its `num_features` is L; its parameters carry timm's own names.
+    Args:
+        config: Which network.
+        weights: Where its weights come from; by default they are random, from torch's generator.
 
     Raises:
-        UserError: timm has no such network, or not at this output stride.
+        UserError: timm has no such network, or not at this output stride, or the weights do not fit it.
     """
     import timm
 
@@ -47,6 +39,9 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
         stride = config.output_stride
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
+    backbone.card = config
+    if weights:
+        load_weights(backbone, weights)
     return cast(nn.Module, backbone)
 
 
@@ -93,15 +88,3 @@ def stage_channels(backbone: nn.Module) -> list[int]:
     """C_s of the last four stages, finest first."""
     stages = cast(list[dict[str, int]], backbone.feature_info)[-_STAGES:-1]
     return [stage["num_chs"] for stage in stages] + [embedding_size(backbone)]
-
-
-def restore_backbone(card: Card, state: Mapping[str, Tensor]) -> nn.Module:
-    """The backbone of a model artifact, with its weights.
-
-    Args:
-        card: The model's card.
-        state: Its tensors, without the prefix `backbone.`.
-    """
-    backbone = build_backbone(BackboneConfig.model_validate(card["parts"]["backbone"]))
-    backbone.load_state_dict(dict(state))
-    return backbone

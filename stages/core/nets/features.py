@@ -1,26 +1,17 @@
 """From photographs to one map of features: a backbone, and where they are wanted a decoder and attention."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from stages.core.artifacts.models import Card
+from stages.core.artifacts.model_card import ModelCard
+from stages.core.config.networks import BackboneConfig, DecoderConfig, FeatureMap
+from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.attention import AttentivePool, restore_attention
-from stages.core.nets.backbones import (
-    BackboneConfig,
-    build_backbone,
-    embedding_size,
-    restore_backbone,
-    stage_channels,
-    stage_maps,
-)
-from stages.core.nets.decoders import Decoder, DecoderConfig
-
-FeatureMap = Literal["stage4", "decoder"]
-"""Which map is meant: the backbone's last one, or the decoder's."""
+from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
+from stages.core.nets.decoders import Decoder, build_decoder
+from stages.core.nets.weights import load_weights
 
 
 class FeatureNetwork(nn.Module):
@@ -32,6 +23,13 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         self.backbone, self.decoder, self.pool = backbone, decoder, attention
         self.size = decoder.size if decoder else embedding_size(backbone)
+
+    @classmethod
+    def of(cls, parts: Mapping[str, nn.Module]) -> "FeatureNetwork":
+        """The network of the backbone and the decoder, where there is one, among a model's parts."""
+        decoder = parts.get("decoder")
+        assert decoder is None or isinstance(decoder, Decoder)
+        return cls(parts["backbone"], decoder)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, D, h, w)."""
@@ -50,18 +48,23 @@ class FeatureNetwork(nn.Module):
         return parts | ({"attention": self.pool.attention} if self.pool else {})
 
 
-def build_features(backbone: BackboneConfig, decoder: DecoderConfig | None) -> FeatureNetwork:
-    """A network with random weights from torch's generator.
+def build_features(
+    backbone: BackboneConfig, decoder: DecoderConfig | None, weights: WeightsFile | None = None
+) -> FeatureNetwork:
+    """A network with random weights from torch's generator, the backbone's from a file if one is named.
 
     Raises:
-        UserError: timm has no such backbone, or not at this output stride.
+        UserError: timm has no such backbone, or not at this output stride, or the weights do not fit it.
     """
     network = build_backbone(backbone)
-    return FeatureNetwork(network, decoder.build(stage_channels(network)) if decoder else None)
+    features = FeatureNetwork(network, build_decoder(decoder, stage_channels(network)) if decoder else None)
+    if weights:
+        load_weights(network, weights)
+    return features
 
 
 def restore_features(
-    card: Card,
+    card: ModelCard,
     states: Mapping[str, Mapping[str, Tensor]],
     feature_map: FeatureMap | None = None,
     is_attended: bool = False,
@@ -77,19 +80,19 @@ def restore_features(
     Raises:
         UserError: The decoder's map is asked for and the model has no decoder.
     """
-    backbone = restore_backbone(card, states["backbone"])
-    chosen = feature_map or card["feature_map"]
+    backbone = build_backbone(card.parts.backbone)
+    backbone.load_state_dict(dict(states["backbone"]))
+    chosen = feature_map or card.feature_map
     decoder = _restore_decoder(card, states, stage_channels(backbone)) if chosen == "decoder" else None
     network = FeatureNetwork(backbone, decoder)
-    if is_attended and "attention" in states and chosen == card["feature_map"]:
-        network.pool = restore_attention(card, states["attention"], network.size)
+    if is_attended and "attention" in states and chosen == card.feature_map and card.parts.attention:
+        network.pool = restore_attention(card.parts.attention, states["attention"], network.size)
     return network
 
 
-def _restore_decoder(card: Card, states: Mapping[str, Mapping[str, Tensor]], channels: list[int]) -> Decoder:
-    if "decoder" not in states:
-        raise UserError(f"feature_map: decoder, but the model of {card['method']} has no decoder; take stage4")
-    config: DecoderConfig = TypeAdapter(DecoderConfig).validate_python(card["parts"]["decoder"])
-    decoder = config.build(channels)
+def _restore_decoder(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]], channels: list[int]) -> Decoder:
+    if card.parts.decoder is None:
+        raise UserError(f"feature_map: decoder, but the model of {card.method} has no decoder; take stage4")
+    decoder = build_decoder(card.parts.decoder, channels)
     decoder.load_state_dict(dict(states["decoder"]))
     return decoder

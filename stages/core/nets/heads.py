@@ -1,26 +1,13 @@
 """Heads that several methods put on a backbone."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.params import Params
-
-
-class ProjectionConfig(Params):
-    """A projection head."""
-
-    hidden: int = Field(2048, ge=0)
-    """Width between the two layers, 0 for a single linear layer. SwAV, section A.1: 2048."""
-    projected: int = Field(128, ge=1)
-    """D, size of z. SwAV, section A.1: 128."""
-    last_norm: bool = False
-    """Batch norm without affine parameters before z is brought to length 1. SwAV: no; PASS: yes. With few photographs
-    it keeps the embeddings apart; without it they start out so alike that SwAV's loss stays at ln P."""
+from stages.core.config.networks import ClassifierConfig, ProjectionConfig, PrototypesConfig
+from stages.core.nets.precision import full_precision
 
 
 class ProjectionHead(nn.Module):
@@ -31,11 +18,13 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, size: int, config: ProjectionConfig) -> None:
         super().__init__()
+        self.card = config
         hidden, projected = config.hidden, config.projected
         between = [nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)] if hidden else []
         behind = [nn.BatchNorm1d(projected, affine=False)] if config.last_norm else []
         self.layers = nn.Sequential(*between, nn.Linear(hidden or size, projected), *behind)
 
+    @full_precision
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, L) to (B, D), rows of length 1."""
         return F.normalize(self.layers(embeddings), dim=1)
@@ -44,11 +33,17 @@ class ProjectionHead(nn.Module):
 class Prototypes(nn.Module):
     """Unit vectors that embeddings are scored against; a linear layer without bias.
 
-    Source: SwAV, section 3.1.
+    Args:
+        size: D, of an embedding.
+        count: P, prototypes.
+        frozen_for: Iterations before they learn.
+
+    Source: SwAV, section 3.1 and A.1 (prototypes are frozen at first).
     """
 
-    def __init__(self, size: int, count: int) -> None:
+    def __init__(self, size: int, count: int, frozen_for: int = 0) -> None:
         super().__init__()
+        self.card, self._frozen_for = PrototypesConfig(count=count), frozen_for
         self.weight = nn.Parameter(F.normalize(torch.randn(count, size), dim=1))
 
     @torch.no_grad()
@@ -56,9 +51,20 @@ class Prototypes(nn.Module):
         """Bring every prototype back to length 1; called before each forward pass."""
         self.weight.copy_(F.normalize(self.weight, dim=1))
 
+    def drop_frozen_gradient(self, iteration: int) -> None:
+        """Forget the gradient of an iteration in which the prototypes stay as they are."""
+        if iteration < self._frozen_for:
+            self.weight.grad = None
+
+    @full_precision
     def forward(self, z: Tensor) -> Tensor:
         """(B, D) unit vectors to scores (B, P), which are cosines."""
         return z @ self.weight.T
+
+    @full_precision
+    def score_detached(self, z: Tensor) -> Tensor:
+        """As `forward`, but no gradient reaches the prototypes."""
+        return z @ self.weight.detach().T
 
 
 class PixelClassifier(nn.Module):
@@ -72,6 +78,7 @@ class PixelClassifier(nn.Module):
 
     def __init__(self, size: int, clusters: int, normalize: bool = False) -> None:
         super().__init__()
+        self.card = ClassifierConfig(clusters=clusters, normalize=normalize)
         self.conv = nn.Conv2d(size, clusters, 1)
         self.normalize = normalize
 
@@ -80,21 +87,16 @@ class PixelClassifier(nn.Module):
         logits: Tensor = self.conv(F.normalize(features, dim=1) if self.normalize else features)
         return logits
 
-    @property
-    def card(self) -> dict[str, Any]:
-        """What a model's card says of it."""
-        return {"clusters": self.conv.out_channels, "normalize": self.normalize}
 
-
-def restore_classifier(size: int, described: Mapping[str, Any], state: Mapping[str, Tensor]) -> PixelClassifier:
+def restore_classifier(size: int, config: ClassifierConfig, state: Mapping[str, Tensor]) -> PixelClassifier:
     """The classifier of a model artifact.
 
     Args:
         size: D, channels of the features.
-        described: What the model's card says of it.
+        config: What the model's card says of it.
         state: Its tensors.
     """
-    classifier = PixelClassifier(size, described["clusters"], described["normalize"])
+    classifier = PixelClassifier(size, config.clusters, config.normalize)
     classifier.load_state_dict(dict(state))
     return classifier
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import Card
+from stages.core.artifacts.model_card import ModelCard
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
@@ -44,7 +44,7 @@ class ObjectNetwork(nn.Module):
         return embeddings
 
 
-def restore_objects(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> ObjectNetwork:
+def restore_objects(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]]) -> ObjectNetwork:
     """The network of a model artifact, with its weights.
 
     Args:
@@ -52,12 +52,11 @@ def restore_objects(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> O
         states: Its tensors by part; `embedding` and `saliency` may be missing.
     """
     features = restore_features(card, states)
-    heads = {
-        part: restore_classifier(features.size, card["parts"][part], states[part])
-        for part in ("embedding", "saliency")
-        if part in states
-    }
-    return ObjectNetwork(features, heads.get("embedding"), heads.get("saliency"))
+    embedding, saliency = (
+        restore_classifier(features.size, config, states[part]) if config else None
+        for part, config in (("embedding", card.parts.embedding), ("saliency", card.parts.saliency))
+    )
+    return ObjectNetwork(features, embedding, saliency)
 
 
 def _enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:

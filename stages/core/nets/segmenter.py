@@ -1,7 +1,7 @@
 """The segmenter: one self-contained model from a photograph to a category and a score for every pixel."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,35 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import Card, InputCard
+from stages.core.artifacts.model_card import ModelCard
+from stages.core.config.segmenter import Score, SegmenterCard
+from stages.core.config.views import InputCard
+from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalize
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
-Score = Literal["softmax", "normalized_logit", "foreground"]
-Background = Literal["threshold", "class_0", "saliency_head"]
-
 _CLASSES_AT_ONCE = 64
-
-
-class SegmenterCard(TypedDict):
-    """What the card of a fine-tuned model says of the segmenter."""
-
-    clusters: int
-    """K"""
-    short_side: int
-    """Side in pixels that photographs are resized to."""
-    score: Score
-    """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
-    the first class is the background, the softmax of all others together: the label is then the best of these."""
-    background: Background
-    """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
-    pixel whose saliency, which then is the score, is below the threshold."""
-    threshold: NotRequired[float]
-    """Missing where the background is a class."""
-    threshold_source: NotRequired[Literal["fixed", "without_labels", "validation"]]
 
 
 class Segmentation(NamedTuple):
@@ -81,7 +63,7 @@ class Segmenter(nn.Module):
 
     def prepare(self, image: UInt8) -> UInt8:
         """Resize a photograph to the side that the segmenter works at."""
-        return resize_short_side(image, self.card["short_side"])
+        return resize_short_side(image, self.card.short_side)
 
     @torch.inference_mode()
     def segment(self, images: Tensor, size: tuple[int, int], max_pixels: int) -> Segmentation:
@@ -97,8 +79,8 @@ class Segmenter(nn.Module):
         logits = self.head(features).float()
         scale = min(1.0, (max_pixels / (size[0] * size[1])) ** 0.5)
         inner = (max(int(size[0] * scale), 1), max(int(size[1] * scale), 1))
-        label, score = _label_and_score(logits, inner, self.card["score"])
-        if self.card["background"] == "class_0":
+        label, score = _label_and_score(logits, inner, self.card.score)
+        if self.card.background == "class_0":
             label = label - 1
         if self.saliency:
             salient = F.interpolate(self.saliency(features).float(), inner, mode="bilinear", align_corners=False)
@@ -126,7 +108,7 @@ class Segmenter(nn.Module):
         logits = self.head(features).float()
         kept = logits.softmax(1).mean((0, 2, 3)).topk(min(most, logits.shape[1])).indices.sort().values
         shares = F.interpolate(logits[:, kept], size, mode="bilinear", align_corners=False)[0].softmax(0)
-        labels = [int(number) + (self.card["background"] != "class_0") for number in kept]
+        labels = [int(number) + (self.card.background != "class_0") for number in kept]
         if not self.saliency:
             return labels, shares
         salient = F.interpolate(self.saliency(features).float(), size, mode="bilinear", align_corners=False)
@@ -140,20 +122,23 @@ class Segmenter(nn.Module):
         return self.segment(normalize(pixels.to(device), self.expects), (image.shape[0], image.shape[1]), max_pixels)
 
 
-def restore_segmenter(card: Card, states: Mapping[str, Mapping[str, Tensor]]) -> Segmenter:
+def restore_segmenter(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]]) -> Segmenter:
     """The segmenter of a model artifact.
 
     Args:
         card: The model's card.
         states: Its tensors by part: backbone, head, and decoder, attention and saliency where it has them.
+
+    Raises:
+        UserError: The model is no segmenter.
     """
+    parts = card.parts
+    if card.segmenter is None or parts.head is None:
+        raise UserError(f"the model of {card.method} is no segmenter; take artifacts/finetune")
     features = restore_features(card, states, is_attended=True)
-    heads = {
-        part: restore_classifier(features.size, card["parts"][part], states[part])
-        for part in ("head", "saliency")
-        if part in states
-    }
-    return Segmenter(features, heads["head"], card["segmenter"], card["input"], heads.get("saliency")).eval()
+    head = restore_classifier(features.size, parts.head, states["head"])
+    saliency = restore_classifier(features.size, parts.saliency, states["saliency"]) if parts.saliency else None
+    return Segmenter(features, head, card.segmenter, card.input, saliency).eval()
 
 
 def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:

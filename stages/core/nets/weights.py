@@ -3,30 +3,17 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
-from stages.core.params import Params
-
-Origin = Literal["self_supervised_split", "self_supervised_elsewhere", "supervised"]
 
 _CONTAINERS = ("state_dict", "model", "teacher", "net")
 _WRAPPERS = ("module", "backbone", "encoder_q", "encoder", "base_encoder", "model", "student", "teacher", "net")
 _SHOWN = 5
-
-
-class WeightsFile(Params):
-    """A file of weights, tied to its content."""
-
-    path: str
-    """Absolute, or relative to the project's root."""
-    sha256: str
-    """Of the file; `luss use` fills it in."""
-    origin: Origin
-    """How the weights were trained; goes into the record of every result. `supervised` makes a result not strict."""
 
 
 def load_weights(module: nn.Module, file: WeightsFile) -> None:

@@ -40,7 +40,7 @@ def draw_training_curves(root: Path = ARTIFACTS) -> list[TrainingCurves]:
     drawn = []
     for stage in _STAGES:
         if (root / stage / MANIFEST).exists() and (columns := _read_history(root / stage / "history.csv")):
-            method = str(read_model_card(stage, root).get("method", ""))
+            method = read_model_card(stage, root).method
             drawn.append(TrainingCurves(stage, method, _draw(columns)))
     # A stage that passes a model on carries its history too.
     return [

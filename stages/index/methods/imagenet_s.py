@@ -16,18 +16,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.artifacts.image_index import DATA, IGNORE_ID, SPLITS, Rejected
+from stages.core.artifacts.image_index import DATA, IGNORE_ID, Rejected
+from stages.core.config.params import Params
+from stages.core.config.splits import SPLITS
 from stages.core.errors import UserError
 from stages.core.images.decode import IMAGE_SUFFIXES
-from stages.core.params import Params
-from stages.index.layout import (
-    Candidate,
-    Layout,
-    image_id_of,
-    list_files,
-    readable_name,
-    wrong_name,
-)
+from stages.index.layout import Candidate, Layout, image_id_of, list_files, readable_name, wrong_name
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": "validation-segmentation"}
 _MASKS = "-segmentation"

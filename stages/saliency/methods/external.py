@@ -12,10 +12,10 @@ from pydantic import Field
 
 from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.decode import read_image
 from stages.core.images.working_size import shrink
-from stages.core.params import Params
 from stages.core.progress import track
 from stages.saliency.maps import SaliencyConfig, SaliencyMethod
 

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.config.training import TrainingConfig
+from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
 from stages.core.engine import loop, state
 from stages.core.engine.history import History
-from stages.core.engine.loop import TrainingConfig, train
+from stages.core.engine.loop import train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
-from stages.core.images.views import CoverageConfig, CropConfig, MultiCropConfig
 from tests.fabricate import fabricate_images
 
 VIEWS = MultiCropConfig(crops=(CropConfig(count=1, size=8, scale=(0.3, 1.0)),))

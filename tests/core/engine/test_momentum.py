@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from stages.core.config.training import MomentumConfig
 from stages.core.engine.method import TrainingProgress
-from stages.core.engine.momentum import MomentumConfig, MomentumCopy, restore_order, shuffle_batch
+from stages.core.engine.momentum import MomentumCopy, restore_order, shuffle_batch
 
 
 def network() -> nn.Sequential:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.engine.larc import LARC
-from stages.core.engine.loop import TrainingConfig, TrainingPlan
-from stages.core.engine.optim import OptimizerConfig, build_optimizer, learning_rate
+from stages.core.engine.loop import TrainingPlan
+from stages.core.engine.optim import build_optimizer, learning_rate
 from stages.core.errors import UserError
 
 START = {"weight": [3.0, -4.0, 0.5], "bias": [0.0, 0.0], "small": [1e-3]}

@@ -26,7 +26,7 @@ from stages.core.engine.launch import processes_to_start
 from stages.core.engine.momentum import restore_order, shuffle_batch
 from stages.core.engine.online_clustering import Queue, sinkhorn
 from stages.core.errors import UserError
-from stages.pretrain.methods.swav import SwAVConfig
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.fabricate import fabricate_images, index_again
 from tests.methods import small
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
+from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
 from stages.core.errors import UserError
 from stages.core.images.dataset import ViewDataset
-from stages.core.images.views import CoverageConfig, CropConfig, MultiCropConfig, draw_covered_views
+from stages.core.images.views import draw_covered_views
 from tests.fabricate import fabricate_images, whole
 
 VIEWS = MultiCropConfig(crops=(CropConfig(count=2, size=16, scale=(0.2, 1.0)),), photometric=None)

@@ -24,7 +24,7 @@ def test_photographs_come_in_order_and_normalized() -> None:
     for batch in batches:
         for position, image in zip(batch.positions, batch.images, strict=True):
             small = tv.resize(Image.open(f"data/{index[position].path}"), [16], antialias=True)
-            expected = tv.normalize(tv.to_dtype(tv.to_image(small), scale=True), EXPECTS["mean"], EXPECTS["std"])
+            expected = tv.normalize(tv.to_dtype(tv.to_image(small), scale=True), EXPECTS.mean, EXPECTS.std)
             torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -32,4 +32,4 @@ def test_normalized_images_lie_channels_last() -> None:
     pixels = torch.from_numpy(np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5))
     images = normalize(pixels, EXPECTS)
     assert images.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(images, tv.normalize(pixels.float() / 255, EXPECTS["mean"], EXPECTS["std"]))
+    torch.testing.assert_close(images, tv.normalize(pixels.float() / 255, EXPECTS.mean, EXPECTS.std))

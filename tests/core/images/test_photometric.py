@@ -12,9 +12,10 @@ import torch
 from scipy.stats import kstest
 from torchvision.transforms.v2 import functional as tv
 
+from stages.core.config.views import PhotometricConfig
 from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.photometric import finish_views
-from stages.core.images.views import PHOTOMETRIC_FIELDS, PhotometricConfig, draw_photometric
+from stages.core.images.views import PHOTOMETRIC_FIELDS, draw_photometric
 
 UNCHANGED = {
     "brightness": 1,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.core.config.views import SectorViewConfig
 from stages.core.images.crops import Window, cut, cut_map
-from stages.core.images.sector_views import SectorViewConfig, edge_density
+from stages.core.images.sector_views import draw_sector_views, draw_windows, edge_density
 from tests.fabricate import whole
 
 PLAIN = {"photometric": None, "flip": 0.5}
@@ -42,7 +43,7 @@ def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
     image, seen = dotted(*shape, y, x), 0
     ids = (image[..., 0] > 0).astype(np.uint8) * 7 + 1
     for seed in range(40):
-        for view in views.draw(whole(image), np.random.default_rng(seed)):
+        for view in draw_sector_views(whole(image), views, np.random.default_rng(seed)):
             pixels = view.pixels[:, ::-1] if view.window.flip else view.pixels
             regions = cut_map(ids, shape, view.window, views.size)
             regions = regions[:, ::-1] if view.window.flip else regions
@@ -63,7 +64,7 @@ def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
 def test_all_views_of_a_photograph_share_a_part_of_it(views: SectorViewConfig, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     for seed in range(200):
-        windows = views.draw_windows(image, np.random.default_rng(seed))
+        windows = draw_windows(image, views, np.random.default_rng(seed))
         left, top = max(each.x for each in windows), max(each.y for each in windows)
         right, bottom = (
             min(each.x + each.width for each in windows),
@@ -77,7 +78,7 @@ def test_views_stay_in_the_frame_as_long_as_they_fit() -> None:
     image = np.zeros((120, 200, 3), np.uint8)  # frame: columns 40 to 160, one pixel of 80 is 1.5 of its own
     views = LOW.model_copy(update={"zoom": (0.5, 1.6)})
     for seed in range(100):
-        for window in views.draw_windows(image, np.random.default_rng(seed)):
+        for window in draw_windows(image, views, np.random.default_rng(seed)):
             assert 36 <= window.width == window.height <= 116
             assert 40 <= window.x <= 160 - window.width
             assert 0 <= window.y <= 120 - window.height
@@ -85,7 +86,7 @@ def test_views_stay_in_the_frame_as_long_as_they_fit() -> None:
 
 def test_a_window_larger_than_the_photograph_is_black_and_without_region_outside() -> None:
     image, views = np.full((30, 30, 3), 200, np.uint8), HIGH.model_copy(update={"zoom": (2.0, 2.0)})
-    view = views.draw(whole(image), np.random.default_rng(0))[0]
+    view = draw_sector_views(whole(image), views, np.random.default_rng(0))[0]
     assert view.window[:4] == (-9, -9, 48, 48)  # scaled up to 60, so that 96 of its pixels are 48 of its own
     ids = cut_map(np.full((15, 15), 3, np.uint8), (30, 30), view.window, views.size)
     inside = np.zeros((48, 48), bool)
@@ -114,7 +115,7 @@ def test_centers_lie_one_in_each_sector_at_the_radius_that_is_most_likely() -> N
     turns: list[list[float]] = [[] for _ in range(4)]
     radii = []
     for seed in range(600):
-        first, *others = views.draw_windows(image, np.random.default_rng(seed))
+        first, *others = draw_windows(image, views, np.random.default_rng(seed))
         if not (30 < first.x < 330 and 30 < first.y < 330):
             continue
         for sector, window in enumerate(others):
@@ -138,14 +139,14 @@ def test_the_common_point_follows_the_edges() -> None:
     assert density.min() > 0
     assert density[:, 56:64].sum() > 0.85
     views = SectorViewConfig(size=10, side=(100, 100), zoom=(1.0, 1.0), **PLAIN)
-    centers = [views.draw_windows(image, np.random.default_rng(seed))[0].x + 5 for seed in range(200)]
+    centers = [draw_windows(image, views, np.random.default_rng(seed))[0].x + 5 for seed in range(200)]
     assert np.mean([54 < center < 66 for center in centers]) > 0.75
 
 
 def test_zooms_are_even_over_their_range() -> None:
     views = SectorViewConfig(size=50, side=(320, 320), zoom=(0.5, 1.5), **PLAIN)
     image = np.asarray(Image.new("RGB", (320, 320)))
-    sides = [window.width for seed in range(100) for window in views.draw_windows(image, np.random.default_rng(seed))]
+    sides = [window.width for seed in range(100) for window in draw_windows(image, views, np.random.default_rng(seed))]
     counts, _ = np.histogram(sides, bins=5, range=(25, 75))
     assert counts.sum() == 500
     assert (counts > 70).all()

@@ -8,8 +8,9 @@ import pytest
 import timm
 import torch
 
+from stages.core.config.networks import BackboneConfig
 from stages.core.errors import UserError
-from stages.core.nets.backbones import BackboneConfig, build_backbone, embedding_size, restore_backbone
+from stages.core.nets.backbones import build_backbone, embedding_size
 from tests.fabricate import backbone_card
 
 
@@ -62,6 +63,7 @@ def test_a_vision_transformer_at_another_stride_is_refused() -> None:
 
 def test_a_backbone_comes_back_from_its_card() -> None:
     backbone = build_backbone(BackboneConfig(name="test_resnet"))
-    restored = restore_backbone(backbone_card(), backbone.state_dict())
+    restored = build_backbone(backbone_card().parts.backbone)
+    restored.load_state_dict(backbone.state_dict())
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(restored.eval()(images), backbone.eval()(images))

@@ -10,12 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages.core.artifacts.models import Card
+from stages.core.artifacts.model_card import ModelCard
+from stages.core.artifacts.models import describe_parts
+from stages.core.config.networks import BackboneConfig, DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.errors import UserError
 from stages.core.nets.attention import PixelAttention
-from stages.core.nets.backbones import BackboneConfig, build_backbone, stage_channels, stage_maps
-from stages.core.nets.decoders import DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
+from stages.core.nets.backbones import build_backbone, stage_channels, stage_maps
+from stages.core.nets.decoders import build_decoder
 from stages.core.nets.features import FeatureNetwork, build_features, restore_features
+from tests.fabricate import backbone_card
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=8)
 DECODERS = [DeepLabV3PlusConfig(channels=12, low_level=4), DeepLabV3Config(channels=12), FPNConfig(channels=12)]
@@ -44,10 +47,10 @@ def test_decoders_give_one_map_and_gradients_reach_every_parameter(decoder: Deco
     assert (network.feature_map, set(network.parts)) == ("decoder", {"backbone", "decoder"})
 
 
-def card(network: FeatureNetwork, decoder: DecoderConfig | None) -> Card:
-    described = {"decoder": decoder.model_dump(mode="json")} if decoder else {}
-    parts = {"backbone": BACKBONE.model_dump(mode="json"), **described}
-    return {"method": "drawn", "parts": parts, "feature_map": network.feature_map}
+def card(network: FeatureNetwork, attention: PixelAttention | None = None) -> ModelCard:
+    parts = describe_parts(network.parts | ({"attention": attention} if attention else {}))
+    described = {"method": "drawn", "parts": parts, "feature_map": network.feature_map}
+    return backbone_card().model_copy(update=described)
 
 
 @pytest.mark.parametrize("decoder", [None, *DECODERS])
@@ -55,8 +58,8 @@ def test_a_network_comes_back_from_its_card_and_tensors(decoder: DecoderConfig |
     network = build_features(BACKBONE, decoder).eval()
     states = {part: module.state_dict() for part, module in network.parts.items()}
     images = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(restore_features(card(network, decoder), states).eval()(images), network(images))
-    shallow = restore_features(card(network, decoder), states, "stage4").eval()
+    torch.testing.assert_close(restore_features(card(network), states).eval()(images), network(images))
+    shallow = restore_features(card(network), states, "stage4").eval()
     torch.testing.assert_close(shallow(images), network.backbone(images))
 
 
@@ -64,8 +67,7 @@ def test_attention_weighs_every_pixel_of_the_map_it_was_trained_on_and_no_other(
     decoder = FPNConfig(channels=12)
     network, attention = build_features(BACKBONE, decoder).eval(), PixelAttention(12)
     states = {part: module.state_dict() for part, module in {**network.parts, "attention": attention}.items()}
-    model = card(network, decoder)
-    model["parts"]["attention"] = {"kind": "pixel", "enlarge": 1}
+    model = card(network, attention)
     images = torch.randn(1, 3, 64, 64)
     features = network(images)[0]
     weights = torch.sigmoid(
@@ -83,7 +85,7 @@ def test_a_map_that_the_model_lacks_is_refused() -> None:
     network = build_features(BACKBONE, None)
     states = {part: module.state_dict() for part, module in network.parts.items()}
     with pytest.raises(UserError, match=r"feature_map: decoder, but the model of drawn has no decoder"):
-        restore_features(card(network, None), states, "decoder")
+        restore_features(card(network), states, "decoder")
 
 
 @pytest.mark.parametrize(("name", "stride", "out", "giga"), [("resnet50", 16, 16, 9.44), ("resnet18", 32, 8, 3.03)])
@@ -101,13 +103,13 @@ def test_the_decoder_of_luss_costs_what_the_paper_says(name: str, stride: int, o
 
 def test_the_pyramid_of_features_is_the_sum_of_the_enlarged_projections() -> None:
     torch.manual_seed(0)
-    decoder = FPNConfig(channels=3).build([2, 4])
+    decoder = build_decoder(FPNConfig(channels=3), [2, 4])
     fine, coarse = torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)
     first, second = decoder.lateral
     assert isinstance(first, nn.Conv2d)
     expected = first(fine) + F.interpolate(second(coarse), (8, 8), mode="bilinear")
     torch.testing.assert_close(decoder([fine, coarse]), expected)
-    normed = FPNConfig(channels=3, last_norm=True).build([2, 4])
+    normed = build_decoder(FPNConfig(channels=3, last_norm=True), [2, 4])
     normed.lateral.load_state_dict(decoder.lateral.state_dict())
     deviation, mean = torch.std_mean(expected, (0, 2, 3), correction=0, keepdim=True)
     torch.testing.assert_close(normed([fine, coarse]), (expected - mean) / deviation, rtol=1e-3, atol=1e-3)

@@ -7,15 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stages.core.artifacts.models import read_model, write_model
-from stages.core.nets.heads import (
-    PixelClassifier,
-    ProjectionConfig,
-    ProjectionHead,
-    Prototypes,
-    classify_by_centroids,
-)
-from stages.core.nets.segmenter import Score, Segmenter, _label_and_score, restore_segmenter
+from stages.core.artifacts.model_card import ModelCard
+from stages.core.artifacts.models import describe_parts, read_model, write_model
+from stages.core.config.networks import ProjectionConfig
+from stages.core.config.segmenter import Score
+from stages.core.nets.heads import PixelClassifier, ProjectionHead, Prototypes, classify_by_centroids
+from stages.core.nets.segmenter import Segmenter, _label_and_score, restore_segmenter
 from tests.fabricate import EXPECTS, SIZE, fabricate_segmenter
 
 
@@ -73,10 +70,14 @@ def test_scores_are_hundredths_rounded_down(hundredth: int) -> None:
         assert (got < hundredth) == (value < t)
 
 
+def with_segmenter(card: ModelCard, **values: object) -> ModelCard:
+    return card.model_copy(update={"segmenter": card.segmenter.model_copy(update=values)})
+
+
 def build(clusters: int = 5, score: str = "softmax") -> Segmenter:
     backbone, head = fabricate_segmenter(clusters)
     card, states = read_model("finetune", ["backbone", "head"])
-    card["segmenter"]["score"] = score
+    card = with_segmenter(card, score=score)
     segmenter = restore_segmenter(card, states)
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(segmenter(images), head(backbone(images)))
@@ -92,7 +93,7 @@ def test_a_photograph_is_segmented_at_its_own_size_as_plain_torch_does() -> None
 
     segmenter = build()
     small = tv.resize(Image.fromarray(PHOTO), [32], antialias=True)
-    pixels = tv.normalize(tv.to_dtype(tv.to_image(small), torch.float32, scale=True), EXPECTS["mean"], EXPECTS["std"])
+    pixels = tv.normalize(tv.to_dtype(tv.to_image(small), torch.float32, scale=True), EXPECTS.mean, EXPECTS.std)
     with torch.no_grad():
         logits = F.interpolate(segmenter.head(segmenter.features(pixels[None])), (40, 60), mode="bilinear")[0]
     found = segmenter.segment_photograph(PHOTO, 10**6)
@@ -115,7 +116,7 @@ def test_above_the_bound_labels_are_enlarged_by_nearest_neighbor() -> None:
 def test_background_as_a_class_of_its_own_is_label_0() -> None:
     segmenter = build(clusters=4)
     plain = segmenter.segment_photograph(PHOTO, 10**6)
-    segmenter.card["background"] = "class_0"
+    segmenter.card = segmenter.card.model_copy(update={"background": "class_0"})
     found = segmenter.segment_photograph(PHOTO, 10**6)
     np.testing.assert_array_equal(found.label + 1, plain.label)
     np.testing.assert_array_equal(found.score, plain.score)
@@ -126,13 +127,14 @@ def test_a_saliency_head_gives_the_score_and_comes_back_from_the_artifact() -> N
     card, states = read_model("finetune", ["backbone", "head"])
     saliency = PixelClassifier(SIZE, 1).requires_grad_(False)
     saliency.conv.weight.mul_(50)
-    card["parts"]["saliency"], card["segmenter"]["background"] = saliency.card, "saliency_head"
-    write_model("finetune", {"backbone": backbone, "head": head, "saliency": saliency}, card, [])
+    parts = {"backbone": backbone, "head": head, "saliency": saliency}
+    described = with_segmenter(card.model_copy(update={"parts": describe_parts(parts)}), background="saliency_head")
+    write_model("finetune", parts, described, [])
     segmenter = restore_segmenter(*read_model("finetune", ["saliency"]))
     found = segmenter.segment_photograph(PHOTO, 10**6)
     np.testing.assert_array_equal(found.label, restore_segmenter(card, states).segment_photograph(PHOTO, 10**6).label)
     images = torch.tensor(segmenter.prepare(PHOTO)).permute(2, 0, 1)[None] / 255
-    images = (images - torch.tensor(EXPECTS["mean"])[:, None, None]) / torch.tensor(EXPECTS["std"])[:, None, None]
+    images = (images - torch.tensor(EXPECTS.mean)[:, None, None]) / torch.tensor(EXPECTS.std)[:, None, None]
     with torch.no_grad():
         logits = F.interpolate(saliency(backbone(images)), PHOTO.shape[:2], mode="bilinear")
     expected = torch.sigmoid(logits)[0, 0].numpy()

@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone
-from stages.core.nets.weights import WeightsFile, load_weights
+from stages.core.nets.weights import load_weights
 from tests.fabricate import BACKBONE
 
 

@@ -1,0 +1,108 @@
+"""What the parts of a network are built from: backbone, decoder, attention and heads.
+
+A part that is stored in a model artifact is described there by the same config that it was built from.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stages.core.config.params import Params
+
+FeatureMap = Literal["stage4", "decoder"]
+"""Which map of features is meant: the backbone's last one, or the decoder's."""
+
+AttentionKind = Literal["pixel", "channel"]
+
+
+class BackboneConfig(Params):
+    """Which network, and how fine its last map is."""
+
+    name: str = "resnet18"
+    """timm's name of the architecture."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Pixels of the image per cell of the last feature map; of a vision transformer its patch size."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth."""
+
+
+class DeepLabV3PlusConfig(Params):
+    """DeepLabV3+: atrous pyramid pooling of the last stage, refined by the first one."""
+
+    kind: Literal["deeplabv3plus"] = "deeplabv3plus"
+    channels: int = Field(256, ge=1)
+    """D, of the pyramid and of the result. Chen et al. 2018: 256."""
+    low_level: int = Field(48, ge=1)
+    """Channels that the first stage is reduced to. Chen et al. 2018, section 4.1: 48."""
+    output_stride: Literal[4, 8, 16, 32] = 4
+    """Pixels of the image per cell of the result. Chen et al. 2018: 4; LUSS's cheaper DeepLabV3+*: 16 for ResNet-50 and
+    8 for ResNet-18, found by counting its multiply-adds."""
+    rates: tuple[int, int, int] = (6, 12, 18)
+    """Of the atrous convolutions. Chen et al. 2018: 6, 12, 18 on a last stage of stride 16; twice that at stride 8."""
+    separable: bool = False
+    """Depthwise separable 3x3 convolutions."""
+    embedding: int = Field(0, ge=0)
+    """Channels of a last 1x1 convolution, which then are D; 0 for none. ViCE: 128."""
+
+
+class DeepLabV3Config(Params):
+    """DeepLabV3: atrous pyramid pooling of the last stage."""
+
+    kind: Literal["deeplabv3"] = "deeplabv3"
+    channels: int = Field(256, ge=1)
+    """D, of the pyramid and of the result. Chen et al. 2017: 256."""
+    rates: tuple[int, int, int] = (12, 24, 36)
+    """Of the atrous convolutions. Chen et al. 2017: 12, 24, 36 on a last stage of stride 8."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Behind the pyramid. torchvision and MaskContrast: 0.5."""
+
+
+class FPNConfig(Params):
+    """A feature pyramid: every stage projected, added from the coarsest to the finest."""
+
+    kind: Literal["fpn"] = "fpn"
+    channels: int = Field(128, ge=1)
+    """D. PiCIE and ViCE: 128."""
+    last_norm: bool = False
+    """Batch norm without affine parameters behind the sum. ViCE: no, it starts from trained weights; from random ones
+    all pixels start out so alike that its loss stays at ln P."""
+
+
+DecoderConfig = Annotated[DeepLabV3PlusConfig | DeepLabV3Config | FPNConfig, Field(discriminator="kind")]
+
+
+class ProjectionConfig(Params):
+    """A projection head."""
+
+    hidden: int = Field(2048, ge=0)
+    """Width between the two layers, 0 for a single linear layer. SwAV, section A.1: 2048."""
+    projected: int = Field(128, ge=1)
+    """D, size of z. SwAV, section A.1: 128."""
+    last_norm: bool = False
+    """Batch norm without affine parameters before z is brought to length 1. SwAV: no; PASS: yes. With few photographs
+    it keeps the embeddings apart; without it they start out so alike that SwAV's loss stays at ln P."""
+
+
+class AttentionConfig(Params):
+    """Attention by which pixels are pooled."""
+
+    kind: AttentionKind
+    """One weight per pixel, or one per pixel and channel."""
+    enlarge: int = Field(1, ge=1)
+    """Times that the map is enlarged before."""
+
+
+class PrototypesConfig(Params):
+    """Prototypes that embeddings are scored against."""
+
+    count: int = Field(ge=2)
+    """P"""
+
+
+class ClassifierConfig(Params):
+    """A 1x1 convolution from features to logits."""
+
+    clusters: int = Field(ge=1)
+    """K, channels of the logits."""
+    normalize: bool = False
+    """Bring every pixel's features to length 1 before."""

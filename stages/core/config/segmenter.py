@@ -1,0 +1,45 @@
+"""What a segmenter takes for background, and at which size it works."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.core.config.params import Params
+
+Score = Literal["softmax", "normalized_logit", "foreground"]
+Background = Literal["threshold", "class_0", "saliency_head"]
+
+
+class SegmenterCard(Params):
+    """What the card of a fine-tuned model says of the segmenter."""
+
+    clusters: int
+    """K"""
+    short_side: int
+    """Side in pixels that photographs are resized to."""
+    score: Score
+    """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
+    the first class is the background, the softmax of all others together: the label is then the best of these."""
+    background: Background
+    """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
+    pixel whose saliency, which then is the score, is below the threshold."""
+    threshold: float | None = None
+    """null where the background is a class."""
+    threshold_source: Literal["fixed", "without_labels", "validation"] | None = None
+    """How the threshold was found; null where there is none."""
+
+
+class ThresholdConfig(Params):
+    """Where the score of foreground begins."""
+
+    rule: Literal["fixed", "otsu"] = "otsu"
+    """`fixed` takes `value`; `otsu` splits the histogram of the training photographs' scores in two."""
+    value: float = Field(0.5, ge=0, le=1)
+    """Used by `fixed`."""
+    photographs: int = Field(256, ge=1)
+    """Training photographs, evenly spread over the index, whose scores `otsu` sees."""
+
+    @property
+    def source(self) -> Literal["fixed", "without_labels"]:
+        """What a segmenter's card says of how the threshold was found."""
+        return "fixed" if self.rule == "fixed" else "without_labels"

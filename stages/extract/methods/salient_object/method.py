@@ -1,0 +1,90 @@
+"""One embedding per photograph: that of its salient object."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.core.artifacts.features import Embeddings, Feature
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import SALIENT, LabelMaps, open_label_maps
+from stages.core.artifacts.models import Model
+from stages.core.config.views import InputCard
+from stages.core.engine.devices import inference_device
+from stages.core.errors import UserError
+from stages.core.images.crops import resize_short_side
+from stages.core.images.inference import iterate_batches
+from stages.core.nets.objects import ObjectNetwork, Objects, restore_objects
+from stages.core.progress import Progress
+from stages.extract.methods.salient_object.config import SalientObjectConfig
+
+OBJECT = 1
+"""Region id of the salient object."""
+
+
+def extract(config: SalientObjectConfig, model: Model, index: ImageIndex) -> Embeddings:
+    """The objects of all photographs in the index's order; see `ExtractConfig.extract`.
+
+    Raises:
+        UserError: The model has no saliency head and the mask should come from it.
+    """
+    if config.mask == "saliency_head" and model.card.parts.saliency is None:
+        raise UserError(
+            f"extract.mask: the model of {model.card.method} has no saliency head; take mask: saliency_maps"
+        )
+    network = restore_objects(*model).to(inference_device()).to(memory_format=torch.channels_last).eval()
+    rows = _embed(config, network, model.card.input, index)
+    return Embeddings(_whiten(rows, config.whiten), config.whiten) if config.whiten else Embeddings(rows, network.size)
+
+
+def _embed(
+    config: SalientObjectConfig, network: ObjectNetwork, expects: InputCard, index: ImageIndex
+) -> Iterator[Feature]:
+    maps = open_label_maps("saliency") if config.mask == "saliency_maps" else None
+    prepare = partial(resize_short_side, side=config.short_side)
+    found = 0
+    with torch.inference_mode(), Progress(len(index), "objects") as progress:
+        for seen in iterate_batches(index, prepare, expects, inference_device(), batch_size=1):
+            photo, objects = index[seen.positions[0]], network(seen.images)
+            mask = _find_object(config, objects, maps, photo.image_id)
+            if mask.any():
+                found += 1
+                area = round(photo.height * photo.width * float(mask.float().mean()))
+                yield Feature(photo.image_id, OBJECT, area, _pool(config, objects, mask).cpu().numpy())
+            progress.update(seen.positions[0] + 1)
+    print(f"extract: {found} of {len(index)} photographs have a salient object")
+
+
+def _find_object(config: SalientObjectConfig, objects: Objects, maps: LabelMaps | None, image_id: str) -> Tensor:
+    """(H, W) bool, at the embeddings' size."""
+    if maps is None:
+        assert objects.salient is not None
+        return torch.sigmoid(objects.salient[0]) >= config.threshold
+    stored = torch.from_numpy(np.asarray(maps[image_id].map, np.float32))[None, None]
+    resized = F.interpolate(stored, objects.embeddings.shape[-2:], mode="bilinear", align_corners=False)
+    return (resized[0, 0] >= SALIENT).to(objects.embeddings.device)
+
+
+def _pool(config: SalientObjectConfig, objects: Objects, mask: Tensor) -> Tensor:
+    pixels = objects.embeddings[0, :, mask]  # (D, P)
+    if config.weighting == "mean":
+        return F.normalize(pixels, dim=0).mean(1)
+    assert objects.salient is not None
+    return F.normalize(pixels @ objects.salient[0, mask], dim=0)
+
+
+def _whiten(rows: Iterator[Feature], components: int) -> Iterator[Feature]:
+    """Project all rows on their first principal components and scale each to unit variance."""
+    features = list(rows)
+    vectors = np.stack([feature.embedding for feature in features]).astype(np.float64)
+    if min(len(vectors) - 1, vectors.shape[1]) < components:
+        raise UserError(f"extract.whiten: vectors of shape {vectors.shape} do not span {components} components")
+    vectors -= vectors.mean(0)
+    _, spread, axes = np.linalg.svd(vectors, full_matrices=False)
+    axes *= np.where(axes[:, np.abs(axes).argmax(1)].diagonal() < 0, -1, 1)[:, None]  # the sign is free: fix it
+    scale = np.sqrt(len(features) - 1) / np.maximum(spread[:components], 1e-12)
+    for feature, vector in zip(features, vectors @ axes[:components].T * scale, strict=True):
+        yield feature._replace(embedding=vector)

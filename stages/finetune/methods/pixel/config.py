@@ -1,0 +1,62 @@
+"""Parameters of fine-tuning on one label per pixel."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from stages.core.config.segmenter import SegmenterCard, ThresholdConfig
+from stages.core.config.training import TrainingConfig
+from stages.core.config.views import CropConfig, MultiCropConfig
+from stages.finetune.config import TrainedFinetuneConfig
+
+if TYPE_CHECKING:
+    from stages.core.nets.features import FeatureNetwork
+    from stages.finetune.pixel_labels import PixelLabelClassifier
+
+
+class PixelFineTuningConfig(TrainedFinetuneConfig):
+    """Classify pixels; background is the first class."""
+
+    method: Literal["pixel"] = "pixel"
+    supervision: Literal["images"] = "images"
+    """What the training labels come from; this method takes the pseudo-labels of pixels."""
+    views: MultiCropConfig = MultiCropConfig(
+        crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
+    )
+    """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
+    label_scale: float = Field(0.5, gt=0, le=1)
+    """Side at which logits and labels are compared, as a share of the view's. PASS: 0.5."""
+    training: TrainingConfig = TrainingConfig(epochs=20)
+    """PASS: 20 epochs of 256 photographs, LARC 0.6."""
+    short_side: int = Field(256, ge=8)
+    """Side in pixels that photographs are resized to at inference. PASS: 256."""
+
+    background: Literal["class_0", "threshold"] = "class_0"
+    """When a pixel is background: `class_0` where no category is more probable (PASS); `threshold` where all categories
+    together are not probable enough, which holds up where the categories are uncertain."""
+    threshold: ThresholdConfig = ThresholdConfig()
+    """Of the probability of all categories together; not used with `class_0`."""
+
+    def segmenter_card(self, outputs: int) -> SegmenterCard:
+        """What the card says of the segmenter whose classifier has `outputs` channels, the first of the background."""
+        size = {"clusters": outputs - 1, "short_side": self.short_side}
+        if self.background == "class_0":
+            return SegmenterCard(**size, score="softmax", background="class_0")
+        return SegmenterCard(
+            **size,
+            score="foreground",
+            background="threshold",
+            threshold=self.threshold.value,
+            threshold_source=self.threshold.source,
+        )
+
+    @property
+    def searched_threshold(self) -> ThresholdConfig | None:
+        """How the threshold is found; None where the background is a class."""
+        return self.threshold if self.background == "threshold" else None
+
+    def build(self, features: "FeatureNetwork", categories: int) -> "PixelLabelClassifier":
+        """What is trained, on a pretrained network; see `TrainedFinetuneConfig.build`."""
+        from stages.finetune.pixel_labels import PixelLabelClassifier
+
+        return PixelLabelClassifier(features, categories, self.views, self.label_scale)

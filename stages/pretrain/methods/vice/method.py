@@ -1,0 +1,105 @@
+"""ViCE: dense embeddings, learnt by predicting a region's prototype from other views of it.
+
+Source: Karlsson et al., ViCE: Improving Dense Representation Learning by Superpixelization and Contrasting Cluster
+Assignment, BMVC 2022; what the paper leaves open, from its code at revision 96d328b.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
+from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.online_clustering import Queue, sinkhorn
+from stages.core.errors import UserError
+from stages.core.images.dataset import Batch
+from stages.core.nets.features import build_features
+from stages.core.nets.heads import Prototypes
+from stages.core.nets.regions import region_means
+from stages.pretrain.methods.vice.common_regions import CommonRegions, pixel_regions
+from stages.pretrain.methods.vice.config import VICEConfig
+
+
+class VICE(TrainingMethod):
+    """Network, prototypes and queue."""
+
+    def __init__(self, config: VICEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.views = config.views
+        self.maps = ("superpixels",) if config.regions == "superpixels" else ()
+        self.features = build_features(config.backbone, config.decoder, config.weights)
+        self.prototypes = Prototypes(self.features.size, config.prototypes, config.freeze_prototypes)
+        self.queue = Queue(1, config.queue, self.features.size)
+
+    def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
+        """Codes of the regions of the first view, predicted from every other view."""
+        regions = CommonRegions(self._find_regions(batch))
+        views = regions.hide(batch.views, self.config.masking) if self.config.masking else batch.views
+        numbers, photographs = regions.number()
+        maps = self.features(torch.cat(views)).chunk(len(views))
+        if not len(photographs):
+            raise UserError("pretrain: no region of a whole batch is seen in all of its views; take larger superpixels")
+        self.prototypes.normalize()
+        z, coherence = zip(*map(self._describe, maps, numbers, [len(photographs)] * len(maps)), strict=True)
+        scores = [self.prototypes(each) for each in z]  # V x (R, P)
+        codes = self._assign(z[0].detach(), scores[0].detach(), progress)
+        clustering = self._predict(scores[1:], codes, photographs)
+        parts = {
+            "clustering": clustering,
+            "regions": torch.tensor(float(len(photographs))),
+            "code_entropy": mean_entropy(codes),
+            "prototype_use": prototype_use((scores[0] / self.config.temperature).softmax(1)),
+            "embedding_std": embedding_std(z[0]),
+        }
+        if self.config.vector == "mean":
+            return Losses(clustering, parts)
+        parts["coherence"] = torch.stack(coherence).mean()
+        return Losses((clustering + parts["coherence"]) / 2, parts)
+
+    def export(self) -> dict[str, nn.Module]:
+        """Backbone, decoder and prototypes."""
+        return {**self.features.parts, "prototypes": self.prototypes}
+
+    def _find_regions(self, batch: Batch) -> list[Tensor]:
+        if self.config.regions == "superpixels":
+            return batch.maps["superpixels"]
+        return pixel_regions(batch.windows.to(batch.views[0].device), self.config.views.size)
+
+    def _describe(self, features: Tensor, regions: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Unit vectors (R, D) of the regions of one view, and how far their pixels are from them where that is used."""
+        if self.config.vector == "mean":
+            return F.normalize(region_means(features, regions, count), dim=1), features.new_zeros(())
+        enlarged = F.interpolate(features.float(), regions.shape[1:], mode="bilinear", align_corners=False)
+        pixels = F.normalize(enlarged.permute(0, 2, 3, 1)[regions >= 0], dim=1)  # (N, D)
+        region = regions[regions >= 0]
+        chosen = pixels[_place_of_highest(self.prototypes(pixels.detach()).amax(1), region, count)]
+        areas = torch.bincount(region, minlength=count)
+        distances = (pixels - chosen[region]).square().sum(1).clamp_min(1e-12).sqrt()
+        return chosen, (distances / areas[region]).sum() / count
+
+    def _assign(self, z: Tensor, scores: Tensor, progress: TrainingProgress) -> Tensor:
+        """Codes (R, P) of the first view; the queue takes part and is filled afterwards."""
+        if not progress.is_from(self.config.queue_start_epoch, self.config.queue_start_iteration):
+            return sinkhorn(scores, self.config.epsilon)
+        earlier = self.prototypes(self.queue.written(0)).detach()
+        codes = sinkhorn(torch.cat([earlier, scores]), self.config.epsilon)[len(earlier) :]
+        self.queue.push(0, z)
+        return codes
+
+    def _predict(self, scores: list[Tensor], codes: Tensor, photographs: Tensor) -> Tensor:
+        """Cross-entropy of the codes and the other views' predictions, equation 3."""
+        predictions = torch.stack([F.log_softmax(each / self.config.temperature, dim=1) for each in scores])
+        losses = -(codes * predictions).sum(2).mean(0)  # (R,)
+        if self.config.average == "regions":
+            return losses.mean()
+        sizes = torch.bincount(photographs)
+        return (losses / sizes[photographs]).sum() / (sizes > 0).sum()
+
+
+def _place_of_highest(values: Tensor, region: Tensor, count: int) -> Tensor:
+    """The place (R,) of each region's highest value, the first of equal ones."""
+    highest = values.new_full((count,), -torch.inf).scatter_reduce(0, region, values, "amax")
+    places = torch.arange(len(values), device=values.device)
+    candidates = torch.where(values == highest[region], places, len(values))
+    return places.new_full((count,), len(values)).scatter_reduce(0, region, candidates, "amin")

@@ -1,0 +1,31 @@
+"""What every way to label is configured by, and what it does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from stages.core.config.params import Params
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.clusters import Assignments
+    from stages.core.artifacts.image_index import ImageIndex
+    from stages.core.artifacts.label_maps import LabelMap
+
+
+class PseudolabelConfig(Params, ABC):
+    """A way to label photographs or pixels; its fields are the section `pseudolabel` of params.yaml."""
+
+    method: str
+    """Names the way."""
+
+    @abstractmethod
+    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
+        """The label maps of all photographs that have a label, in the index's order: 0 background, ids from 1.
+
+        Args:
+            index: All photographs of `artifacts/index/images`.
+            assignments: The cluster of every vector of `artifacts/cluster`.
+
+        Raises:
+            UserError: What the way wants is not there, or was clustered otherwise.
+        """

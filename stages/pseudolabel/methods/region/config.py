@@ -1,0 +1,36 @@
+"""Parameters of one label per region."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from stages.pseudolabel.config import PseudolabelConfig
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.clusters import Assignments
+    from stages.core.artifacts.image_index import ImageIndex
+    from stages.core.artifacts.label_maps import LabelMap
+
+
+class RegionLabelConfig(PseudolabelConfig):
+    """The cluster of each pixel's region."""
+
+    method: Literal["region"] = "region"
+    supervision: Literal["images"] = "images"
+    """What the labels come from; this method knows photographs only."""
+    regions: Literal["superpixels", "saliency_maps", "saliency_head"] = "superpixels"
+    """What the ids of regions mean: the maps of the stage superpixels; or 1 the salient object, 0 what is around it, as
+    the maps of the stage saliency or the model's own saliency head have it. Must be what `extract` described."""
+    outside: Literal["background", "ignore"] = "background"
+    """What becomes of pixels whose region has no cluster."""
+    short_side: int = Field(256, ge=8)
+    """Side in pixels that photographs are resized to for the saliency head, and the size of the labels then."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Saliency of the head from which on a pixel is the object's."""
+
+    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
+        """The cluster of each pixel's region; see `PseudolabelConfig.label`."""
+        from stages.pseudolabel.methods.region.method import label
+
+        return label(self, index, assignments)
