@@ -29,7 +29,6 @@ SMALL: dict[str, Any] = {
     "queue": 8,
     "queue_start_epoch": 0,
     "freeze_prototypes": 0,
-    "queue_start_iteration": 2,
     "short_side": 32,
     "training": {"epochs": 3, "batch_size": 4, "optimizer": OPTIMIZER},
 }
@@ -43,7 +42,7 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "shuffle_groups": 1,
     },
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
-    "vice": {"masking": {"side": 0.1, "spared": 0.9}},
+    "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
 }
 """Values that make one method small."""
 SMALL_CROPS = ({"count": 2, "size": 32, "scale": [0.5, 1]}, {"count": 2, "size": 24, "scale": [0.2, 0.5]})

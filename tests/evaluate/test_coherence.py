@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.models import write_model
+from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig, ProjectionConfig
-from stages.core.config.views import CropConfig, MultiCropConfig
+from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
 from stages.core.images.decode import encode_png, read_mask
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import FeatureNetwork
@@ -24,7 +24,7 @@ from stages.evaluate.__main__ import OUT, main
 from stages.evaluate.coherence import _compare_in_views, measure_coherence
 from stages.evaluate.inputs import read_inputs
 from tests.evaluate.project import write_project
-from tests.fabricate import index_again
+from tests.fabricate import backbone_card, index_again
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=16)
 HEAD = ProjectionConfig(hidden=0, projected=8, last_norm=True)
@@ -40,11 +40,10 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module,
     torch.manual_seed(0)
     backbone = build_backbone(BACKBONE)
     head = ProjectionHead(FeatureNetwork(backbone).size, HEAD).eval()
-    parts = {"backbone": BACKBONE.model_dump(), "projector": HEAD.model_dump()}
-    described = {"mean": [0.5] * 3, "std": [0.25] * 3, "size": SIDE}
-    start = {"start": {"origin": "random"}, "labels_used": False}
-    written = {"method": "swav", "parts": parts, "feature_map": "stage4", "input": described, **start}
-    write_model("pretrain", {"backbone": backbone, "projector": head}, written, [])
+    parts = {"backbone": backbone, "projector": head}
+    expects = InputCard(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), size=SIDE)
+    described = {"input": expects, "parts": describe_parts(parts)}
+    write_model("pretrain", parts, backbone_card().model_copy(update=described), [])
     return backbone.eval(), head
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.models import write_model
+from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig
 from stages.core.config.views import InputCard
 from stages.core.errors import UserError
@@ -38,7 +38,12 @@ def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
 
 def write_pretrained(backbone: nn.Module) -> None:
     expects = InputCard(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), size=SIDE)
-    write_model("pretrain", {"backbone": backbone}, backbone_card().model_copy(update={"input": expects}), [])
+    write_model(
+        "pretrain",
+        {"backbone": backbone},
+        backbone_card().model_copy(update={"input": expects, "parts": describe_parts({"backbone": backbone})}),
+        [],
+    )
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.core.config.segmenter import SegmenterCard
 from stages.core.errors import UserError
 from stages.evaluate.rules import own_threshold
 from stages.evaluate.thresholds import Thresholds
@@ -38,7 +39,8 @@ def test_wrong_thresholds_are_refused(values):
 
 
 def test_a_threshold_chosen_on_masks_counts_as_a_use_of_labels():
-    chosen = own_threshold({"threshold": 0.31, "threshold_source": "validation_masks"})
+    card = SegmenterCard(clusters=3, short_side=32, score="softmax", background="class_0")
+    chosen = own_threshold(card.model_copy(update={"threshold": 0.31, "threshold_source": "validation"}))
     assert chosen is not None
     assert (chosen.hundredths, chosen.uses_labels) == (31, True)
-    assert own_threshold({"background": "class_0"}) is None
+    assert own_threshold(card) is None

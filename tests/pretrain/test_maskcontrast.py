@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.model_card import PhotographCounts
 from stages.core.artifacts.models import read_model, read_model_card
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
@@ -231,7 +232,7 @@ def test_photographs_with_too_small_masks_are_left_out_and_counted() -> None:
     chosen = config.build().choose(index)
     assert [index.image_ids.index(one) for one in chosen.image_ids] == [*range(8), 11]
     main(config)
-    assert read_model_card("pretrain")["photographs"] == {"used": 9, "left_out": 3}
+    assert read_model_card("pretrain").photographs == PhotographCounts(used=9, left_out=3)
 
 
 def test_no_usable_mask_at_all_is_said() -> None:

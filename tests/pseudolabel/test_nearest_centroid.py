@@ -46,9 +46,9 @@ def see_plainly(index: ImageIndex, position: int) -> tuple[torch.Tensor, torch.T
     """Features (D, h, w) at twice their size and the attention (h, w), written out."""
     card, states = read_model("attend")
     pixels = torch.from_numpy(np.asarray(Image.open(f"data/{index[position].path}").resize((44, 32), 2)).copy())
-    pixels = (pixels.permute(2, 0, 1) / 255 - torch.tensor(EXPECTS.mean)[:, None, None]) / torch.tensor(
-        EXPECTS.std
-    )[:, None, None]
+    pixels = (pixels.permute(2, 0, 1) / 255 - torch.tensor(EXPECTS.mean)[:, None, None]) / torch.tensor(EXPECTS.std)[
+        :, None, None
+    ]
     with torch.no_grad():
         features = restore_features(card, states).eval()(pixels[None])
         features = F.interpolate(features, scale_factor=2, mode="bilinear")
