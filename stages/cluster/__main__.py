@@ -2,14 +2,15 @@
 
 from stages.cluster import Config
 from stages.cluster.methods.kmeans import KMeansConfig
-from stages.core.artifacts.clusters import write_clusters
-from stages.core.artifacts.features import read_features
-from stages.core.artifacts.image_index import read_images
 from stages.core.cli import run_stage
 
 
 def main(config: KMeansConfig) -> None:
     """Write centroids and assignments."""
+    from stages.core.artifacts.clusters import write_clusters
+    from stages.core.artifacts.features import read_features
+    from stages.core.artifacts.image_index import read_images
+
     centroids, assignments = config.cluster(read_features(), read_images())
     write_clusters(centroids, assignments, config.method)
 

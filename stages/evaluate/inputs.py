@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
-from stages.core.artifacts.image_index import DATA, ImageIndex, Labels, read_class_map, read_images, read_labels
+from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map, read_images, read_labels
 from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
+from stages.core.data import DATA
 from stages.core.errors import UserError
 from stages.evaluate.counting import Maps, list_problems
 from stages.evaluate.thresholds import Thresholds

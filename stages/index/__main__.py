@@ -1,53 +1,14 @@
-"""Command line of the stage `index`."""
+"""`python -m stages.index`."""
 
-from collections import Counter
-
-from stages.core.artifacts.image_index import DATA, IMAGES, LABELS, Label, Photo, Rejected, write_images, write_labels
 from stages.core.cli import run_stage
-from stages.core.config.splits import SPLITS
-from stages.core.errors import UserError
-from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.index import Config
-from stages.index.acceptance import accept_masks, accept_photographs
-from stages.index.layout import require_data
-from stages.index.reading import read_files
 
 
 def main(config: Config) -> None:
     """Read every file of `data/` once and write what can be used."""
-    require_data()
-    layout = config.find()
-    readings = read_files(config, [photo.path for photo in layout.photographs], list(layout.masks))
-    photos, rejected = accept_photographs(layout, readings)
-    if not any(photo.split == "train" for photo in photos):
-        raise UserError(_describe_nothing(config.explain(), rejected))
-    labels, rejected_masks = accept_masks(layout, readings, photos)
-    write_images(photos, rejected, config.method)
-    classes = dict(enumerate(layout.classes, start=1))
-    write_labels(labels, classes, rejected_masks, config.method, layout.mask_ids)
-    _report(photos, labels, len(rejected), len(rejected_masks))
+    from stages.index.indexing import index_data
 
-
-def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
-    found = f"; {len(rejected)} files cannot be used:" if rejected else ""
-    lines = [f"  {file.path}: {file.reason}" for file in rejected[:5]]
-    return "\n".join(
-        [
-            f"{DATA}: no usable photograph to train on{found}",
-            *lines,
-            f"Photographs ({' '.join(IMAGE_SUFFIXES)}) are looked for {where}. "
-            "Put some there, write the built-in set with `luss sample`, or choose another layout with `luss use`",
-        ]
-    )
-
-
-def _report(photos: list[Photo], labels: list[Label], rejected: int, rejected_masks: int) -> None:
-    per_split = Counter(photo.split for photo in photos)
-    masks = sum(label.mask_path is not None for label in labels)
-    print(f"index: {', '.join(f'{split} {per_split[split]}' for split in SPLITS)} photographs, {masks} masks")
-    for count, kind, out in ((rejected, "photographs", IMAGES), (rejected_masks, "masks", LABELS)):
-        if count:
-            print(f"index: {count} files cannot be used as {kind}: see {out / 'rejected.csv'}")
+    index_data(config)
 
 
 if __name__ == "__main__":

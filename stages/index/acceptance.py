@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from stages.core.artifacts.image_index import IGNORE_ID, Label, Photo, Rejected
+from stages.core.artifacts.image_index import Label, Photo
+from stages.core.data import IGNORE_ID, Rejected
 from stages.index.layout import Layout, image_id_of
 from stages.index.reading import Reading
 

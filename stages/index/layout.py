@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.core.artifacts.image_index import DATA, Rejected
 from stages.core.config.splits import Split
+from stages.core.data import DATA, Rejected
 from stages.core.errors import UserError
 
 

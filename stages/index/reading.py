@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.shards import write_atomically
 from stages.core.config.params import Params
+from stages.core.data import DATA
 from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
 from stages.core.processes import in_processes
 from stages.core.progress import Progress

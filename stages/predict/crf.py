@@ -3,15 +3,20 @@
 Source: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NeurIPS 2011.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from torch import Tensor
 
 from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.images.decode import UInt8
-from stages.core.nets.segmenter import Segmentation, Segmenter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.core.images.decode import UInt8
+    from stages.core.nets.segmenter import Segmentation, Segmenter
 
 Float32 = npt.NDArray[np.float32]
 
@@ -35,7 +40,7 @@ class CRFConfig(Params):
     """Most categories that compete in a photograph: those of the largest mean probability."""
 
 
-def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, config: CRFConfig) -> Segmentation:
+def segment_by_crf(segmenter: "Segmenter", images: "Tensor", photograph: "UInt8", config: CRFConfig) -> "Segmentation":
     """Segment one photograph and refine its labels; the score is the probability of an object, or of the label.
 
     Args:
@@ -44,6 +49,8 @@ def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, conf
         photograph: (H, W, 3) as it is.
         config: Strengths.
     """
+    from stages.core.nets.segmenter import Segmentation
+
     labels, probabilities = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
     refined = refine(photograph, probabilities.cpu().numpy(), config)
     first = int(
@@ -54,7 +61,7 @@ def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, conf
     return Segmentation(label, np.floor(100 * np.clip(score, 0, 1) + 1e-4).astype(np.uint8))
 
 
-def refine(image: UInt8, probabilities: Float32, config: CRFConfig) -> Float32:
+def refine(image: "UInt8", probabilities: Float32, config: CRFConfig) -> Float32:
     """Probabilities (L, H, W) after mean field inference on a photograph.
 
     Args:

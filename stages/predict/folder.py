@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from stages.core.artifacts.models import read_model
 from stages.core.artifacts.shards import write_atomically
+from stages.core.data import IMAGE_SUFFIXES
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.images.decode import IMAGE_SUFFIXES, UInt8, UnreadableImage, encode_png, read_image
+from stages.core.images.decode import UInt8, UnreadableImage, encode_png, read_image
 from stages.core.images.overlay import category_colors, overlay
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.progress import track

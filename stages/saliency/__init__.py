@@ -8,22 +8,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.saliency.methods.distilled import Distilled
-from stages.saliency.methods.external import External
-from stages.saliency.methods.hc import HistogramContrast
-from stages.saliency.methods.none import NoSaliency
-from stages.saliency.methods.rbd import RobustBackground
-from stages.saliency.methods.rc import RegionContrast
-from stages.saliency.methods.spectral_residual import SpectralResidual
+from stages.saliency.methods.ensemble import EnsembleConfig
+from stages.saliency.methods.external import ExternalConfig
+from stages.saliency.methods.hc import HCConfig
+from stages.saliency.methods.none import NoSaliencyConfig
+from stages.saliency.methods.rbd import RBDConfig
+from stages.saliency.methods.rc import RCConfig
+from stages.saliency.methods.spectral_residual import SpectralResidualConfig
 
 # fmt: off
 Config = Annotated[
-    NoSaliency
-    | RegionContrast
-    | HistogramContrast
-    | RobustBackground
-    | SpectralResidual
-    | Distilled
-    | External,
+    NoSaliencyConfig
+    | RCConfig
+    | HCConfig
+    | RBDConfig
+    | SpectralResidualConfig
+    | EnsembleConfig
+    | ExternalConfig,
     Field(discriminator="method"),
 ]

@@ -1,6 +1,5 @@
 """Command line of the stage: `python -m stages.saliency`."""
 
-from stages.core.artifacts.image_index import read_images
 from stages.core.cli import run_stage
 from stages.saliency import Config
 from stages.saliency.maps import SaliencyMethod
@@ -8,6 +7,8 @@ from stages.saliency.maps import SaliencyMethod
 
 def main(config: SaliencyMethod) -> None:
     """Map every photograph of the index."""
+    from stages.core.artifacts.image_index import read_images
+
     config.write_maps(read_images())
 
 

@@ -1,17 +1,16 @@
 """What all saliency methods share: the working size, what is stored, and the optional binary masks."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.params import Params
-from stages.core.images.working_size import shrink
-from stages.core.mapping import map_photos
-from stages.saliency.binary import cut_mask, refine_mask
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.image_index import ImageIndex
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -24,7 +23,7 @@ class SaliencyMethod(Params, ABC):
     """What the maps were made from; this method sees photographs only."""
 
     @abstractmethod
-    def write_maps(self, index: ImageIndex) -> None:
+    def write_maps(self, index: "ImageIndex") -> None:
         """Write the stage's artifact for every photograph of the index."""
 
 
@@ -45,6 +44,8 @@ class SaliencyConfig(Params):
 
     def finish(self, image: Image, saliency: Map) -> NDArray[np.uint8]:
         """The stored map (h, w) of an image (h, w, 3) and its saliency (h, w) in 0..1."""
+        from stages.saliency.binary import cut_mask, refine_mask
+
         if self.threshold is None:
             return np.rint(saliency * 255).astype(np.uint8)
         mask = cut_mask(saliency > self.threshold, self.min_area)
@@ -56,8 +57,10 @@ class SaliencyConfig(Params):
 class PhotoSaliency(SaliencyMethod, SaliencyConfig):
     """A method that maps one photograph at a time."""
 
-    def write_maps(self, index: ImageIndex) -> None:
+    def write_maps(self, index: "ImageIndex") -> None:
         """Map all photographs in parallel."""
+        from stages.core.mapping import map_photos
+
         map_photos("saliency", self, index, self.compute)
 
     def compute(self, image: Image) -> NDArray[np.uint8]:
@@ -69,6 +72,8 @@ class PhotoSaliency(SaliencyMethod, SaliencyConfig):
         Returns:
             (h, w) 0 (background) to 255 (salient); longer side at most `max_side`.
         """
+        from stages.core.images.working_size import shrink
+
         small = shrink(image, self.max_side)
         return self.finish(small, self.score(small))
 

@@ -8,20 +8,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.superpixels.methods.felzenszwalb import Felzenszwalb
-from stages.superpixels.methods.grid import Grid
-from stages.superpixels.methods.mslic import MSLIC
-from stages.superpixels.methods.none import NoSuperpixels
-from stages.superpixels.methods.slic import SLIC
-from stages.superpixels.methods.slico import SLICO
+from stages.superpixels.methods.felzenszwalb import FelzenszwalbConfig
+from stages.superpixels.methods.grid import GridConfig
+from stages.superpixels.methods.mslic import MSLICConfig
+from stages.superpixels.methods.none import NoSuperpixelsConfig
+from stages.superpixels.methods.slic import SLICConfig
+from stages.superpixels.methods.slico import SLICOConfig
 
 # fmt: off
 Config = Annotated[
-    NoSuperpixels
-    | SLIC
-    | SLICO
-    | MSLIC
-    | Felzenszwalb
-    | Grid,
+    NoSuperpixelsConfig
+    | SLICConfig
+    | SLICOConfig
+    | MSLICConfig
+    | FelzenszwalbConfig
+    | GridConfig,
     Field(discriminator="method"),
 ]

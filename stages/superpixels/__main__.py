@@ -1,6 +1,5 @@
 """Command line of the stage: `python -m stages.superpixels`."""
 
-from stages.core.artifacts.image_index import read_images
 from stages.core.cli import run_stage
 from stages.superpixels import Config
 from stages.superpixels.regions import SuperpixelMethod
@@ -8,6 +7,8 @@ from stages.superpixels.regions import SuperpixelMethod
 
 def main(config: SuperpixelMethod) -> None:
     """Cut every photograph of the index."""
+    from stages.core.artifacts.image_index import read_images
+
     config.write_maps(read_images())
 
 

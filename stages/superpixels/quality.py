@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.artifacts.image_index import IGNORE_ID
 from stages.core.cli import guard
 from stages.core.config.params import PARAMS_FILE, load_section
+from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES
 from stages.core.errors import UserError
-from stages.core.images.decode import IMAGE_SUFFIXES, read_image, read_mask
+from stages.core.images.decode import read_image, read_mask
 from stages.core.progress import track
 from stages.superpixels import Config
 from stages.superpixels.regions import RegionMethod

@@ -1,18 +1,17 @@
 """What all superpixel methods share: the working size and the ids that are stored."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.images.connectivity import connect_regions
-from stages.core.images.working_size import shrink
-from stages.core.mapping import map_photos
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.image_index import ImageIndex
 
 MAX_ID = np.iinfo(np.uint16).max - 1  # 65535 means "ignore" in 16-bit maps
 
@@ -21,7 +20,7 @@ class SuperpixelMethod(Params, ABC):
     """A way to cut photographs into regions; its fields are the stage's section of params.yaml."""
 
     @abstractmethod
-    def write_maps(self, index: ImageIndex) -> None:
+    def write_maps(self, index: "ImageIndex") -> None:
         """Write the stage's artifact for every photograph of the index."""
 
 
@@ -31,8 +30,10 @@ class RegionMethod(SuperpixelMethod):
     max_side: int = Field(512, ge=16, le=4096)
     """Longer photographs are shrunk to this longer side before they are cut. Unit: pixels."""
 
-    def write_maps(self, index: ImageIndex) -> None:
+    def write_maps(self, index: "ImageIndex") -> None:
         """Cut all photographs in parallel."""
+        from stages.core.mapping import map_photos
+
         map_photos("superpixels", self, index, self.compute)
 
     def compute(self, image: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -47,6 +48,8 @@ class RegionMethod(SuperpixelMethod):
         Raises:
             UserError: More regions than a 16-bit map can hold.
         """
+        from stages.core.images.working_size import shrink
+
         regions = self.cut(shrink(image, self.max_side))
         if regions.max() > MAX_ID:
             raise UserError(f"{regions.max()} superpixels in one photograph, at most {MAX_ID} fit: cut larger ones")
@@ -71,6 +74,10 @@ class OpenCVMethod(RegionMethod):
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""
+        import cv2
+
+        from stages.core.images.connectivity import connect_regions
+
         # OpenCV fails on images that hold less than one region.
         if min(image.shape[:2]) < self.region_size:
             return np.ones(image.shape[:2], np.int32)

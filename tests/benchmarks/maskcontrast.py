@@ -17,9 +17,9 @@ from rich.table import Table
 
 from flows.recipe import Recipe, compose
 from stages.attend.methods.none.config import NoAttentionConfig
-from stages.core.artifacts.image_index import DATA
 from stages.core.artifacts.models import read_model_card
 from stages.core.config.params import validate_section
+from stages.core.data import DATA
 from stages.core.errors import UserError
 from stages.index.__main__ import main as index
 from stages.index.methods.imagenet_s import ImageNetSConfig
@@ -42,7 +42,7 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "two views": ("rc", "maskcontrast", (NO_QUEUE, NO_MOMENTUM)),
     "two views, memory": ("rc", "maskcontrast", (NO_MOMENTUM,)),
     "on rbd": ("rbd", "maskcontrast", ()),
-    "on distilled": ("distilled", "maskcontrast", ()),
+    "on ensemble": ("ensemble", "maskcontrast", ()),
     "on the truth (labels)": (TRUTH, "maskcontrast", ()),
     "from swav": ("rc", "maskcontrast", ("swav",)),
     "swav, twice as long": ("rc", "swav", ("twice",)),

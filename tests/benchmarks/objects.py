@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from stages.core.artifacts.features import read_features
-from stages.core.artifacts.image_index import DATA, read_images, read_labels
+from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps, write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
+from stages.core.data import DATA
 from stages.core.images.crops import Window, cut_map, resize_short_side
 from stages.core.images.decode import read_mask
 from stages.core.images.inference import normalize

@@ -28,8 +28,8 @@ from stages.core.artifacts.shards import hash_files
 from stages.core.errors import UserError
 from stages.core.progress import track
 from stages.index.methods.folder import FolderConfig
-from stages.saliency.methods.rc import RegionContrast
-from stages.superpixels.methods.slic import SLIC
+from stages.saliency.methods.rc import RCConfig
+from stages.superpixels.methods.slic import SLICConfig
 from tests.project.workspace import Workspace
 
 STAGES = ("superpixels", "saliency")
@@ -72,7 +72,7 @@ def prepare(workspace: Workspace, data: Path | None, count: int) -> None:
     """Replace the clone's photographs and run its index."""
     shutil.rmtree(workspace.path / "data")
     write_photos(workspace.path / "data", data, count)
-    sections = {"index": FolderConfig(), "superpixels": SLIC(), "saliency": RegionContrast()}
+    sections = {"index": FolderConfig(), "superpixels": SLICConfig(), "saliency": RCConfig()}
     for stage, config in sections.items():
         workspace.set_section(stage, config.model_dump(mode="json"))
     workspace.repro("index")

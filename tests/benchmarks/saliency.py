@@ -6,23 +6,19 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.config.params import models_by_method
 from stages.core.errors import UserError
 from stages.core.images.decode import read_image, read_mask
 from stages.core.progress import track
 from stages.saliency import Config
-from stages.saliency.lessons import teach
 from stages.saliency.maps import PhotoSaliency
-from stages.saliency.methods.distilled import Distilled, TrainedStudent
 from tests.benchmarks.timing import alternate
 
 PEER = "scikit-image felzenszwalb alone"
@@ -32,7 +28,6 @@ PUBLISHED = {"rc": (0.741, 0.187), "hc": (0.460, 0.331), "rbd": (0.718, 0.173)}
 """Max F and MAE on ECSSD. Source: Borji et al., "Salient Object Detection: A Benchmark", TIP 2015."""
 
 Score = Callable[[np.ndarray], np.ndarray]
-Method = TypeVar("Method", PhotoSaliency, Distilled)
 
 
 class Example(NamedTuple):
@@ -47,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds over these (default: %(default)s)")
     parser.add_argument("--methods", nargs="*", help="methods to measure (default: all)")
     parser.add_argument("--pictures", type=Path, help="folder for sheets of every method's best and worst ten")
-    parser.add_argument("--student", type=Path, help="also train `distilled` on the photographs; work lies here")
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
@@ -56,12 +50,6 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     methods = choose(args.methods)
     scores: dict[str, Score] = {name: method.compute for name, method in methods.items()}
     full_size: dict[str, Score] = {name: at_full_size(method).compute for name, method in methods.items()}
-    if args.student:
-        student = train_student(args.data, args.student)
-        alone = student.config.model_copy(update={"teacher_share": 0.0})
-        scores |= {"distilled": student.compute, "student alone": TrainedStudent(alone, student.weights).compute}
-        scores["mean of the teachers"] = lambda image: np.rint(teach(image) * 255).astype(np.uint8)
-        full_size["distilled"] = TrainedStudent(at_full_size(student.config), student.weights).compute
     quality = {name: assess(name, score, examples, args.pictures) for name, score in scores.items()}
     show_quality(quality)
     times = compare_times(full_size, [e.image for e in examples[:: max(1, len(examples) // args.timed)]], args)
@@ -77,19 +65,8 @@ def choose(names: list[str] | None) -> dict[str, PhotoSaliency]:
     return {name: models[name]() for name in (models if names is None else names)}
 
 
-def at_full_size(method: Method) -> Method:
+def at_full_size(method: PhotoSaliency) -> PhotoSaliency:
     return method.model_copy(update={"max_side": 4096})
-
-
-def train_student(data: Path | None, work: Path) -> TrainedStudent:
-    """Train on the photographs alone: no mask is opened."""
-    if data is None:
-        raise UserError("--student needs --data: drawn images are too few and too alike to learn from")
-    work.mkdir(parents=True, exist_ok=True)
-    paths = sorted((data / "images").resolve().glob("*.jpg"))
-    photos = [Photo(path.stem, "train", str(path), 0, 0, path.stat().st_size, "") for path in paths]
-    rows = {name: [getattr(photo, name) for photo in photos] for name in Photo._fields}
-    return Distilled().train(ImageIndex(pa.table(rows)), work)
 
 
 def load(data: Path, limit: int | None) -> list[Example]:
@@ -180,9 +157,9 @@ def holds(quality: dict[str, dict[str, float]], times: dict[str, float]) -> dict
     held = {f"{name} in time": times[name] <= target for name, target in TARGETS.items() if name in times}
     if "rc" in quality:
         held["rc max F"] = quality["rc"]["max_F"] >= 0.60
-    if "distilled" in quality:
-        for name in sorted(quality.keys() - {"distilled"}):
-            held[f"distilled beats {name}"] = quality["distilled"]["max_F"] > quality[name]["max_F"]
+    if "ensemble" in quality:
+        for name in sorted(quality.keys() - {"ensemble"}):
+            held[f"ensemble beats {name}"] = quality["ensemble"]["max_F"] > quality[name]["max_F"]
     return held
 
 

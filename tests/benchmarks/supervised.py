@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.artifacts.image_index import DATA, read_images, read_labels
+from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.label_maps import write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
+from stages.core.data import DATA
 from stages.core.images.decode import read_mask
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune import Config as FinetuneConfig

@@ -13,12 +13,12 @@ from stages.core.artifacts.image_index import (
     ImageIndex,
     Label,
     Photo,
-    Rejected,
     read_images,
     read_labels,
     write_images,
     write_labels,
 )
+from stages.core.data import Rejected
 from stages.core.errors import UserError
 
 

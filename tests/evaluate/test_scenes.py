@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from stages.core.artifacts.image_index import IGNORE_ID, Label, write_images, write_labels
+from stages.core.artifacts.image_index import Label, write_images, write_labels
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.shards import ARTIFACTS
+from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
 from stages.evaluate import Config

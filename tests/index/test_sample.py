@@ -11,9 +11,8 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 
-from stages.core.config.splits import SPLITS
 from stages.core.errors import UserError
-from stages.index.sample import FINGERPRINT, fingerprint, set_aside, write_sample
+from stages.index.sample import FINGERPRINT, SPLITS, fingerprint, set_aside, write_sample
 from stages.index.sample.__main__ import main
 from stages.index.sample.draws import cosine, sine
 from stages.index.sample.figures import CATEGORIES

@@ -10,7 +10,8 @@ import yaml
 from PIL import Image
 
 from flows.recipe import RECIPES
-from stages.core.artifacts.image_index import IGNORE_ID, read_images, read_labels
+from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from stages.index.methods.scenes import ScenesConfig
 from tests.index.photographs import encode, photograph, put, rejected, run

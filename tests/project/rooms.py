@@ -52,15 +52,24 @@ def code_of_stage(stage: str, root: Path = ROOT) -> set[str]:
     """
     folder = root / "stages" / stage
     found: set[Path] = set()
-    waiting = [folder / "__main__.py", *(folder / "methods").glob("*.py")]
+    waiting = [folder / "__main__.py", *(folder / "methods").rglob("*.py")]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += imported_files(path, stage, root)
     templates = {path for code in found for path in code.parent.glob("*.*") if path.suffix in TEMPLATES}
-    own = {path for path in found if path.name != "__init__.py" and path.parent != folder / "methods"}
+    own = {path for path in found if path.name != "__init__.py" and folder / "methods" not in path.parents}
     return {path.relative_to(root).as_posix() for path in own | templates}
+
+
+def method_dependency(stage: str, root: Path = ROOT) -> set[str]:
+    """How dvc.yaml names the selected method's code: a file, or a folder where methods are folders; none without."""
+    methods = root / "stages" / stage / "methods"
+    if not methods.is_dir():
+        return set()
+    ending = "" if any(methods.glob("*/__init__.py")) else ".py"
+    return {f"stages/{stage}/methods/${{{stage}.method}}{ending}"}
 
 
 def imported_files(path: Path, stage: str, root: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.project.rooms import ROOT, code_of_stage, names_in_each_tree, stage_folders
+from tests.project.rooms import ROOT, code_of_stage, method_dependency, names_in_each_tree, stage_folders
 
 
 def test_every_tree_has_the_same_names() -> None:
@@ -59,10 +59,7 @@ def copy_skeleton(target: Path) -> Path:
 def test_a_stage_depends_on_exactly_its_own_code(stage: str) -> None:
     declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
     code = {dep for dep in declared if dep.startswith("stages/")}
-    method = (
-        {f"stages/{stage}/methods/${{{stage}.method}}.py"} if (ROOT / "stages" / stage / "methods").is_dir() else set()
-    )
-    assert code == code_of_stage(stage) | method
+    assert code == code_of_stage(stage) | method_dependency(stage)
 
 
 def test_code_of_stage_follows_imports_of_every_kind(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.saliency.methods.hc import HistogramContrast
-from stages.saliency.methods.rc import RegionContrast
-from stages.saliency.palette import Palette, find_palette, smooth_colors
-from stages.saliency.region_contrast import contrast_regions
-from stages.saliency.region_statistics import measure_regions
+from stages.saliency.global_contrast.palette import Palette, find_palette, smooth_colors
+from stages.saliency.global_contrast.region_contrast import contrast_regions
+from stages.saliency.global_contrast.region_statistics import measure_regions
+from stages.saliency.methods.hc import HCConfig
+from stages.saliency.methods.rc import RCConfig
 
 
 def draw(colors, height=24, width=36, seed=0):
@@ -66,7 +66,7 @@ def test_hc_orders_colors_by_their_mean_distance_to_all_pixels():
     lab = cv2.cvtColor((image / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB).reshape(-1, 3)
     mean_distance = np.linalg.norm(lab[:, None] - lab[None], axis=2).mean(axis=1).reshape(image.shape[:2])
     middles = np.s_[3::6, 3::6]  # away from the final blur
-    scores, wanted = HistogramContrast().score(image)[middles], mean_distance[middles]
+    scores, wanted = HCConfig().score(image)[middles], mean_distance[middles]
     assert scores[wanted == wanted.max()].min() == scores.max()
     assert scores[wanted == wanted.min()].max() == scores.min()
 
@@ -113,6 +113,6 @@ def test_spreads_and_margins_are_counted_pixel_by_pixel():
 def test_rc_takes_the_rarer_of_two_colors():
     image = np.full((60, 80, 3), (20, 20, 200), np.uint8)
     image[20:40, 30:60] = (200, 20, 20)
-    scores = RegionContrast().score(image)
+    scores = RCConfig().score(image)
     assert scores[30, 45] == 1
     assert scores[5, 5] == 0

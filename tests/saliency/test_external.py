@@ -11,7 +11,7 @@ from stages.core.artifacts.image_index import Photo, read_images, write_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
-from stages.saliency.methods.external import External, MapsFolderConfig, hash_folder
+from stages.saliency.methods.external import ExternalConfig, MapsFolderConfig, hash_folder
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def ramp(height=20, width=30):
 
 
 def pinned(**options):
-    return External(maps=MapsFolderConfig(path="maps", sha256=hash_folder(Path("maps"))), **options)
+    return ExternalConfig(maps=MapsFolderConfig(path="maps", sha256=hash_folder(Path("maps"))), **options)
 
 
 def test_maps_are_copied_and_photographs_without_one_are_named(capsys):
@@ -77,8 +77,8 @@ def test_a_map_of_another_shape_is_left_out(capsys):
 
 def test_a_folder_without_any_map_is_an_error():
     write("other/x.png", ramp())
-    method = External(maps=MapsFolderConfig(path="other", sha256=hash_folder(Path("other"))))
+    method = ExternalConfig(maps=MapsFolderConfig(path="other", sha256=hash_folder(Path("other"))))
     with pytest.raises(UserError, match="no map of any photograph"):
         method.write_maps(read_images())
     with pytest.raises(UserError, match="no such folder"):
-        External(maps=MapsFolderConfig(path="gone")).write_maps(read_images())
+        ExternalConfig(maps=MapsFolderConfig(path="gone")).write_maps(read_images())

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import dijkstra
 
-from stages.saliency.robust_background import find_background, optimize_saliency
-from stages.saliency.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
+from stages.saliency.robust_background.scoring import find_background, optimize_saliency
+from stages.saliency.robust_background.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
 
 def draw_graph(count=30, seed=0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.core.artifacts.image_index import IGNORE_ID
+from stages.core.data import IGNORE_ID
 from stages.superpixels.quality import mean_quality, measure_compactness, measure_quality, measure_undersegmentation
 
 HALVES = np.repeat([[1] * 6 + [2] * 6], 8, axis=0)

@@ -18,7 +18,7 @@ from stages.core.artifacts.image_index import Photo, write_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.shards import hash_files
 from stages.core.images.decode import encode_png
-from stages.superpixels.methods.slic import SLIC
+from stages.superpixels.methods.slic import SLICConfig
 
 ROOT = Path(__file__).parents[2]
 OUT = Path("artifacts/superpixels")
@@ -28,7 +28,7 @@ OUT = Path("artifacts/superpixels")
 def _project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LUSS_CHECKPOINTS", raising=False)
-    Path("params.yaml").write_text(yaml.safe_dump({"superpixels": SLIC().model_dump()}))
+    Path("params.yaml").write_text(yaml.safe_dump({"superpixels": SLICConfig().model_dump()}))
 
 
 def write_photos(count):

@@ -3,17 +3,18 @@
 Source: LUSS, section 3.1; restarts, iterations and normalization from PASS, step 2.2.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
-from stages.core.artifacts.clusters import Assignments, Centroids
-from stages.core.artifacts.features import Features
-from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.params import Params
 from stages.core.config.splits import Split
-from stages.core.faiss_ops import kmeans, nearest, normalize_rows
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.clusters import Assignments, Centroids
+    from stages.core.artifacts.features import Features
+    from stages.core.artifacts.image_index import ImageIndex
 
 
 class KMeansConfig(Params):
@@ -33,8 +34,11 @@ class KMeansConfig(Params):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def cluster(self, features: Features, index: ImageIndex) -> tuple[Centroids, Assignments]:
+    def cluster(self, features: "Features", index: "ImageIndex") -> "tuple[Centroids, Assignments]":
         """Group the embeddings; centroids are stored as the means that they are, not normalized."""
+        from stages.core.artifacts.clusters import Assignments, Centroids
+        from stages.core.faiss_ops import kmeans, nearest, normalize_rows
+
         vectors = normalize_rows(features.embeddings) if self.normalize else features.embeddings
         grouped = set(index.of(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)

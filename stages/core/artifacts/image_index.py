@@ -20,13 +20,11 @@ from stages.core.artifacts.shards import (
     write_atomically,
     write_table,
 )
+from stages.core.data import DATA, IGNORE_ID, Rejected
 from stages.core.errors import UserError
 from stages.core.images.decode import Int32, UInt8, read_image, read_mask
 
-DATA = Path("data")
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
-IGNORE_ID = 1000
-"""Class id of pixels that are not scored. Source: ImageNet-S."""
 _MASK_IDS = "mask_ids.json"
 
 _IMAGE_SCHEMA = pa.schema(
@@ -58,13 +56,6 @@ class Photo(NamedTuple):
     width: int
     bytes: int
     content_hash: str
-
-
-class Rejected(NamedTuple):
-    """A file that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 class Label(NamedTuple):

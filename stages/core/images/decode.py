@@ -14,9 +14,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stages.core.errors import UserError
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Suffixes, in lower case, of the files that are taken for photographs."""
-
 MAX_PIXELS = 178_956_970
 """Of the largest image that is decoded: Pillow's own limit for a decompression bomb."""
 

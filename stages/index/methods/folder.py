@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from stages.core.artifacts.image_index import DATA, Rejected
 from stages.core.config.params import Params
-from stages.core.images.decode import IMAGE_SUFFIXES
+from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
 from stages.index.layout import Candidate, Layout, list_files, readable_name, wrong_name
 
 

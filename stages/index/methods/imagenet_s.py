@@ -16,11 +16,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.artifacts.image_index import DATA, IGNORE_ID, Rejected
 from stages.core.config.params import Params
 from stages.core.config.splits import SPLITS
+from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.index.layout import Candidate, Layout, image_id_of, list_files, readable_name, wrong_name
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": "validation-segmentation"}

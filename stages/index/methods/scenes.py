@@ -16,11 +16,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.core.artifacts.image_index import DATA, IGNORE_ID, Rejected
 from stages.core.config.params import Params
 from stages.core.config.splits import Split
+from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.core.images.decode import IMAGE_SUFFIXES
 from stages.index.layout import Candidate, Layout, image_id_of, list_files, readable_name, wrong_name
 
 _FOLDERS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}

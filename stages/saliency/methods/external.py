@@ -4,20 +4,18 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
-from stages.core.artifacts.image_index import ImageIndex, Photo
-from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.images.decode import read_image
-from stages.core.images.working_size import shrink
-from stages.core.progress import track
 from stages.saliency.maps import SaliencyConfig, SaliencyMethod
+
+if TYPE_CHECKING:
+    from stages.core.artifacts.image_index import ImageIndex, Photo
+    from stages.core.artifacts.label_maps import LabelMap
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif")
 _SHAPE_TOLERANCE = 0.1
@@ -33,7 +31,7 @@ class MapsFolderConfig(Params):
     """Of all files' relative paths and hashes, see `hash_folder`; a run with null fails and names the right one."""
 
 
-class External(SaliencyMethod, SaliencyConfig):
+class ExternalConfig(SaliencyMethod, SaliencyConfig):
     """Copies maps into the artifact; photographs without a map are named and left out."""
 
     method: Literal["external"] = "external"
@@ -44,19 +42,23 @@ class External(SaliencyMethod, SaliencyConfig):
     maps: MapsFolderConfig = Field(MapsFolderConfig(path="maps"))
     """Where the maps lie."""
 
-    def write_maps(self, index: ImageIndex) -> None:
+    def write_maps(self, index: "ImageIndex") -> None:
         """Copy the maps of all photographs.
 
         Raises:
             UserError: The folder is missing, has other content than `sha256` says, or holds no map of any photograph.
         """
+        from stages.core.artifacts.label_maps import write_label_maps
+
         folder = _open_folder(self.maps)
         paths = {image_id: path for image_id in index.image_ids if (path := _find_map(folder, image_id))}
         if not paths and len(index):
             raise UserError(f"saliency.maps.path = '{folder}': no map of any photograph, as {index[0].image_id}.png")
         write_label_maps("saliency", self.method, self._read_all(index, paths))
 
-    def _read_all(self, index: ImageIndex, paths: dict[str, Path]) -> Iterator[LabelMap]:
+    def _read_all(self, index: "ImageIndex", paths: dict[str, Path]) -> "Iterator[LabelMap]":
+        from stages.core.progress import track
+
         for position in track(range(len(index)), label="maps"):
             photo = index[position]
             try:
@@ -64,7 +66,13 @@ class External(SaliencyMethod, SaliencyConfig):
             except UserError as error:
                 print(f"skipped: {error}", file=sys.stderr, flush=True)
 
-    def _read(self, index: ImageIndex, position: int, path: Path | None) -> LabelMap:
+    def _read(self, index: "ImageIndex", position: int, path: Path | None) -> "LabelMap":
+        import cv2
+
+        from stages.core.artifacts.label_maps import LabelMap
+        from stages.core.images.decode import read_image
+        from stages.core.images.working_size import shrink
+
         photo = index[position]
         if path is None:
             raise UserError(f"{photo.image_id}: no map")
@@ -106,7 +114,7 @@ def _find_map(folder: Path, image_id: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _check_shape(path: Path, shape: tuple[int, int], photo: Photo) -> None:
+def _check_shape(path: Path, shape: tuple[int, int], photo: "Photo") -> None:
     drift = (shape[1] / shape[0]) / (photo.width / photo.height)
     if not 1 - _SHAPE_TOLERANCE < drift < 1 + _SHAPE_TOLERANCE and min(shape) > 1:
         raise UserError(

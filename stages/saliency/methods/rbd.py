@@ -5,10 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from stages.saliency.maps import Image, Map, PhotoSaliency
-from stages.saliency.robust_background import RobustBackgroundSettings, score_robust_background
 
 
-class RobustBackground(PhotoSaliency):
+class RBDConfig(PhotoSaliency):
     """A region is background if it touches the image border much for its size; saliency is smooth over the rest.
 
     Source: Zhu et al., "Saliency Optimization from Robust Background Detection", CVPR 2014.
@@ -27,4 +26,6 @@ class RobustBackground(PhotoSaliency):
 
     def score(self, image: Image) -> Map:
         """See `PhotoSaliency.score`."""
+        from stages.saliency.robust_background.scoring import RobustBackgroundSettings, score_robust_background
+
         return score_robust_background(image, RobustBackgroundSettings(self.area, self.background_weight, self.otsu))

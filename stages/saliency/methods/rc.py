@@ -5,10 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from stages.saliency.maps import Image, Map, PhotoSaliency
-from stages.saliency.region_contrast import RegionContrastSettings, score_region_contrast
 
 
-class RegionContrast(PhotoSaliency):
+class RCConfig(PhotoSaliency):
     """A region stands out if its colors differ from those of large, near regions; border regions are background.
 
     Source: Cheng et al., "Global Contrast Based Salient Region Detection", TPAMI 2015, section 4, with the border prior
@@ -31,5 +30,7 @@ class RegionContrast(PhotoSaliency):
 
     def score(self, image: Image) -> Map:
         """See `PhotoSaliency.score`."""
+        from stages.saliency.global_contrast.region_contrast import RegionContrastSettings, score_region_contrast
+
         settings = RegionContrastSettings(self.k, self.min_size, self.sigma, self.sigma_space)
         return score_region_contrast(image, settings)

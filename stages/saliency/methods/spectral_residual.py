@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
@@ -10,7 +9,7 @@ from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
 _SIDE = 64
 
 
-class SpectralResidual(PhotoSaliency):
+class SpectralResidualConfig(PhotoSaliency):
     """Fast and coarse: finds where the eye would go, not where the object ends.
 
     Source: Hou and Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007, section 2, at 64x64;
@@ -21,6 +20,8 @@ class SpectralResidual(PhotoSaliency):
 
     def score(self, image: Image) -> Map:
         """See `PhotoSaliency.score`."""
+        import cv2
+
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
         if gray.max() == gray.min():
             return np.zeros_like(gray)

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.core.images.connectivity import connect_regions
-from stages.core.images.segmentation import segment_photo
 from stages.superpixels.regions import RegionMethod
 
 
-class Felzenszwalb(RegionMethod):
+class FelzenszwalbConfig(RegionMethod):
     """Pixels merge while the edge between two regions is no stronger than the variation inside of them.
 
     Source: Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, algorithm 1.
@@ -30,6 +28,9 @@ class Felzenszwalb(RegionMethod):
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""
+        from stages.core.images.connectivity import connect_regions
+        from stages.core.images.segmentation import segment_photo
+
         regions = segment_photo(image, self.k, self.min_size, self.sigma)
         # Segments may hold together by a pixel's corner only.
         return connect_regions(regions, image, self.min_size)

@@ -9,7 +9,7 @@ from pydantic import Field
 from stages.superpixels.regions import RegionMethod
 
 
-class Grid(RegionMethod):
+class GridConfig(RegionMethod):
     """Cells of equal size that do not look at the image.
 
     Source: Karlsson et al., "ViCE: Self-Supervised Visual Concept Embeddings", 2021, ablation of superpixels.

@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-import cv2
 from pydantic import Field
 
 from stages.superpixels.regions import OpenCVMethod
 
 
-class MSLIC(OpenCVMethod):
+class MSLICConfig(OpenCVMethod):
     """Regions of equal area on the image's surface in color and position.
 
     Source: Liu et al., "Manifold SLIC: A Fast Method to Compute Content-Sensitive Superpixels", CVPR 2016.
@@ -21,4 +20,6 @@ class MSLIC(OpenCVMethod):
 
     def algorithm(self) -> tuple[int, float]:
         """See `OpenCVMethod.algorithm`."""
+        import cv2
+
         return cv2.ximgproc.MSLIC, self.compactness

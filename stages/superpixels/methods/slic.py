@@ -2,16 +2,14 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.core.images.slic import SLICSettings, slic
 from stages.superpixels.regions import RegionMethod
 
 
-class SLIC(RegionMethod):
+class SLICConfig(RegionMethod):
     """Regions of similar color around a regular grid of centers.
 
     Source: Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", TPAMI 2012, algorithm 1.
@@ -40,13 +38,17 @@ class SLIC(RegionMethod):
 
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:
         """See `RegionMethod.cut`."""
+        import cv2
+
+        from stages.core.images.slic import SLICSettings, slic
+
         smooth = image if self.blur_sigma is None else cv2.GaussianBlur(image, (3, 3), self.blur_sigma)
         colors = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB) if self.color_space == "lab" else smooth
         settings = SLICSettings(self.region_size, self.compactness, self.iterations, self.min_size)
         return slic(np.asarray(colors, np.uint8), settings)
 
 
-VICE = SLIC(color_space="rgb", blur_sigma=4.0)
+VICE = SLICConfig(color_space="rgb", blur_sigma=4.0)
 """ViCE's own regions, but for the connectivity that it leaves out.
 
 Source: its code compares the channels of the image file without conversion and passes 4 where the blur takes its sigma.

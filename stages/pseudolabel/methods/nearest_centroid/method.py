@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.clusters import Assignments, read_centroids
-from stages.core.artifacts.image_index import DATA, ImageIndex, read_labels
+from stages.core.artifacts.image_index import ImageIndex, read_labels
 from stages.core.artifacts.label_maps import LabelMap
 from stages.core.artifacts.models import read_model
 from stages.core.config.views import InputCard
+from stages.core.data import DATA
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.core.images.slic import SLICSettings, slic
 from stages.saliency.maps import Image, Map, stretch
-from stages.saliency.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
+from stages.saliency.robust_background.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
 _SIGMA_COLOR = 10.0
 _SIGMA_BOUNDARY = 1.0

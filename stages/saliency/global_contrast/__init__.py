@@ -1,0 +1,1 @@
+"""Global contrast: a color, or a region, stands out by how it differs from all others."""
