@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.core.config.params import Params
+from stages.saliency.gray_maps import Image, Map
 
 if TYPE_CHECKING:
     from stages.core.artifacts.image_index import ImageIndex
-
-Image = NDArray[np.uint8]
-Map = NDArray[np.float32]
 
 
 class SaliencyMethod(Params, ABC):
@@ -80,11 +78,3 @@ class PhotoSaliency(SaliencyMethod, SaliencyConfig):
     @abstractmethod
     def score(self, image: Image) -> Map:
         """Saliency (H, W) in 0..1 of an RGB image (H, W, 3) of working size; all zero where nothing stands out."""
-
-
-def stretch(values: Map) -> Map:
-    """Min-max to 0..1; all zero if the values do not differ."""
-    low, high = values.min(), values.max()
-    if not high > low:
-        return np.zeros_like(values)
-    return np.asarray((values - low) / (high - low), np.float32)

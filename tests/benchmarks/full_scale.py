@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from flows.recipe import Recipe, compose
+from flows.recipes.composing import Recipe, compose
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import read_images, write_images

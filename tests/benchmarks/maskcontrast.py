@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flows.recipe import Recipe, compose
+from flows.recipes.composing import Recipe, compose
 from stages.attend.methods.none.config import NoAttentionConfig
 from stages.core.artifacts.models import read_model_card
 from stages.core.config.params import validate_section

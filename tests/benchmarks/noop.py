@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from flows.recipe import stage_names
+from flows.recipes.composing import stage_names
 from stages.core.errors import UserError
 from tests.benchmarks.timing import alternate_wall
 from tests.project.server import prefect_server

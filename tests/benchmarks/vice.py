@@ -19,8 +19,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from flows.dvc_run import signals_interrupt
-from flows.recipe import Recipe, compose
+from flows.recipes.composing import Recipe, compose
+from flows.workspace.dvc_process import signals_interrupt
 from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.score import score
+from flows.cli.score import score
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
 from stages.evaluate.folders import Request, score_folder

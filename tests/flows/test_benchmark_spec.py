@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.benchmark_spec import BENCHMARKS, benchmark_names, read_benchmark_spec
-from flows.recipe import Recipe, compose
+from flows.recipes.composing import Recipe, compose
+from flows.sweeps.benchmark_spec import BENCHMARKS, benchmark_names, read_benchmark_spec
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
 

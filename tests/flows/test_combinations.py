@@ -9,9 +9,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from flows.combinations import changes, expand, first_to_compute, stage_keys
-from flows.graph import Node
-from flows.recipe import Recipe, compose, stage_names, write_params
+from flows.recipes.composing import Recipe, compose, stage_names, write_params
+from flows.sweeps.combinations import changes, expand, first_to_compute, stage_keys
+from flows.workspace.graph import Node
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
 

@@ -15,7 +15,7 @@ SLOW = ("torch", "prefect", "dvc", "omegaconf", "pyarrow", "numpy")
 
 
 def luss(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from flows.__main__ import main; main()"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from flows.cli.app import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 
-from flows.combinations import Combination
-from flows.comparison import benchmark_rows, sweep_rows, to_csv, to_markdown
-from flows.experiments import Result, count_runs
-from flows.timing import Speed
-from flows.watch import Outcome
+from flows.sweeps.combinations import Combination
+from flows.sweeps.comparison import benchmark_rows, sweep_rows, to_csv, to_markdown
+from flows.sweeps.experiments import Result, count_runs
+from flows.workspace.monitor import Outcome
+from flows.workspace.timing import Speed
 
 
 def result(seed: int, miou: float | None, did: dict[str, str] | None = None, **speeds: Speed) -> Result:

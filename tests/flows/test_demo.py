@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from flows.demo import score_table
+from flows.cli.demo import score_table
 
 
 def test_a_score_stands_under_its_split() -> None:

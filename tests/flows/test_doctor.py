@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.disk import check_cache_links, check_disk
-from flows.doctor import (
+from flows.doctor.checks import (
     check_clashes,
     check_lock_file,
     check_locks,
@@ -23,6 +22,7 @@ from flows.doctor import (
     check_python,
     check_versions,
 )
+from flows.doctor.disk import check_cache_links, check_disk
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.dvc_run import INTERRUPTED, check_workspace, run_dvc
+from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
 from stages.core.errors import UserError
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import ROOT
@@ -35,7 +35,7 @@ def write_pipeline(project: Path, command: str) -> None:
 
 
 def start(project: Path, before: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
-    code = "import sys; from flows.dvc_run import run_dvc; sys.exit(run_dvc(['repro']))"
+    code = "import sys; from flows.workspace.dvc_process import run_dvc; sys.exit(run_dvc(['repro']))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (project / "log").open("w") as log:
         return subprocess.Popen(

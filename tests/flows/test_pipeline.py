@@ -74,7 +74,7 @@ def change(project: Path, old: str, new: str, file: str = "dvc.yaml") -> None:
 
 
 def run(*stages: str, force: bool = False) -> State:
-    from flows.pipeline import pipeline
+    from flows.pipeline.flow import pipeline
 
     return pipeline(tuple(stages), (), force, return_state=True)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipe import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
+from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
 from stages.core.config.networks import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.config.params import load_section
 from stages.core.errors import UserError

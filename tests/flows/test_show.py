@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.show import show
+from flows.workspace.tables import show
 
 
 @pytest.mark.parametrize("columns", [3, 15])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from flows.recipe import RECIPES
+from flows.recipes.composing import RECIPES
 from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError

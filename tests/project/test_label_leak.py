@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows.recipe import Recipe, compose, recipe_names
+from flows.recipes.composing import Recipe, compose, recipe_names
 from tests.project.rooms import ROOT, imported_modules, stage_folders
 
 LABELS = "artifacts/index/labels"

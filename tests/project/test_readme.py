@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.recipe import recipe_names
+from flows.recipes.composing import recipe_names
 from tests.project.rooms import ROOT
 from tests.project.workspace import Workspace
 

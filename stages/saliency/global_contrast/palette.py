@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.jit import kernel
-from stages.saliency.maps import Map, stretch
+from stages.saliency.gray_maps import Map, stretch
 
 _BINS = 12
 _DROPPED = 0.05

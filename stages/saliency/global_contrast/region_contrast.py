@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.core.images.segmentation import segment_photo
 from stages.saliency.global_contrast.palette import Palette, find_palette, smooth_colors
 from stages.saliency.global_contrast.region_statistics import RegionStatistics, measure_regions, paint_regions
-from stages.saliency.maps import Image, Map, stretch
+from stages.saliency.gray_maps import Image, Map, stretch
 
 _CENTER_WEIGHT = 9.0
 _BORDER_SHARE = 0.4

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.jit import kernel
-from stages.saliency.maps import Map
+from stages.saliency.gray_maps import Map
 
 _MARGIN = 0.02
 

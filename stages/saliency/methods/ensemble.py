@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.saliency.maps import Image, Map, PhotoSaliency
+from stages.saliency.gray_maps import Image, Map
+from stages.saliency.maps import PhotoSaliency
 
 
 class EnsembleConfig(PhotoSaliency):
@@ -30,7 +31,7 @@ class EnsembleConfig(PhotoSaliency):
         import numpy as np
 
         from stages.saliency.global_contrast.region_contrast import RegionContrastSettings, score_region_contrast
-        from stages.saliency.maps import stretch
+        from stages.saliency.gray_maps import stretch
         from stages.saliency.robust_background.scoring import RobustBackgroundSettings, score_robust_background
 
         contrast = score_region_contrast(image, RegionContrastSettings())

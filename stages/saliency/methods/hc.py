@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from stages.saliency.maps import Image, Map, PhotoSaliency
+from stages.saliency.gray_maps import Image, Map
+from stages.saliency.maps import PhotoSaliency
 
 _SMOOTHING = 0.25
 

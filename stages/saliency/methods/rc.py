@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.saliency.maps import Image, Map, PhotoSaliency
+from stages.saliency.gray_maps import Image, Map
+from stages.saliency.maps import PhotoSaliency
 
 
 class RCConfig(PhotoSaliency):

@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from stages.saliency.maps import Image, Map, PhotoSaliency, stretch
+from stages.saliency.gray_maps import Image, Map, stretch
+from stages.saliency.maps import PhotoSaliency
 
 _SIDE = 64
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.images.slic import SLICSettings, slic
-from stages.saliency.maps import Image, Map, stretch
+from stages.saliency.gray_maps import Image, Map, stretch
 from stages.saliency.robust_background.superpixel_graph import SuperpixelGraph, build_graph, find_geodesics
 
 _SIGMA_COLOR = 10.0

@@ -1,0 +1,1 @@
+"""The commands of `luss`: what each does before and after the work."""

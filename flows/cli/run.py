@@ -1,0 +1,81 @@
+"""`luss run`, `luss sweep`, `luss benchmark`: the flows in this process, after what can be checked without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flows.recipes.overrides import check_overrides
+from flows.sweeps.benchmark_spec import read_benchmark_spec
+from flows.sweeps.combinations import expand, written_dataset
+from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
+from flows.workspace.graph import check_stages
+from flows.workspace.lock import check_workspace_is_free
+from stages.core.errors import UserError
+
+
+def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) -> int:
+    """Run the flow; returns the exit status: 0, 1 if a stage failed, 130 if it was stopped.
+
+    Raises:
+        UserError: An unknown stage or parameter, or another run in this folder; said before Prefect starts.
+    """
+    check_workspace()
+    check_stages(stages)
+    check_overrides(set_params)
+    check_workspace_is_free()
+    from flows.pipeline.flow import pipeline
+    from flows.server.connection import answers, exit_now
+
+    try:
+        return _run(pipeline, tuple(stages), tuple(set_params), force)
+    except UserError:
+        raise
+    except Exception:
+        if answers():
+            raise
+    print("The Prefect server is gone; what is left to do goes on with dvc repro.", flush=True)
+    exit_now(run_dvc(["repro", *stages]))
+
+
+def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
+    """Run the flow of a sweep; returns the exit status as `run_pipeline`.
+
+    Raises:
+        UserError: A combination is not valid, or another run is in this folder; said before Prefect starts.
+    """
+    check_workspace()
+    expand(assignments, dataset)
+    check_workspace_is_free()
+    from flows.sweeps.sweep import sweep
+
+    return _run(sweep, list(assignments), dataset, at_once)
+
+
+def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
+    """Run the flow of a benchmark; returns the exit status as `run_pipeline`.
+
+    Raises:
+        UserError: A recipe is not valid, or another run is in this folder; said before Prefect starts.
+    """
+    check_workspace()
+    read_benchmark_spec(what).combinations(dataset or written_dataset(), seeds)
+    check_workspace_is_free()
+    from flows.sweeps.benchmark import benchmark
+
+    return _run(benchmark, what, dataset, seeds, at_once)
+
+
+def _run(flow: Callable[..., Any], *arguments: object) -> int:
+    """Print how a flow has ended; returns 0, 1 if something failed, 130 if it was stopped.
+
+    Raises:
+        UserError: The server that is set does not answer, does not let this run in, or does not keep up.
+    """
+    from flows.server.connection import explain_server_refusal, prepare_server
+
+    prepare_server()
+    with explain_server_refusal():
+        state = flow(*arguments, return_state=True)
+    print(f"{state.name}: {state.message}")
+    return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1

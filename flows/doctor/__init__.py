@@ -1,0 +1,1 @@
+"""`luss doctor`: what is wrong with an installation or a folder, and what to do."""

@@ -1,0 +1,75 @@
+"""Concurrency limits: stages with `meta: {tags: [gpu]}` run on as many at once as there are GPUs, over all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from prefect import get_client, get_run_logger
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.server.connection import answers
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_PATIENCE = 5.0
+"""Seconds between two looks at whether the run has been stopped while it waits."""
+
+
+@contextmanager
+def limited(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[None]:
+    """Hold a slot of every tag; a server that does not answer limits nothing.
+
+    Args:
+        tags: Names of limits. One that the server does not know is made, with a slot per GPU and at least one; change
+            it in the UI.
+        is_stopped: Waiting ends when this says so.
+    """
+    slots = ExitStack()
+    if tags and answers():
+        _acquire(slots, list(tags), is_stopped)
+    try:
+        yield
+    finally:
+        _release(slots)
+
+
+def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) -> None:
+    told = False
+    try:
+        _declare(tags)
+        while not is_stopped():
+            try:
+                slots.enter_context(concurrency(tags, timeout_seconds=_PATIENCE, raise_on_lease_renewal_failure=False))
+                return
+            except TimeoutError:
+                if not told:
+                    get_run_logger().info(f"Waits for another stage that holds {', '.join(tags)}: `prefect gcl ls`")
+                told = True
+    except Exception as error:
+        get_run_logger().warning(f"Goes on without a concurrency limit, the server does not answer: {error}")
+
+
+def _release(slots: ExitStack) -> None:
+    try:
+        slots.close()
+    except Exception as error:
+        # The server frees them by itself when their lease runs out; the stage's result must not suffer.
+        get_run_logger().warning(f"The concurrency limit could not be given back: {error}")
+
+
+def _declare(tags: Sequence[str]) -> None:
+    with get_client(sync_client=True) as client:
+        known = {limit.name for limit in client.read_global_concurrency_limits(limit=200)}
+        for tag in sorted(set(tags) - known):
+            try:
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=tag, limit=_count_gpus()))
+            except ObjectAlreadyExists:
+                continue
+
+
+def _count_gpus() -> int:
+    # A device library would take seconds to load.
+    return max(1, len(list(_GPUS.glob("*"))))

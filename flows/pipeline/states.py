@@ -1,0 +1,45 @@
+"""What becomes of a run and its tasks, as Prefect's states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.workspace.monitor import Outcome
+
+_ADVICE = {"data": "put photographs into data/, or run `luss sample`"}
+_WORDS = {"unchanged": "Cached", "restored": "Restored", "ran": "Completed"}
+
+
+def task_state(name: str, outcome: Outcome, time_limit: float | None = None) -> State[Any]:
+    """Of a task whose process has ended like this; a failure tells the process's own last lines."""
+    if outcome.status in _WORDS:
+        return Completed(name=_WORDS[outcome.status])
+    if outcome.status == "stopped":
+        return Cancelled(message="Ended with its run.")
+    reason = outcome.tail
+    if outcome.status == "late":
+        reason = f"Ended after its time limit of {time_limit:g} s (meta.time_limit in dvc.yaml).\n{reason}"
+    elif name in _ADVICE:
+        reason = f"{reason}\nWhat to do: {_ADVICE[name]}"
+    return Failed(message=reason.strip())
+
+
+def stopped() -> State[Any]:
+    """Of a flow that was asked to end."""
+    return Cancelled(message="Stopped; the next run goes on from the last checkpoint.")
+
+
+def conclude(states: Mapping[str, State[Any]], is_stopped: bool) -> State[Any]:
+    """Of a flow whose tasks have ended like this; a failure tells each task's own words."""
+    if is_stopped:
+        return stopped()
+    failed = [name for name, state in states.items() if not state.is_completed()]
+    if failed:
+        reasons = [f"{name}: {states[name].message}" for name in failed if states[name].is_failed()]
+        return Failed(message="\n".join(reasons) or f"not run: {', '.join(failed)}")
+    names = [state.name for state in states.values()]
+    return Completed(message=", ".join(f"{names.count(word)} {word}" for word in dict.fromkeys(names)))

@@ -1,0 +1,1 @@
+"""METHOD + DATASET + key=value -> params.yaml; the recipes themselves lie beside."""

@@ -1,0 +1,224 @@
+"""METHOD ⊕ DATASET ⊕ key=value -> a validated params.yaml with every value written out.
+
+A data set recipe holds the section `index`, the keys that several stages share (`shared`: seed, number of classes,
+image size …), and `evaluate` where it is scored by a protocol of its own. A method recipe holds the sections of the
+other stages, takes shared keys as `${shared.seed}`, and may carry `variants` with values for one data set. What none of
+them says is the default of the stage's config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from flows.recipes.pinned_files import pin_files
+from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
+from stages.core.errors import UserError
+
+RECIPES = Path(__file__).parent
+PIPELINE_FILE = Path("dvc.yaml")
+
+_DATASET_SECTION = "index"
+COUNTED = "counted"
+"""What a data set recipe says instead of a number of classes that is counted when the recipe is used."""
+_KINDS = {"methods": "method", "datasets": "data set"}
+_HEAD = "# The pipeline reads nothing else. Change a value and run `dvc repro`: only what depends on it runs again.\n"
+
+
+class Recipe(NamedTuple):
+    """What `luss use` is told."""
+
+    method: str
+    """Name of a method recipe, or a path to one."""
+    dataset: str
+    """Name of a data set recipe, or a path to one."""
+    overrides: tuple[str, ...] = ()
+    """Assignments `section.field=value`, the value in YAML."""
+
+    @property
+    def command(self) -> str:
+        """The command that asks for this recipe."""
+        return shlex.join(["luss", "use", self.method, self.dataset, *self.overrides])
+
+
+def recipe_names(kind: str) -> list[str]:
+    """Names of the recipes that come with the project; `kind` is `methods` or `datasets`."""
+    return sorted(path.stem for path in (RECIPES / kind).glob("*.yaml"))
+
+
+def stage_names(pipeline: Path = PIPELINE_FILE) -> list[str]:
+    """Names of the stages in dvc.yaml, which are the sections of params.yaml.
+
+    Raises:
+        UserError: There is no dvc.yaml here.
+    """
+    if not pipeline.is_file():
+        raise UserError(f"{pipeline}: no such file in {Path.cwd()}; run `luss` in the root folder of the project")
+    return list(yaml.safe_load(pipeline.read_text())["stages"])
+
+
+def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Put a recipe together and validate every section.
+
+    Returns:
+        Every field of every stage, sections in the order of dvc.yaml, fields in the order of the stage's config.
+
+    Raises:
+        UserError: Unknown recipe, section, field or shared key, or a value that its stage refuses.
+    """
+    stages = stage_names()
+    method = _read("methods", recipe.method, [*(stage for stage in stages if stage != _DATASET_SECTION), "variants"])
+    dataset = _read("datasets", recipe.dataset, ["shared", _DATASET_SECTION, "evaluate"])
+    variant = (method.pop("variants", None) or {}).get(Path(recipe.dataset).stem, {})
+    merged = _merge([dataset, method, variant], recipe.overrides, stages)
+    return {stage: _complete(stage, merged.get(stage), recipe) for stage in stages}
+
+
+def write_params(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
+    """Compose a recipe and write it; returns the sections that differ from what the file held before."""
+    sections = compose(recipe)
+    before = _sections_of(path)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(render(sections, recipe))
+    partial.replace(path)
+    return [stage for stage, values in sections.items() if before.get(stage) != values]
+
+
+def render(sections: dict[str, dict[str, Any]], recipe: Recipe) -> str:
+    """The text of params.yaml."""
+    head = f"# Written by: {recipe.command}\n{_HEAD}"
+    blocks = [
+        yaml.dump({stage: values}, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+        for stage, values in sections.items()
+    ]
+    return "\n".join([head, *blocks])
+
+
+def _read(kind: str, name: str, allowed: Sequence[str]) -> dict[str, Any]:
+    path = _locate(kind, name)
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path}: not a valid recipe: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold one section per stage")
+    for section in map(str, content):
+        _require(section, allowed, f"{path}: no such section")
+    return {str(section): values for section, values in content.items()}
+
+
+def _locate(kind: str, name: str) -> Path:
+    given = Path(name)
+    if given.suffix == ".yaml":
+        if not given.is_file():
+            raise UserError(f"{name}: no such recipe file")
+        return given
+    _require(name, recipe_names(kind), f"no such {_KINDS[kind]} recipe (nor a path to a .yaml file):")
+    return RECIPES / kind / f"{name}.yaml"
+
+
+def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: Sequence[str]) -> dict[str, Any]:
+    merged = OmegaConf.create()
+    try:
+        merged.merge_with(*layers)
+        for override in overrides:
+            key, _, value = override.partition("=")
+            _check_key(override, key, stages, merged.get("shared", {}))
+            given = OmegaConf.from_dotlist([f"value={value}"])["value"]
+            OmegaConf.update(merged, key, given, merge=not _is_other_kind(OmegaConf.select(merged, key), given))
+        if OmegaConf.select(merged, "shared.classes") == COUNTED:
+            merged.shared.classes = _count_categories()
+        sections = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
+        raise UserError(f"the recipes and values do not fit together: {str(error).splitlines()[0]}") from None
+    assert isinstance(sections, dict)
+    return {str(section): values for section, values in sections.items()}
+
+
+def _count_categories(train: Path = Path("data/train")) -> int:
+    """As many categories as there are folders of training photographs: all that the benchmark lets a method know."""
+    folders = [folder for folder in sorted(train.glob("*/")) if any(folder.iterdir())]
+    if len(folders) < 2:
+        raise UserError(
+            f"{train}: found {len(folders)} category folders to count; put photographs into {train}/CATEGORY/ first, "
+            "or say how many categories there are: shared.classes=N"
+        )
+    return len(folders)
+
+
+def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[Any]) -> None:
+    section, _, field = key.partition(".")
+    if "=" not in override or not field:
+        raise UserError(f"{override!r}: write section.field=value, e.g. pretrain.training.epochs=10")
+    _require(section, ["shared", *stages], f"{override!r}: no such section")
+    if section == "shared":
+        _require(field.partition(".")[0], list(map(str, shared)), f"{override!r}: the data set shares no")
+    if field == "method":
+        raise UserError(
+            f"{override!r}: a method is never changed alone, its other fields belong to it; "
+            "take a recipe that has it (`luss use METHOD DATASET`), or write one: a .yaml file with the whole section"
+        )
+
+
+def _complete(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
+    config_type = importlib.import_module(f"stages.{stage}").Config
+    given = pin_files(stage, values if values is not None else {})
+    if isinstance(given, dict):
+        defaults = _defaults(config_type, given.get("method"))
+        given = OmegaConf.to_container(OmegaConf.merge(_without_other_kinds(defaults, given), given))
+    written: dict[str, Any] = validate_section(stage, given, config_type, recipe.command).model_dump(mode="json")
+    return {"method": written["method"], **written} if "method" in written else written
+
+
+def _defaults(config_type: Any, method: Any) -> dict[str, Any]:
+    """Defaults of a method's config, so that a recipe which says one field of a group keeps the group's others."""
+    models = models_by_method(config_type)
+    model = models.get("") or models.get(method)
+    fields = model.model_fields.items() if model else ()
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, Params) else value for name, value in defaults.items()
+    }
+
+
+def _without_other_kinds(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[str, Any]:
+    """The defaults but for groups of another `kind` than given, as another decoder."""
+    return {name: default for name, default in defaults.items() if not _is_other_kind(default, given.get(name))}
+
+
+def _is_other_kind(group: Any, given: Any) -> bool:
+    """Whether a group is given as another `kind`: the fields of the one before belong to that alone."""
+    are_groups = isinstance(group, Mapping) and isinstance(given, Mapping)
+    return are_groups and "kind" in given and given["kind"] != group.get("kind")
+
+
+def _sections_of(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _require(given: str, valid: Sequence[str], complaint: str) -> None:
+    if given not in valid:
+        close = difflib.get_close_matches(given, valid, n=1, cutoff=0.5)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise UserError(f"{complaint} {given!r}{hint}; there are: {', '.join(valid)}")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists on one line, everything else one field per line."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)

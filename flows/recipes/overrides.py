@@ -1,0 +1,83 @@
+"""Values for params.yaml, in the syntax of `dvc exp run -S`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from flows.recipes.composing import stage_names
+from stages.core.config.params import PARAMS_FILE, Params, load_section
+from stages.core.errors import UserError
+
+
+def apply_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
+    """Write values into params.yaml, comments kept, in the syntax of `dvc exp run -S`.
+
+    Raises:
+        UserError: A key is unknown or a stage refuses the value; the file is left as it was.
+    """
+    with _overridden(overrides, path) as candidate:
+        if overrides:
+            path.write_text(candidate.read_text())
+
+
+def check_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
+    """Raise what `apply_overrides` would raise, and change nothing."""
+    with _overridden(overrides, path):
+        pass
+
+
+def sections_with(overrides: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The sections that `apply_overrides` would write; raises what it would raise, and changes nothing."""
+    with _overridden(overrides, path) as candidate:
+        return {stage: _load(stage, candidate).model_dump(mode="json") for stage in stage_names()}
+
+
+@contextmanager
+def _overridden(overrides: Sequence[str], path: Path) -> Iterator[Path]:
+    """A copy of the file with the values in it."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`")
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder) / path.name
+        candidate.write_text(path.read_text())
+        if overrides:
+            _apply(overrides, candidate)
+            try:
+                _validate(path, candidate)
+            except UserError as error:
+                raise UserError(str(error).replace(str(candidate), str(path))) from None
+        yield candidate
+
+
+def _apply(overrides: Sequence[str], path: Path) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import apply_overrides as apply
+
+    try:
+        apply(path, list(overrides))
+    except DvcException as error:
+        raise UserError(f"-S {' '.join(overrides)}: {_innermost(error)}") from None
+
+
+def _innermost(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__
+    return _innermost(cause) if cause else str(error).strip().replace("\n", " ")
+
+
+def _validate(before: Path, path: Path) -> None:
+    earlier, now = (yaml.safe_load(file.read_text()) for file in (before, path))
+    for stage in stage_names():
+        if now.get(stage) != earlier.get(stage):
+            _load(stage, path)
+
+
+def _load(stage: str, path: Path) -> Params:
+    config: Params = load_section(stage, importlib.import_module(f"stages.{stage}").Config, path)
+    return config

@@ -1,0 +1,1 @@
+"""The Prefect server that a run reports to."""

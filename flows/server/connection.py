@@ -1,0 +1,97 @@
+"""The Prefect server of a run: that it answers and lets the run in, and what is done when it is gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from flows.server.heartbeat import mark_dead_runs
+from stages.core.errors import UserError
+
+_USUAL = "http://127.0.0.1:4200/api"
+_PATIENCE = 5.0
+_LOCKED = (401, 403)
+_BUSY = (429, 502, 503, 504)
+_LOUD = ("prefect.events.clients", "prefect.client")
+
+
+def answers() -> bool:
+    """Whether something listens where the server should be; a temporary server lives as long as the run.
+
+    Asks for no more than a connection: a call to a server that is gone waits a minute before it fails.
+    """
+    url = urlsplit(PREFECT_API_URL.value() or "")
+    if not url.hostname:
+        return True
+    try:
+        with socket.create_connection((url.hostname, url.port or _default_port(url.scheme)), _PATIENCE):
+            return True
+    except OSError:
+        return False
+
+
+def prepare_server(is_needed: bool = False) -> None:
+    """Make sure that a server that is set answers, and have it notice when this run is killed.
+
+    Args:
+        is_needed: Whether a temporary one will not do.
+
+    Raises:
+        UserError: It does not answer or does not let this run in, or none is set and one is needed.
+    """
+    url = PREFECT_API_URL.value()
+    if (is_needed and not url) or not answers():
+        found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
+        raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
+    if url:
+        with explain_server_refusal():
+            mark_dead_runs()
+
+
+@contextmanager
+def explain_server_refusal() -> Iterator[None]:
+    """Tell in one message that the server does not let this run in, or is too busy for it.
+
+    Raises:
+        UserError: It is so.
+    """
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        if status in _LOCKED:
+            todo = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it asks for"
+        elif status in _BUSY:
+            todo = "it is too busy or broken; see its log, then run the same command again"
+        else:
+            raise
+        raise UserError(
+            f"the Prefect server at {PREFECT_API_URL.value()} answered {status} {error.response.reason_phrase}: {todo}"
+        ) from None
+
+
+def silence_prefect() -> None:
+    """Keep Prefect from repeating at every event, with a traceback, that its server is gone."""
+    logging.raiseExceptions = False
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def exit_now(status: int) -> NoReturn:
+    """End this process now: Prefect would first try for minutes to hand its last events to the server that is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80

@@ -1,0 +1,1 @@
+"""Many runs: sweeps over values, benchmarks over recipes and seeds, each a DVC experiment."""

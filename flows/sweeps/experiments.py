@@ -1,0 +1,124 @@
+"""Combinations as tasks of one run, each a DVC experiment in a workspace of its own; what two share runs once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import yaml
+from prefect import allow_failure, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed
+
+from flows.pipeline.cancellation import stopped_by_interrupt
+from flows.pipeline.concurrency_limits import limited
+from flows.pipeline.log_relay import LogRelay
+from flows.pipeline.states import conclude, task_state
+from flows.sweeps.combinations import Combination, changes, first_to_compute, stage_keys
+from flows.workspace.experiment import Experiment
+from flows.workspace.graph import read_graph
+from flows.workspace.monitor import Outcome, Watch
+from flows.workspace.scores import METRICS
+from flows.workspace.timing import Speed, StageTimer
+
+_DATA = Path("data.dvc")
+
+
+class Result(NamedTuple):
+    """What became of a combination."""
+
+    combination: Combination
+    outcome: Outcome
+    did: Mapping[str, str]
+    """`ran` or `cached`, by stage."""
+    speeds: Mapping[str, Speed]
+    """By stage, also of those from the cache."""
+    metrics: Mapping[str, Any]
+    """Content of metrics.json; empty where it failed."""
+
+
+class ExperimentsRun:
+    """All combinations of one flow, and the processes that work on them."""
+
+    def __init__(self, watch: Watch, combinations: Sequence[Combination], at_once: int = 1) -> None:
+        self.watch = watch
+        self.combinations = {one.name: one for one in combinations}
+        self.results: dict[str, Result] = {}
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._tags: list[str] = []
+
+    def carry_out(self) -> State[Any]:
+        """Run every combination after those that compute what it shares with them; returns the state of the flow."""
+        futures: dict[str, PrefectFuture[Any]] = {}
+        with stopped_by_interrupt(self.watch):
+            # An experiment takes the data that DVC knows: what lies in data/ now shall be that.
+            futures["data"] = self._task("data", self._adopt_data).submit()
+            wait([futures["data"]])
+            keys = self._keys()
+            for name, needed in zip(self.combinations, first_to_compute(list(keys.values())), strict=True):
+                before = [allow_failure(futures[list(self.combinations)[number]]) for number in sorted(needed)]
+                run = self._task(name, lambda name=name: self._run(name, keys[name]))
+                futures[name] = run.submit(wait_for=[futures["data"], *before])
+            wait(list(futures.values()))
+        wait(list(futures.values()))
+        if self.results:
+            self._tell_what_ran()
+        return conclude({name: future.state for name, future in futures.items()}, self.watch.is_stopped)
+
+    def _task(self, name: str, work: Any) -> Any:
+        @task(name=name, task_run_name=name, cache_policy=NO_CACHE)
+        def run_one() -> State[Any]:
+            return cast(State[Any], work())
+
+        return run_one
+
+    def _keys(self) -> dict[str, dict[str, str]]:
+        nodes, data = read_graph(), str(yaml.safe_load(_DATA.read_text())["outs"][0].get("md5"))
+        # An experiment is one process: it holds what any of its stages needs, as a stage of another run would.
+        self._tags = sorted({tag for node in nodes for tag in node.tags})
+        return {name: stage_keys(one.sections, nodes, data) for name, one in self.combinations.items()}
+
+    def _adopt_data(self) -> State[Any]:
+        outcome = self.watch.follow(["--wait-for-lock", "repro", str(_DATA)], LogRelay("data").handle)
+        return task_state("data", outcome)
+
+    def _run(self, name: str, keys: Mapping[str, str]) -> State[Any]:
+        with self._slots, limited(self._tags, lambda: self.watch.is_stopped):
+            experiment = Experiment(name, changes(self.combinations[name].sections))
+            clock, listener = StageTimer(keys, experiment.logs), LogRelay(name)
+            outcome = self._follow(experiment, clock, listener)
+        metrics = json.loads((experiment.read(METRICS) if outcome.has_succeeded else None) or "{}")
+        self.results[name] = Result(self.combinations[name], outcome, clock.did, clock.recall(), metrics)
+        if not outcome.has_succeeded:
+            return task_state(name, outcome)
+        ran = [stage for stage, what in clock.did.items() if what == "ran"]
+        return Completed(
+            message=f"ran: {', '.join(ran) or 'nothing, all is from the cache'}", name=None if ran else "Cached"
+        )
+
+    def _follow(self, experiment: Experiment, clock: StageTimer, listener: LogRelay) -> Outcome:
+        def handle(line: str) -> None:
+            clock.handle(line)
+            listener.handle(line)
+
+        if not self.watch.is_stopped:
+            experiment.remove()
+        outcome = self.watch.follow(experiment.arguments, handle, environment=experiment.environment)
+        clock.finish(outcome.has_succeeded)
+        return outcome
+
+    def _tell_what_ran(self) -> None:
+        counts = count_runs(list(self.results.values()))
+        told = ", ".join(f"{stage} {count}" for stage, count in counts.items())
+        get_run_logger().info(f"How often each stage ran for {len(self.results)} combinations: {told}")
+
+
+def count_runs(results: Sequence[Result]) -> dict[str, int]:
+    """How often each stage ran; the other times it came from the cache."""
+    stages = dict.fromkeys(stage for result in results for stage in result.did)
+    return {stage: sum(result.did.get(stage) == "ran" for result in results) for stage in stages}

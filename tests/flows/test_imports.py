@@ -1,0 +1,36 @@
+"""What starting a command does not load: a typed word is answered at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.project.rooms import ROOT, stage_folders
+
+SLOW = ("torch", "torchvision", "timm", "numba", "cv2", "faiss", "pyarrow", "scipy", "skimage", "prefect", "dvc")
+
+
+def loaded(code: str) -> set[str]:
+    """Which of the slow libraries a fresh interpreter has loaded after some code."""
+    ask = f"{code}\nimport json, sys\nprint(json.dumps([name for name in {SLOW!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "use --help", "score --help", "predict --help"])
+def test_help_loads_nothing_slow(command: str) -> None:
+    run = f"import contextlib\nfrom flows.cli.app import app\nwith contextlib.suppress(SystemExit):\n    app({command.split()!r})"
+    assert loaded(run) == set()
+
+
+def test_composing_a_recipe_loads_nothing_slow() -> None:
+    compose = 'from flows.recipes.composing import Recipe, compose\ncompose(Recipe("luss", "sample"))'
+    assert loaded(compose) == set()
+
+
+@pytest.mark.parametrize("stage", sorted(stage_folders()))
+def test_a_stages_config_loads_nothing_slow(stage: str) -> None:
+    assert loaded(f"import stages.{stage}") == set()
