@@ -87,7 +87,7 @@ def _report(metrics: dict[str, Any]) -> None:
     Console().print(score_table({split: metrics[split] for split in splits}))
     if "mIoU" in metrics.get("test", {}):
         print("For comparison, without any learning:", flush=True)
-        subprocess.run([sys.executable, "-m", "stages.evaluate.floors"], check=False)
+        subprocess.run([sys.executable, "-m", "stages.evaluate.tools.baselines"], check=False)
     print(f"Report with pictures: {RESULTS / 'report.html'}")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from stages.core.errors import UserError
-from stages.evaluate.rules import ProtocolName
+from stages.evaluate.protocols.rules import ProtocolName
 
 GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, id = R + 256 G, or single-channel ids.")]
 Predictions = Annotated[
@@ -52,7 +52,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score a folder of predictions against a folder of masks; needs nothing else of the pipeline."""
-    from stages.evaluate.folders import Request, score_folder
+    from stages.evaluate.tools.score_folder import Request, score_folder
 
     request = Request(
         ground_truth=ground_truth,
@@ -83,14 +83,14 @@ def submit(
     description: Annotated[str, typer.Option(help="One sentence about the method.")] = "null",
 ) -> None:
     """Write the zip file that the ImageNet-S servers take: test masks, the match found on validation, method.txt."""
-    from stages.evaluate.submission import Description, write_submission
+    from stages.evaluate.tools.submission import Description, write_submission
 
     count = write_submission(out, Description(name, training_data, training_scheme, link, description))
     print(f"{out}: {count} masks of split test")
 
 
 def _read_protocol(given: str) -> ProtocolName:
-    from stages.evaluate.protocols import PROTOCOLS
+    from stages.evaluate.protocols.definitions import PROTOCOLS
 
     for name in PROTOCOLS:
         if name == given.replace("-", "_"):

@@ -17,8 +17,8 @@ from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
 from stages.core.data import DATA
 from stages.core.errors import UserError
-from stages.evaluate.counting import Maps, list_problems
-from stages.evaluate.thresholds import Thresholds
+from stages.core.metrics.counting import Maps, list_problems
+from stages.core.metrics.thresholds import Thresholds
 
 PREDICTIONS = ARTIFACTS / "predict"
 

@@ -10,7 +10,7 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.core.config.params import PARAMS_FILE, read_params
 from stages.evaluate import Config
-from stages.evaluate.rules import Threshold
+from stages.evaluate.protocols.rules import Threshold
 
 _ARTIFACTS = (
     "index/images",

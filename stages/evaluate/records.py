@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.metrics.counts import ALL, Float64
+from stages.core.metrics.kernels import Int64
+from stages.core.metrics.matching import write_match
 from stages.evaluate import Config
-from stages.evaluate.clustering import Agreement
-from stages.evaluate.counts import ALL, Float64
-from stages.evaluate.evaluation import Evaluation, SplitScores
+from stages.evaluate.evaluators.clustering import Agreement
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.kernels import Int64
-from stages.evaluate.matching import write_match
-from stages.evaluate.protocols import PROTOCOLS
+from stages.evaluate.protocols.definitions import PROTOCOLS
+from stages.evaluate.protocols.evaluation import Evaluation, SplitScores
 from stages.evaluate.provenance import Provenance
 
 DIGITS = 6

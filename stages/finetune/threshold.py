@@ -4,8 +4,8 @@ import numpy as np
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.segmenter import ThresholdConfig
+from stages.core.metrics.otsu import otsu
 from stages.core.nets.segmenter import Segmenter
-from stages.core.otsu import otsu
 from stages.core.progress import track
 
 _LEVELS = 101

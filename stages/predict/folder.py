@@ -14,7 +14,8 @@ from stages.core.data import IMAGE_SUFFIXES
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.decode import UInt8, UnreadableImage, encode_png, read_image
-from stages.core.images.overlay import category_colors, overlay
+from stages.core.images.overlay import overlay
+from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.progress import track
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.otsu import otsu
+from stages.core.metrics.otsu import otsu
 
 _LEVELS = 101
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.core.images.decode import encode_png
-from stages.evaluate.counting import Maps, Scale, _count_chunk, count_image
-from stages.evaluate.counts import Counts
-from stages.evaluate.folders import FileMaps, Triple
-from stages.evaluate.matching import assign, count_together
-from stages.evaluate.scores import benchmark_summary, score
-from stages.evaluate.thresholds import Thresholds
+from stages.core.metrics.counting import Maps, Scale, _count_chunk, count_image
+from stages.core.metrics.counts import Counts
+from stages.core.metrics.matching import assign, count_together
+from stages.core.metrics.scores import benchmark_summary, score
+from stages.core.metrics.thresholds import Thresholds
+from stages.evaluate.tools.score_folder import FileMaps, Triple
 from tests.benchmarks.timing import alternate
 from tests.evaluate.plain import IGNORE, count_plainly
 

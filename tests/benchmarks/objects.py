@@ -19,7 +19,7 @@ from stages.core.images.crops import Window, cut_map, resize_short_side
 from stages.core.images.decode import read_mask
 from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
-from stages.evaluate.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
+from stages.evaluate.evaluators.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
 from stages.extract.__main__ import main as extract
 from stages.extract.methods.salient_object.config import SalientObjectConfig
 from stages.saliency import Config as SaliencyConfig

@@ -18,9 +18,9 @@ from stages.core.faiss_ops import kmeans
 from stages.core.images.crops import resize_short_side
 from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalize
+from stages.core.metrics.matching import NONE, Match, match_greedily, match_pixels, without_background
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
-from stages.evaluate.matching import NONE, Match, match_greedily, match_pixels, without_background
 
 IGNORE = 1000
 SAMPLED = 256

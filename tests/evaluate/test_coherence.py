@@ -20,9 +20,10 @@ from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import ProjectionHead
 from stages.evaluate import CoherenceConfig, Config
-from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.coherence import _compare_in_views, measure_coherence
+from stages.evaluate.__main__ import main
+from stages.evaluate.evaluators.coherence import _compare_in_views, measure_coherence
 from stages.evaluate.inputs import read_inputs
+from stages.evaluate.scoring import OUT
 from tests.evaluate.project import write_project
 from tests.fabricate import backbone_card, index_again
 

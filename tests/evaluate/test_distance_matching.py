@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import UserError
-from stages.evaluate.distance_matching import (
+from stages.evaluate.evaluators.distance_matching import (
     Bank,
     Voting,
     describe_regions,

@@ -11,9 +11,10 @@ from sklearn.decomposition import PCA
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.evaluate import Config
-from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.embeddings import color_by_components, draw_embedding_maps
+from stages.evaluate.__main__ import main
 from stages.evaluate.inputs import read_inputs
+from stages.evaluate.report.embeddings import color_by_components, draw_embedding_maps
+from stages.evaluate.scoring import OUT
 from tests.evaluate.project import SIDE, write_project
 
 IDS = np.kron(np.array([[1, 2], [3, 4]], np.uint16), np.ones((SIDE // 2, SIDE // 2), np.uint16))

@@ -19,7 +19,8 @@ from stages.core.errors import UserError
 from stages.core.images.decode import read_mask
 from stages.core.nets.backbones import build_backbone
 from stages.evaluate import Config, DistanceMatchingConfig
-from stages.evaluate.__main__ import OUT, main
+from stages.evaluate.__main__ import main
+from stages.evaluate.scoring import OUT
 from tests.evaluate import oracle
 from tests.evaluate.project import SIDE, write_project
 from tests.fabricate import backbone_card

@@ -15,7 +15,7 @@ from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.__main__ import main
-from stages.evaluate.objects import (
+from stages.evaluate.evaluators.objects import (
     ObjectCounts,
     count_object,
     find_nearest,

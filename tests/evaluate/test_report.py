@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from stages.core.artifacts.shards import ARTIFACTS
+from stages.core.images.palette import color
 from stages.evaluate import Config, DistanceMatchingConfig
-from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.pictures import color, make_panels
+from stages.evaluate.__main__ import main
 from stages.evaluate.provenance import read_provenance
-from stages.evaluate.published import published_numbers
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
 from stages.evaluate.report.histories import draw_training_curves
+from stages.evaluate.report.pictures import make_panels
+from stages.evaluate.report.published import published_numbers
+from stages.evaluate.scoring import OUT
 from tests.evaluate import project as drawn
 
 

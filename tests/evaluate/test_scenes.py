@@ -17,7 +17,8 @@ from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png
 from stages.evaluate import Config
-from stages.evaluate.__main__ import OUT, main
+from stages.evaluate.__main__ import main
+from stages.evaluate.scoring import OUT
 from tests.evaluate.project import save_photo, write_project
 
 CLASSES = {1: "sky", 2: "road", 3: "car"}

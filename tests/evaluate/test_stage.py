@@ -11,9 +11,10 @@ from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.errors import UserError
 from stages.core.images.decode import encode_png, read_mask
 from stages.evaluate import Config
-from stages.evaluate.__main__ import OUT, main
-from stages.evaluate.evaluation import evaluate
+from stages.evaluate.__main__ import main
 from stages.evaluate.inputs import read_inputs
+from stages.evaluate.protocols.evaluation import evaluate
+from stages.evaluate.scoring import OUT
 from tests.evaluate import oracle
 from tests.evaluate.project import CLASSES, as_rgb, write_project
 
@@ -124,7 +125,7 @@ def test_the_report_is_one_file_with_every_picture_inside(project):
 
 def test_the_same_inputs_give_the_same_bytes_in_any_number_of_processes(project, monkeypatch):
     write_project(images_per_class=25)
-    monkeypatch.setattr("stages.evaluate.counting._FEW", 1)
+    monkeypatch.setattr("stages.core.metrics.counting._FEW", 1)
     files = []
     for workers in ("1", "2"):
         monkeypatch.setenv("LUSS_WORKERS", workers)

@@ -8,8 +8,8 @@ from stages.core.errors import UserError
 from stages.core.images.decode import read_mask
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
-from stages.evaluate.folders import Request, score_folder
-from stages.evaluate.submission import Description, write_submission
+from stages.evaluate.tools.score_folder import Request, score_folder
+from stages.evaluate.tools.submission import Description, write_submission
 from tests.evaluate.project import write_project
 
 DESCRIPTION = Description("drawn", "drawn shapes", "SSL", "null", "a test")

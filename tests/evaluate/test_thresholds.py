@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.errors import UserError
-from stages.evaluate.rules import own_threshold
-from stages.evaluate.thresholds import Thresholds
+from stages.core.metrics.thresholds import Thresholds
+from stages.evaluate.protocols.rules import own_threshold
 
 
 @settings(max_examples=100, deadline=None)

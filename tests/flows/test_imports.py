@@ -22,7 +22,8 @@ def loaded(code: str) -> set[str]:
 
 @pytest.mark.parametrize("command", ["--help", "--version", "use --help", "score --help", "predict --help"])
 def test_help_loads_nothing_slow(command: str) -> None:
-    run = f"import contextlib\nfrom flows.cli.app import app\nwith contextlib.suppress(SystemExit):\n    app({command.split()!r})"
+    call = f"    app({command.split()!r})"
+    run = f"import contextlib\nfrom flows.cli.app import app\nwith contextlib.suppress(SystemExit):\n{call}"
     assert loaded(run) == set()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
-from stages.core.images.overlay import category_colors
+from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import restore_segmenter
 from stages.predict.folder import predict_folder, segment_photograph
 from tests.fabricate import fabricate_segmenter

@@ -62,7 +62,7 @@ def test_import_contracts_are_kept() -> None:
 @pytest.mark.parametrize(
     ("file", "statement", "contract"),
     [
-        ("stages/index/layout.py", "import stages.evaluate.scores", "stages do not know each other"),
+        ("stages/index/layout.py", "import stages.evaluate.inputs", "stages do not know each other"),
         ("stages/core/cli.py", "import stages.index", "stages do not know each other"),
         ("stages/core/cli.py", "import flows.recipes.composing", "flows stand above the stages"),
         ("stages/core/cli.py", "import prefect", "neither prefect nor dvc"),

@@ -17,13 +17,13 @@ from stages.core.artifacts.models import describe_parts, read_model, write_model
 from stages.core.config.networks import AttentionKind
 from stages.core.config.params import validate_section
 from stages.core.errors import UserError
+from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.scores import score
+from stages.core.metrics.thresholds import Thresholds
 from stages.core.nets.attention import ChannelAttention, PixelAttention
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import restore_features
-from stages.evaluate.counting import Maps, Scale, count_images
-from stages.evaluate.protocols import PROTOCOLS
-from stages.evaluate.scores import score
-from stages.evaluate.thresholds import Thresholds
+from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.pseudolabel import Config
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.foreground import split_scores

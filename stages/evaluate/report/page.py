@@ -9,22 +9,24 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from stages.core.images.palette import css_color
+from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
-from stages.evaluate.clustering import Agreement
-from stages.evaluate.counts import GROUPS
-from stages.evaluate.embeddings import draw_embedding_maps
-from stages.evaluate.evaluation import Evaluation
-from stages.evaluate.galleries import Gallery, cluster_sizes, draw_galleries
+from stages.evaluate.evaluators.clustering import Agreement
+from stages.evaluate.evaluators.object_protocol import ObjectScores
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.object_protocol import ObjectScores
-from stages.evaluate.overlays import Overlay, choose_split
-from stages.evaluate.pictures import ERRORS, css_color, data_uri
-from stages.evaluate.protocols import PROTOCOLS
+from stages.evaluate.protocols.definitions import PROTOCOLS
+from stages.evaluate.protocols.evaluation import Evaluation
 from stages.evaluate.provenance import Provenance
-from stages.evaluate.published import NOTE, published_numbers
 from stages.evaluate.report import tables
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
+from stages.evaluate.report.embeddings import draw_embedding_maps
+from stages.evaluate.report.galleries import Gallery, cluster_sizes, draw_galleries
 from stages.evaluate.report.histories import draw_training_curves
+from stages.evaluate.report.object_grid import draw_object_grid
+from stages.evaluate.report.overlays import Overlay, choose_split
+from stages.evaluate.report.pictures import ERRORS, data_uri
+from stages.evaluate.report.published import NOTE, published_numbers
 
 _HERE = Path(__file__).parent
 _GROUP_NAMES = {"S": "≤ 5 %", "MS": "5–25 %", "ML": "25–50 %", "L": "> 50 %"}
@@ -67,6 +69,7 @@ def render_report(
         "training": draw_training_curves(),
         "agreement": agreement,
         "objects": objects,
+        "object_grids": {found.split: draw_object_grid(inputs, found) for found in objects},
         "embeddings": draw_embedding_maps(inputs),
         **_describe_scores(config, inputs, evaluation, agreement),
     }

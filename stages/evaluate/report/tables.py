@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
+from stages.core.images.palette import css_color
+from stages.core.metrics.counts import ALL
+from stages.core.metrics.matching import NONE
 from stages.evaluate import Config
-from stages.evaluate.clustering import Agreement
-from stages.evaluate.counts import ALL
-from stages.evaluate.evaluation import Evaluation, SplitScores
+from stages.evaluate.evaluators.clustering import Agreement
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.matching import NONE
-from stages.evaluate.pictures import css_color
+from stages.evaluate.protocols.evaluation import Evaluation, SplitScores
 from stages.evaluate.provenance import Provenance
-from stages.evaluate.published import Published
+from stages.evaluate.report.published import Published
 
 LABELS = {
     "mIoU": "mIoU",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.core.images.overlay import category_colors, overlay
+from stages.core.images.overlay import overlay
+from stages.core.images.palette import category_colors
 
 
 def test_colors_are_fixed_apart_and_start_with_black() -> None:

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.errors import UserError
-from stages.evaluate.clustering import compare_clusters, normalized_mutual_information
-from stages.evaluate.matching import (
+from stages.core.metrics.matching import (
     assign,
     count_together,
     match_greedily,
@@ -18,6 +17,7 @@ from stages.evaluate.matching import (
     read_match,
     write_match,
 )
+from stages.evaluate.evaluators.clustering import compare_clusters, normalized_mutual_information
 
 
 def best_sum(gain):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.kernels import Histogram, Int64
+from stages.core.metrics.kernels import Histogram, Int64
 
 GROUPS = ("S", "MS", "ML", "L")
 """Size groups of a class in an image: up to 5, 25, 50 and over 50 % of its pixels."""

@@ -14,23 +14,20 @@ from stages.core.faiss_ops import normalize_rows
 from stages.core.images.decode import read_mask
 from stages.core.progress import track
 from stages.evaluate import Config, ObjectProtocolConfig
-from stages.evaluate.evaluation import Evaluation
+from stages.evaluate.evaluators.objects import (
+    ObjectCounts,
+    Spread,
+    count_object,
+    find_nearest,
+    score_kmeans,
+    score_retrieval,
+)
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.objects import ObjectCounts, Spread, count_object, find_nearest, score_kmeans, score_retrieval
-from stages.evaluate.pictures import data_uri, thumbnail
+from stages.evaluate.protocols.evaluation import Evaluation
 
 Float32 = npt.NDArray[np.float32]
 
 _OBJECT = 1
-
-
-class Shown(NamedTuple):
-    """A photograph in the grid."""
-
-    thumbnail: str
-    image_id: str
-    category: str
-    """That it is filed under; empty if it is not."""
 
 
 class ObjectScores(NamedTuple):
@@ -45,8 +42,8 @@ class ObjectScores(NamedTuple):
     """By the number of ids, background included."""
     retrieval: float | None
     """None without objects of the train split whose photographs are filed under classes."""
-    grid: list[tuple[Shown, list[Shown]]]
-    """Objects and their nearest ones of the train split."""
+    grid: list[tuple[str, list[str]]]
+    """Ids of photographs with objects, and of those with the nearest ones of the train split."""
 
     @property
     def summary(self) -> dict[str, float]:
@@ -123,8 +120,8 @@ def _count(
 
 def _retrieve(
     rules: ObjectProtocolConfig, inputs: Inputs, vectors: dict[str, Float32], ids: list[str], counts: ObjectCounts
-) -> tuple[float | None, list[tuple[Shown, list[Shown]]]]:
-    """The nearest objects of the train split: what their classes score, and pictures of some."""
+) -> tuple[float | None, list[tuple[str, list[str]]]]:
+    """The nearest objects of the train split: what their classes score, and for some which they are."""
     train = inputs.images.of("train").image_ids if inputs.images.has("train") else []
     bank = [image_id for image_id in train if image_id in vectors and image_id not in ids]
     known = [number for number, image_id in enumerate(ids) if image_id in vectors]
@@ -136,15 +133,6 @@ def _retrieve(
     classes = np.array([number_of.get(inputs.labels.class_name(image_id) or "", 0) for image_id in bank])
     nearest = np.zeros(len(ids), np.int64)
     nearest[known] = classes[rows[:, 0]]
-    place = {image_id: number for number, image_id in enumerate(inputs.images.image_ids)}
     spread = np.unique(np.linspace(0, len(known) - 1, rules.pictured).astype(int))
-    grid = [
-        (_show(inputs, place, ids[known[row]]), [_show(inputs, place, bank[each]) for each in rows[row]])
-        for row in spread[: rules.pictured]
-    ]
+    grid = [(ids[known[row]], [bank[each] for each in rows[row]]) for row in spread[: rules.pictured]]
     return (score_retrieval(nearest, counts) if classes.all() else None), grid
-
-
-def _show(inputs: Inputs, place: dict[str, int], image_id: str) -> Shown:
-    picture = data_uri(thumbnail(inputs.images.read(place[image_id])))
-    return Shown(picture, image_id, inputs.labels.class_name(image_id) or "")

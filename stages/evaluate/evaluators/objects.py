@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.faiss_ops import kmeans, nearest, normalize_rows
-from stages.evaluate.kernels import Int64
-from stages.evaluate.matching import Match, match_identity, match_iou
+from stages.core.metrics.kernels import Int64
+from stages.core.metrics.matching import Match, match_identity, match_iou
 
 Float32 = npt.NDArray[np.float32]
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.counts import ALL, GROUPS, Counts, Float64
-from stages.evaluate.kernels import Int64
-from stages.evaluate.matching import NONE, Match
+from stages.core.metrics.counts import ALL, GROUPS, Counts, Float64
+from stages.core.metrics.kernels import Int64
+from stages.core.metrics.matching import NONE, Match
 
 Bools = npt.NDArray[np.bool_]
 

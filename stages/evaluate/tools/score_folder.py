@@ -10,14 +10,14 @@ import numpy as np
 
 from stages.core.errors import UserError
 from stages.core.images.decode import read_mask
+from stages.core.metrics.counting import Maps, Scale, count_images, list_problems
+from stages.core.metrics.counts import ALL, Counts
+from stages.core.metrics.matching import Match, read_match, write_match
+from stages.core.metrics.scores import score
+from stages.core.metrics.thresholds import Thresholds
 from stages.core.progress import track
-from stages.evaluate.counting import Maps, Scale, count_images, list_problems
-from stages.evaluate.counts import ALL, Counts
-from stages.evaluate.matching import Match, read_match, write_match
-from stages.evaluate.protocols import PROTOCOLS, check_match, check_sizes
-from stages.evaluate.rules import ProtocolName
-from stages.evaluate.scores import score
-from stages.evaluate.thresholds import Thresholds
+from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
+from stages.evaluate.protocols.rules import ProtocolName
 
 
 class Request(NamedTuple):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from stages.core.otsu import otsu
+from stages.core.metrics.otsu import otsu
 
 
 def scores(kind: str) -> np.ndarray:

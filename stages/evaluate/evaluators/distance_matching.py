@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from stages.core.errors import UserError
 from stages.core.faiss_ops import nearest, normalize_rows
-from stages.evaluate.kernels import Int64, UInt16
+from stages.core.metrics.kernels import Int64, UInt16
 
 Float32 = npt.NDArray[np.float32]
 

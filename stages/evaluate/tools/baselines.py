@@ -1,4 +1,4 @@
-"""`python -m stages.evaluate.floors`: what a result must beat.
+"""`python -m stages.evaluate.tools.baselines`: what a result must beat.
 
 The same foreground masks as in `artifacts/predict`, but every photograph's objects get the cluster of something cheap:
 its mean color, its color histogram, or the features of the network before any training. Prints mIoU beside the
@@ -21,13 +21,13 @@ from stages.core.cli import run_stage
 from stages.core.errors import UserError
 from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 from stages.core.images.decode import UInt8
+from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.scores import score
+from stages.core.metrics.thresholds import Thresholds
 from stages.core.progress import track
 from stages.evaluate import Config
-from stages.evaluate.counting import Maps, Scale, count_images
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, read_inputs, splits_with_masks
-from stages.evaluate.protocols import PROTOCOLS
-from stages.evaluate.scores import score
-from stages.evaluate.thresholds import Thresholds
+from stages.evaluate.protocols.definitions import PROTOCOLS
 
 Float32 = npt.NDArray[np.float32]
 Describe = Callable[[ImageIndex], Float32]

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.config.splits import SPLITS
+from stages.core.metrics.kernels import UInt8, UInt16
 from stages.evaluate import Config
-from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.kernels import UInt8, UInt16
-from stages.evaluate.pictures import Panels, apply_match, make_panels
+from stages.evaluate.protocols.evaluation import Evaluation
+from stages.evaluate.report.pictures import Panels, apply_match, make_panels
 
 _POOL = 400
 """Photographs among which the best and the worst are looked for."""

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from stages.core.errors import UserError
+from stages.core.metrics.counts import Counts
+from stages.core.metrics.kernels import Histogram, Int64, UInt8, UInt16, histogram
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
-from stages.evaluate.counts import Counts
-from stages.evaluate.kernels import Histogram, Int64, UInt8, UInt16, histogram
 
 _CHUNK = 32
 _FEW = 32 * _CHUNK

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
-from stages.evaluate.kernels import Int64, UInt8, rank_scores
+from stages.core.metrics.kernels import Int64, UInt8, rank_scores
 
 CURVE = tuple(range(61))
 """Thresholds of the benchmark's curve, in hundredths."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.core.metrics.kernels import Int64
 from stages.evaluate import Config
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.kernels import Int64
-from stages.evaluate.pictures import data_uri, thumbnail
+from stages.evaluate.report.pictures import data_uri, thumbnail
 
 
 class Gallery(NamedTuple):

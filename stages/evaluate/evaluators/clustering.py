@@ -8,9 +8,9 @@ import numpy as np
 
 from stages.core.artifacts.clusters import Assignments
 from stages.core.artifacts.image_index import Labels
-from stages.evaluate.counts import Float64
-from stages.evaluate.kernels import Int64
-from stages.evaluate.matching import NONE, assign, count_together
+from stages.core.metrics.counts import Float64
+from stages.core.metrics.kernels import Int64
+from stages.core.metrics.matching import NONE, assign, count_together
 
 
 class Agreement(NamedTuple):

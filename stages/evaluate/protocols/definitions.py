@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.evaluate.counts import ALL, Counts
-from stages.evaluate.matching import (
+from stages.core.metrics.counts import ALL, Counts
+from stages.core.metrics.matching import (
     NONE,
     Match,
     match_greedily,
@@ -20,8 +20,8 @@ from stages.evaluate.matching import (
     match_pixels,
     without_background,
 )
-from stages.evaluate.rules import ProtocolName
-from stages.evaluate.scores import Scores, benchmark_summary, pixel_summary, scene_summary
+from stages.core.metrics.scores import Scores, benchmark_summary, pixel_summary, scene_summary
+from stages.evaluate.protocols.rules import ProtocolName
 
 FindMatch = Callable[[Counts, int], Match]
 

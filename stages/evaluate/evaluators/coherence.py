@@ -26,7 +26,7 @@ from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import ProjectionHead
 from stages.core.progress import track
 from stages.evaluate import CoherenceConfig
-from stages.evaluate.distance_matching import resize_nearest
+from stages.evaluate.evaluators.distance_matching import resize_nearest
 from stages.evaluate.inputs import Inputs
 
 _BATCH = 32

@@ -16,14 +16,21 @@ from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
+from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.matching import match_identity
+from stages.core.metrics.scores import score
 from stages.core.progress import track
 from stages.evaluate import Config, DistanceMatchingConfig
-from stages.evaluate.counting import Maps, Scale, count_images
-from stages.evaluate.distance_matching import Bank, Float32, Voting, describe_regions, join_banks, segment_by_neighbors
+from stages.evaluate.evaluators.distance_matching import (
+    Bank,
+    Float32,
+    Voting,
+    describe_regions,
+    join_banks,
+    segment_by_neighbors,
+)
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.matching import match_identity
-from stages.evaluate.protocols import PROTOCOLS
-from stages.evaluate.scores import score
+from stages.evaluate.protocols.definitions import PROTOCOLS
 
 if TYPE_CHECKING:
     from stages.core.nets.features import FeatureNetwork

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.otsu import otsu
+from stages.core.metrics.counting import Scale, count_images
+from stages.core.metrics.counts import ALL, Counts
+from stages.core.metrics.matching import Match
+from stages.core.metrics.otsu import otsu
+from stages.core.metrics.scores import Scores, score
+from stages.core.metrics.thresholds import Thresholds, score_histogram
 from stages.core.progress import track
 from stages.evaluate import Config
-from stages.evaluate.counting import Scale, count_images
-from stages.evaluate.counts import ALL, Counts
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, splits_with_masks
-from stages.evaluate.matching import Match
-from stages.evaluate.protocols import PROTOCOLS, check_sizes, check_truth
-from stages.evaluate.rules import EVERYWHERE, UNSCORED, Threshold, own_threshold
-from stages.evaluate.scores import Scores, score
-from stages.evaluate.thresholds import Thresholds, score_histogram
+from stages.evaluate.protocols.definitions import PROTOCOLS, check_sizes, check_truth
+from stages.evaluate.protocols.rules import EVERYWHERE, UNSCORED, Threshold, own_threshold
 
 
 class Curve(NamedTuple):

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluate.counts import ALL, GROUPS, Counts
-from stages.evaluate.kernels import boundary_radius, find_boundary, histogram
-from stages.evaluate.matching import match_images, write_match
-from stages.evaluate.scores import benchmark_summary, score
-from stages.evaluate.thresholds import Thresholds
+from stages.core.metrics.counts import ALL, GROUPS, Counts
+from stages.core.metrics.kernels import boundary_radius, find_boundary, histogram
+from stages.core.metrics.matching import match_images, write_match
+from stages.core.metrics.scores import benchmark_summary, score
+from stages.core.metrics.thresholds import Thresholds
 from tests.evaluate import oracle
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import colorsys
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.kernels import UInt8, UInt16
-from stages.evaluate.matching import NONE
+from stages.core.images.palette import color
+from stages.core.metrics.kernels import UInt8, UInt16
+from stages.core.metrics.matching import NONE
 
 PANEL_SIDE = 288
 THUMBNAIL_SIDE = 96
@@ -37,18 +37,6 @@ class Panels(NamedTuple):
     prediction: UInt8
     truth: UInt8 | None = None
     errors: UInt8 | None = None
-
-
-def color(number: int) -> tuple[int, int, int]:
-    """RGB of an id: hues a golden angle apart, so that neighbors differ."""
-    hue, ring = (0.08 + number * 0.381966) % 1, number % 3
-    red, green, blue = colorsys.hls_to_rgb(hue, (0.52, 0.42, 0.64)[ring], (0.78, 0.72, 0.7)[ring])
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def css_color(number: int) -> str:
-    """The color of an id as CSS writes it."""
-    return "#{:02x}{:02x}{:02x}".format(*color(number))
 
 
 def shrink(photo: UInt8, side: int) -> UInt8:

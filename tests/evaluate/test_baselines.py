@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from stages.evaluate import Config, floors
+from stages.core.metrics.counting import Maps
+from stages.evaluate import Config
 from stages.evaluate.__main__ import main
-from stages.evaluate.counting import Maps
+from stages.evaluate.tools import baselines as floors
 from tests.evaluate.project import write_project
 
 

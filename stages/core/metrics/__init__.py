@@ -1,0 +1,1 @@
+"""Numbers from label maps: counts, matches of clusters with classes, scores, thresholds."""

@@ -1,0 +1,1 @@
+"""What is scored how: the protocols, and the order of an evaluation."""

@@ -1,0 +1,29 @@
+"""Objects beside those of the train split that they are nearest to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stages.evaluate.evaluators.object_protocol import ObjectScores
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.report.pictures import data_uri, thumbnail
+
+
+class Shown(NamedTuple):
+    """A photograph in the grid."""
+
+    thumbnail: str
+    image_id: str
+    category: str
+    """That it is filed under; empty if it is not."""
+
+
+def draw_object_grid(inputs: Inputs, scores: ObjectScores) -> list[tuple[Shown, list[Shown]]]:
+    """Thumbnails of a split's objects, each with its nearest ones."""
+    place = {image_id: number for number, image_id in enumerate(inputs.images.image_ids)}
+
+    def show(image_id: str) -> Shown:
+        picture = data_uri(thumbnail(inputs.images.read(place[image_id])))
+        return Shown(picture, image_id, inputs.labels.class_name(image_id) or "")
+
+    return [(show(query), [show(near) for near in nearest]) for query, nearest in scores.grid]

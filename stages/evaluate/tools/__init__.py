@@ -1,0 +1,1 @@
+"""What works without the pipeline: scores of any folder, submissions, baselines."""
