@@ -1,4 +1,4 @@
-"""The README's commands that are marked runnable run, and its two long ones are what they claim."""
+"""The commands that are marked runnable in README and docs run; README's two long ones are what they claim."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import pytest
 import yaml
 
 from flows.recipes.composing import recipe_names
+from tests.project.documents import PAGES, blocks, runnable
 from tests.project.rooms import ROOT
 from tests.project.workspace import Workspace
 
 README = (ROOT / "README.md").read_text()
-RUNNABLE = re.findall(r"<!-- runnable -->\n```sh\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+RUNNABLE = [
+    pytest.param(block, id=f"{page.name}: {block.splitlines()[0]}")
+    for page in PAGES
+    for block in runnable(page.read_text())
+]
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("end_to_end")
-@pytest.mark.parametrize("block", RUNNABLE, ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize("block", RUNNABLE)
 def test_it_runs(finished: Workspace, tmp_path: Path, block: str) -> None:
     luss = tmp_path / "luss"
     luss.write_text(f'#!/bin/sh\nexec {sys.executable} -m flows "$@"\n')
@@ -48,20 +52,14 @@ def test_continuous_integration_runs_the_second_command() -> None:
     pattern = re.search(r"grep -m 1 '(.*)' README.md", (ROOT / ".ci/run").read_text())
     assert pattern
     found = [line for line in README.splitlines() if re.search(pattern[1], line)]
-    assert found == [COMMANDS[1]]
+    assert found == [blocks(README)[1]]
     workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yaml").read_text())
     assert ".ci/run" in [step.get("run") for step in workflow["jobs"]["tests"]["steps"]]
 
 
-def test_every_luss_command_in_it_is_one() -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in set(re.findall(r"(?:`|^|/)luss ([a-z]\w+)", README, re.MULTILINE)):
-        assert re.search(rf"^\W*{name} ", told.stdout, re.MULTILINE), name
-
-
 @pytest.mark.parametrize("kind", ["methods", "datasets"])
-def test_it_names_every_recipe(kind: str) -> None:
+def test_every_recipe_is_told(kind: str) -> None:
+    methods = (ROOT / "docs/methods.md").read_text()
     for name in recipe_names(kind):
-        assert f"`{name}`" in README
+        assert f"`{name}`" in methods
+        assert kind == "datasets" or f"`{name}`" in README
