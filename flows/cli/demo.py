@@ -16,6 +16,7 @@ from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
 from flows.workspace.scores import MAIN_SCORES, SPLITS
 from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
+from stages.core.fingerprint import refresh_fingerprints
 
 DATA = Path("data")
 RESULTS = Path("artifacts/evaluate")
@@ -27,6 +28,7 @@ def run_demo() -> int:
     """Run the pipeline and print its scores; returns the exit status."""
     check_workspace()
     _provide_params()
+    refresh_fingerprints()
     _provide_data()
     if status := run_dvc(["repro"]):
         _explain(status)

@@ -21,6 +21,7 @@ from flows.workspace.dvc_process import check_workspace, signals_interrupt
 from flows.workspace.lock import workspace_lock
 from flows.workspace.monitor import Watch
 from stages.core.errors import UserError
+from stages.core.fingerprint import refresh_fingerprints
 
 _POLL = 2.0
 """Seconds between looks at whether the run was cancelled in the UI."""
@@ -33,6 +34,7 @@ def run_in_workspace(work: Callable[[Watch], State[Any]]) -> State[Any]:
         try:
             check_workspace()
             with workspace_lock():
+                refresh_fingerprints()
                 return work(watch)
         except UserError as error:
             get_run_logger().error(str(error))

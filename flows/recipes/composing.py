@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flows.recipes.pinned_files import pin_files
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
 from stages.core.errors import UserError
+from stages.core.fingerprint import refresh_fingerprints
 
 RECIPES = Path(__file__).parent
 PIPELINE_FILE = Path("dvc.yaml")
@@ -89,6 +90,7 @@ def write_params(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(render(sections, recipe))
     partial.replace(path)
+    refresh_fingerprints()
     return [stage for stage, values in sections.items() if before.get(stage) != values]
 
 

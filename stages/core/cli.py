@@ -14,6 +14,7 @@ from typing import Any
 
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.errors import UserError
+from stages.core.fingerprint import CODE_FILE, NO_METHOD, check_fingerprint
 
 _INTERRUPTED = 130
 
@@ -28,7 +29,14 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
     )
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="params file (default: %(default)s)")
     path = parser.parse_args().params
-    sys.exit(guard(stage, lambda: main(load_section(stage, config_type, path))))
+
+    def work() -> None:
+        config = load_section(stage, config_type, path)
+        if Path("dvc.yaml").exists() and CODE_FILE.exists():
+            check_fingerprint(stage, getattr(config, "method", NO_METHOD))
+        main(config)
+
+    sys.exit(guard(stage, work))
 
 
 def guard(name: str, work: Callable[[], None]) -> int:

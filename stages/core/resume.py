@@ -10,19 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.core.artifacts.shards import CONTRACTS
 from stages.core.config.params import Params
 from stages.core.errors import UserError
+from stages.core.fingerprint import NO_METHOD, code_fingerprint
+
+_PROJECT = Path(__file__).resolve().parents[2]
+"""Where the code lies that runs."""
 
 
-def work_key(config: Params, inputs: Mapping[str, str]) -> str:
-    """Name of a run's unfinished work: equal only if parameters, contracts and every input are equal.
+def work_key(stage: str, config: Params, inputs: Mapping[str, str]) -> str:
+    """Name of a run's unfinished work: equal only if parameters, code and every input are equal.
 
     Args:
+        stage: The stage, whose code counts.
         config: The stage's resolved parameters.
         inputs: Content hash of each input artifact, by name.
     """
-    told = {"params": config.model_dump(mode="json"), "contracts": CONTRACTS, "inputs": dict(inputs)}
+    code = code_fingerprint(stage, getattr(config, "method", NO_METHOD), _PROJECT)
+    told = {"params": config.model_dump(mode="json"), "code": code, "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -35,7 +40,7 @@ def resumable_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Ite
     Raises:
         UserError: Another process works on the same.
     """
-    work = Path(os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")) / stage / work_key(config, inputs)
+    work = Path(os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")) / stage / work_key(stage, config, inputs)
     work.mkdir(parents=True, exist_ok=True)
     if "TORCHELASTIC_RUN_ID" in os.environ:  # One of several that train together; who started them holds the lock.
         yield work

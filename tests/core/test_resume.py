@@ -45,12 +45,12 @@ def test_it_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_key_changes_with_parameters_and_inputs_only() -> None:
-    key = work_key(Few(), {"images": "a", "saliency": "b"})
-    assert key == work_key(Few(value=1), {"saliency": "b", "images": "a"})
+    key = work_key("cluster", Few(), {"images": "a", "saliency": "b"})
+    assert key == work_key("cluster", Few(value=1), {"saliency": "b", "images": "a"})
     others = {
-        work_key(Few(value=2), {"images": "a", "saliency": "b"}),
-        work_key(Few(), {"images": "c", "saliency": "b"}),
-        work_key(Few(), {"images": "a"}),
+        work_key("cluster", Few(value=2), {"images": "a", "saliency": "b"}),
+        work_key("cluster", Few(), {"images": "c", "saliency": "b"}),
+        work_key("cluster", Few(), {"images": "a"}),
     }
     assert len(others | {key}) == 4
 

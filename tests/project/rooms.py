@@ -26,7 +26,9 @@ def names_in_each_tree(root: Path = ROOT) -> dict[str, set[str]]:
     return {
         "stages/": stage_folders(root),
         "dvc.yaml": set(pipeline),
-        "dvc.yaml params": {section for stage in pipeline.values() for section in stage["params"]},
+        "dvc.yaml params": {
+            section for stage in pipeline.values() for section in stage["params"] if isinstance(section, str)
+        },
         "dvc.yaml cmd": {stage["cmd"].removeprefix("python -m stages.") for stage in pipeline.values()},
         "artifacts/": {name for stage in pipeline.values() for name in out_folders(stage)},
         "params.yaml": set(yaml.safe_load((root / "params.yaml").read_text())),

@@ -17,7 +17,7 @@ from stages.core.errors import UserError
 ARTIFACTS = Path("artifacts")
 MANIFEST = "manifest.json"
 CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 1, "clusters": 1, "model": 1}
-"""Version of each contract; raised when a change in core alters what an artifact holds."""
+"""Version of each contract; raised when the format of its files changes."""
 
 _METADATA_KEY = b"luss"
 _ROW_GROUP, _MAP_ROW_GROUP = 65_536, 32

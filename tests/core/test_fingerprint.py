@@ -1,0 +1,127 @@
+"""Fingerprints of code: what changes them, what does not, and that the committed ones are true."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.core.errors import UserError
+from stages.core.fingerprint import (
+    check_fingerprint,
+    core_fingerprint,
+    core_fingerprints,
+    find_methods,
+    main,
+    reached_modules,
+    read_fingerprints,
+    write_fingerprints,
+)
+from stages.core.syntax import read_syntax
+from tests.project.rooms import ROOT
+
+PAIRS = [(stage, method) for stage, methods in find_methods(ROOT).items() for method in methods]
+REACHED = {pair: set(reached_modules(*pair, ROOT)) for pair in PAIRS}
+CORE = sorted(
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    for path in (ROOT / "stages/core").rglob("*.py")
+    if path.name != "__init__.py" and path.stem not in ("fingerprint", "syntax")
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's stages, to be changed and changed back."""
+    target = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "stages", target / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def test_the_committed_file_is_true() -> None:
+    assert read_fingerprints(ROOT) == core_fingerprints(ROOT), "run `python -m stages.core.fingerprint`"
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_of_every_module_a_constant_counts_and_a_comment_does_not(module: str) -> None:
+    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    digest = read_syntax(source, "stages.core").digest
+    assert read_syntax(f'{source}\n# A comment.\n"""Text that nobody reads."""\n', "stages.core").digest == digest
+    assert read_syntax(f"{source}\n_ADDED = 1\n", "stages.core").digest != digest
+
+
+@pytest.mark.parametrize("module", ["stages.core.engine.loop", "stages.core.images.slic", "stages.core.faiss_ops"])
+def test_a_changed_module_changes_whoever_reaches_it_and_nobody_else(copy: Path, module: str) -> None:
+    file = copy.joinpath(*module.split(".")).with_suffix(".py")
+    before, source = core_fingerprints(copy), file.read_text()
+    file.write_text(f"{source}\n# A comment.\n")
+    assert core_fingerprints(copy) == before
+    file.write_text(f"{source}\n_ADDED = 1\n")
+    after = core_fingerprints(copy)
+    file.write_text(source)
+    changed = {(stage, method) for stage, method in PAIRS if after[stage][method] != before[stage][method]}
+    assert changed == {pair for pair, modules in REACHED.items() if module in modules}
+
+
+def test_what_methods_reach_is_what_they_import() -> None:
+    assert "stages.core.engine.loop" in REACHED["pretrain", "swav"]
+    assert "stages.core.engine.loop" not in REACHED["saliency", "rc"]
+    assert "stages.core.images.slic" in REACHED["superpixels", "slic"]
+    assert "stages.core.images.slic" not in REACHED["superpixels", "grid"]
+    assert "stages.core.engine.momentum" in REACHED["pretrain", "maskcontrast"]
+    assert "stages.core.engine.momentum" not in REACHED["pretrain", "swav"]
+    assert not any("methods.luss" in name for name in REACHED["pretrain", "swav"])
+
+
+def test_every_module_of_core_is_reached_or_stands_beside_the_stages() -> None:
+    everything = set().union(*REACHED.values())
+    tools = {"stages.core.images.overlay", "stages.core.images.palette"}
+    assert set(CORE) - everything <= tools
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_equal"),
+    [
+        ("def f(a: int) -> str:\n    return a", 'def f(a):\n    """Say."""\n    return a  # so', True),
+        ("x: int = 1", "x: float = 1", True),
+        ("class A:\n    x: int = 1", "class A:\n    x: float = 1", False),
+        ("class A:\n    x = 1", 'class A:\n    x = 1\n    """Of something."""', True),
+        ("x = 1", "x = 2", False),
+        ("x = 1", "x = 1.0", False),
+        ("x = 1", "x = True", False),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", "from typing import TYPE_CHECKING", True),
+    ],
+)
+def test_what_counts_of_a_source(one: str, other: str, is_equal: bool) -> None:
+    assert (read_syntax(one, "p").digest == read_syntax(other, "p").digest) == is_equal
+    ast.parse(one)
+
+
+def test_a_missing_or_stale_entry_is_one_message(copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(copy, tmp_path / "project")
+    project = tmp_path / "project"
+    with pytest.raises(UserError, match=r"code.json: has no entry for cluster.kmeans; run `python -m stages.core"):
+        check_fingerprint("cluster", "kmeans", project)
+    assert "cluster" in write_fingerprints(project)
+    check_fingerprint("cluster", "kmeans", project)
+    assert write_fingerprints(project) == []
+    module = project / "stages/core/faiss_ops.py"
+    module.write_text(f"{module.read_text()}\n_ADDED = 1\n")
+    # Sources are read by content: another content is another fingerprint at once.
+    assert core_fingerprint("cluster", "kmeans", project) != read_fingerprints(project)["cluster"]["kmeans"]
+    with pytest.raises(UserError, match="is out of date"):
+        check_fingerprint("cluster", "kmeans", project)
+    assert "cluster" in write_fingerprints(project)
+
+
+def test_the_command_says_what_has_changed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copy)
+    (copy / "code.json").unlink(missing_ok=True)
+    assert main(["--check"]) == 1
+    assert main([]) == 0
+    assert main(["--check"]) == 0
+    assert main([]) == 0
+    assert "changed for no stage" in capsys.readouterr().out
