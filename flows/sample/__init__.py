@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.sample.drawing import draw_scene
+from flows.sample.figures import CATEGORIES
+from flows.sample.png import encode_stored_png
 from stages.core.errors import UserError
-
-from .drawing import draw_scene
-from .figures import CATEGORIES
-from .png import encode_stored_png
 
 SPLITS = {"train": 60, "validation": 12, "test": 12}
 """Images per category."""

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from flows.sample import FINGERPRINT, fingerprint, set_aside, write_sample
 from stages.core.errors import UserError
-
-from . import FINGERPRINT, fingerprint, set_aside, write_sample
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .colors import Color, hsv_color
-from .draws import Draws, Integers, cosine, sine
+from flows.sample.colors import Color, hsv_color
+from flows.sample.draws import Draws, Integers, cosine, sine
 
 
 def draw_background(draws: Draws, side: int) -> Integers:

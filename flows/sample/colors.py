@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .draws import Draws, Integers
+from flows.sample.draws import Draws, Integers
 
 Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""

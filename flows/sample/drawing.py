@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .background import draw_background
-from .colors import draw_colors
-from .draws import Draws, Integers, cosine, sine
-from .figures import CATEGORIES, Figure, Plane
+from flows.sample.background import draw_background
+from flows.sample.colors import draw_colors
+from flows.sample.draws import Draws, Integers, cosine, sine
+from flows.sample.figures import CATEGORIES, Figure, Plane
 
 SIDE = 96
 """Height and width of every image in pixels."""

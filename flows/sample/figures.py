@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Integers, cosine, sine
+from flows.sample.draws import Integers, cosine, sine
 
 Plane = NDArray[np.bool_]
 """A yes-or-no value per point (H, W)."""

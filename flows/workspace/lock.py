@@ -37,6 +37,6 @@ def workspace_lock() -> Iterator[None]:
 
 
 def check_workspace_is_free() -> None:
-    """Raise what `occupied` would raise."""
+    """Raise what `workspace_lock` would raise."""
     with workspace_lock():
         pass
