@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
-import click
 import pytest
-import typer
 
-from flows.cli.app import app
 from stages.core.config.params import models_by_method
 from tests.benchmarks.__main__ import names as benchmark_names
 from tests.project.documents import PAGES, commands, links, paths, split_command
@@ -54,25 +52,13 @@ def problem_of(command: list[str]) -> str:
     """What is wrong with a command, as far as it can be told without running it; empty for nothing."""
     program, *words = command
     if program == "luss" and words:
-        return problem_of_luss(words[0], words[1:])
+        named = words[:1] if not words[0].startswith("-") else []
+        return problem_of_options(words[len(named) :], help_of("flows", *named))
     if program == "dvc" and words:
-        return problem_of_options(words[1:], dvc_help(*words[: 2 if words[0] in GROUPS else 1]))
+        return problem_of_options(words[1:], help_of("dvc", *words[: 2 if words[0] in GROUPS else 1]))
     if program.startswith("python") and words[:1] == ["-m"]:
         return problem_of_module(words[1], words[2:])
     return ""
-
-
-def problem_of_luss(name: str, words: list[str]) -> str:
-    program = typer.main.get_command(app)
-    if name.startswith("-"):
-        return problem_of_options([name], options_of(program))
-    if name not in program.commands:
-        return "no such command"
-    return problem_of_options(words, options_of(program.commands[name]))
-
-
-def options_of(command: click.Command) -> str:
-    return " ".join(["--help", *(name for option in command.params for name in [*option.opts, *option.secondary_opts])])
 
 
 def problem_of_options(words: list[str], known: str) -> str:
@@ -86,10 +72,11 @@ def problem_of_options(words: list[str], known: str) -> str:
 
 
 @cache
-def dvc_help(*names: str) -> str:
-    """What `dvc NAME … --help` says; empty if there is no such command."""
-    command = [sys.executable, "-m", "dvc", *names, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def help_of(module: str, *names: str) -> str:
+    """What `python -m MODULE NAME … --help` says; empty if there is no such command."""
+    command = [sys.executable, "-m", module, *names, "--help"]
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""
 
 
