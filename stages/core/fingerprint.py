@@ -40,6 +40,7 @@ def find_methods(root: Path = Path()) -> dict[str, list[str]]:
 
 def core_fingerprints(root: Path = Path()) -> Fingerprints:
     """What code.json should say: by stage and method, the hash of the modules of `stages/core` that are reached."""
+    _locate.cache_clear()  # A process that serves runs for days meets new modules.
     return {
         stage: {method: core_fingerprint(stage, method, root) for method in methods}
         for stage, methods in find_methods(root).items()

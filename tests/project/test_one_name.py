@@ -22,7 +22,7 @@ def test_every_tree_has_the_same_names() -> None:
     ("tree", "old", "new"),
     [
         ("dvc.yaml", "\n  attend:\n", "\n  attention:\n"),
-        ("dvc.yaml params", "params: [attend]", "params: [pretrain]"),
+        ("dvc.yaml params", "      - attend\n      - code.json", "      - pretrain\n      - code.json"),
         ("dvc.yaml cmd", "python -m stages.attend", "python -m stages.attention"),
         ("artifacts/", "      - artifacts/cluster\n    meta", "      - artifacts/clusters\n    meta"),
     ],
