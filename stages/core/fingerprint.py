@@ -18,7 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from stages.core.errors import UserError
-from stages.core.syntax import Syntax, read_syntax
+from stages.core.syntax import Syntax
+from stages.core.syntax_cache import SyntaxCache
 
 CODE_FILE = Path("code.json")
 COMMAND = "python -m stages.core.fingerprint"
@@ -26,7 +27,7 @@ NO_METHOD = "stage"
 """Stands in code.json for the method of a stage that has none."""
 
 _CORE = "stages.core"
-_UNCOUNTED = ("stages.core.fingerprint", "stages.core.syntax")
+_UNCOUNTED = ("stages.core.fingerprint", "stages.core.syntax", "stages.core.syntax_cache")
 """What computes fingerprints changes no result."""
 
 Fingerprints = dict[str, dict[str, str]]
@@ -41,21 +42,25 @@ def find_methods(root: Path = Path()) -> dict[str, list[str]]:
 def core_fingerprints(root: Path = Path()) -> Fingerprints:
     """What code.json should say: by stage and method, the hash of the modules of `stages/core` that are reached."""
     _locate.cache_clear()  # A process that serves runs for days meets new modules.
-    return {
-        stage: {method: core_fingerprint(stage, method, root) for method in methods}
+    syntax = SyntaxCache()
+    found = {
+        stage: {method: core_fingerprint(stage, method, root, syntax) for method in methods}
         for stage, methods in find_methods(root).items()
     }
+    syntax.save()
+    return found
 
 
-def core_fingerprint(stage: str, method: str, root: Path = Path()) -> str:
+def core_fingerprint(stage: str, method: str, root: Path = Path(), syntax: SyntaxCache | None = None) -> str:
     """Hash of the modules of `stages/core` that one method of a stage reaches.
 
     Args:
         stage: The stage.
         method: Its method, or `NO_METHOD`.
         root: The project's folder.
+        syntax: Where parsed modules are taken from and put.
     """
-    reached = reached_modules(stage, method, root)
+    reached = reached_modules(stage, method, root, syntax)
     return _digest({name: syntax for name, syntax in reached.items() if name.startswith(f"{_CORE}.")})
 
 
@@ -64,11 +69,12 @@ def code_fingerprint(stage: str, method: str, root: Path) -> str:
     return _digest(reached_modules(stage, method, root))
 
 
-def reached_modules(stage: str, method: str, root: Path) -> dict[str, Syntax]:
+def reached_modules(stage: str, method: str, root: Path, syntax: SyntaxCache | None = None) -> dict[str, Syntax]:
     """The modules of a stage and of `stages/core` that run with one of its methods, by dotted name.
 
     Neither the other methods nor the `__init__` of a stage with methods, which names them all.
     """
+    syntax = syntax or SyntaxCache()
     waiting = [f"stages.{stage}.__main__", *_modules_of_method(stage, method, root)]
     apart = {f"stages.{stage}"} if (root / "stages" / stage / "methods").is_dir() else set()
     found: dict[str, Syntax] = {}
@@ -77,9 +83,9 @@ def reached_modules(stage: str, method: str, root: Path) -> dict[str, Syntax]:
         if name in found or name in apart or not _is_counted(name, stage, method) or not (file := _locate(name, root)):
             continue
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-        found[name] = _read(file, package, file.stat().st_mtime_ns, file.stat().st_size)
+        found[name] = syntax.read(file, package)
         waiting += [part for imported in found[name].imports for part in _with_packages(imported)]
-    return {name: syntax for name, syntax in found.items() if syntax.digest}
+    return {name: module for name, module in found.items() if module.digest}
 
 
 def write_fingerprints(root: Path = Path()) -> list[str]:
@@ -130,12 +136,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     print(f"{CODE_FILE}: out of date; run `{COMMAND}`", file=sys.stderr)
     return 1
-
-
-@cache
-def _read(file: Path, package: str, changed: int, size: int) -> Syntax:
-    """Parse a file; again only if its time of change or its size is another one."""
-    return read_syntax(file.read_text(encoding="utf-8"), package)
 
 
 def _list_methods(folder: Path) -> list[str]:

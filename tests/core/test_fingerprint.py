@@ -27,7 +27,7 @@ REACHED = {pair: set(reached_modules(*pair, ROOT)) for pair in PAIRS}
 CORE = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
     for path in (ROOT / "stages/core").rglob("*.py")
-    if path.name != "__init__.py" and path.stem not in ("fingerprint", "syntax")
+    if path.name != "__init__.py" and path.stem not in ("fingerprint", "syntax", "syntax_cache")
 )
 
 
@@ -113,6 +113,23 @@ def test_a_missing_or_stale_entry_is_one_message(copy: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match="is out of date"):
         check_fingerprint("cluster", "kmeans", project)
     assert "cluster" in write_fingerprints(project)
+
+
+def test_unchanged_modules_are_not_parsed_again(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUSS_CHECKPOINTS", str(tmp_path))
+    first = core_fingerprints(copy)
+    monkeypatch.setattr("stages.core.syntax_cache.read_syntax", None)
+    assert core_fingerprints(copy) == first
+    (tmp_path / "syntax.json").write_text("broken")
+    monkeypatch.undo()
+    assert core_fingerprints(copy) == first
+
+
+def test_code_that_is_no_python_is_one_message(copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(copy / "stages", tmp_path / "stages")
+    (tmp_path / "stages/core/jit.py").write_text("x = 1\ndef (\n")
+    with pytest.raises(UserError, match=r"jit.py:2: not valid Python"):
+        core_fingerprints(tmp_path)
 
 
 def test_the_command_says_what_has_changed(
