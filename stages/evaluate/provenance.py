@@ -10,6 +10,7 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.core.config.params import PARAMS_FILE, read_params
 from stages.evaluate import Config
+from stages.evaluate.evaluators.table import label_uses
 from stages.evaluate.protocols.rules import Threshold
 
 _ARTIFACTS = (
@@ -66,7 +67,7 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     used = [
         f"{stage}: {_origin(card)} weights or training with labels" for stage, card in cards.items() if card.labels_used
     ]
-    beside = ["evaluate: neighbors vote by masks of the train split"] if config.neighbors else []
+    beside = [f"evaluate: {use}" for use in label_uses(config)]
     weights = {stage: _origin(card) for stage, card in cards.items()}
     return Provenance(_recipe(), params, sources, weights, supervised + used + beside)
 

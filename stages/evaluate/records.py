@@ -13,24 +13,24 @@ from stages.core.metrics.kernels import Int64
 from stages.core.metrics.matching import write_match
 from stages.evaluate import Config
 from stages.evaluate.evaluators.clustering import Agreement
+from stages.evaluate.evaluators.evaluator import Findings
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.evaluate.protocols.evaluation import Evaluation, SplitScores
 from stages.evaluate.provenance import Provenance
 
-DIGITS = 6
+_DIGITS = 6
 
 
 def write_metrics(
-    config: Config, inputs: Inputs, evaluation: Evaluation, agreement: Agreement | None, provenance: Provenance
+    config: Config, inputs: Inputs, evaluation: Evaluation, findings: Findings, provenance: Provenance
 ) -> dict[str, Any]:
-    """Scores in percent by split, and under `protocol` everything that could change them."""
+    """The evaluators' scores by split, and under `protocol` everything that could change them."""
     metrics: dict[str, Any] = {}
-    if agreement is not None:
-        metrics["train"] = {"NMI": round(agreement.nmi, DIGITS), "accuracy": round(agreement.accuracy, DIGITS)}
-    for split, scored in evaluation.splits.items():
-        found = {name: round(value, DIGITS) for name, value in scored.summary.items() if value is not None}
-        metrics[split] = metrics.get(split, {}) | found
+    for finding in findings.values():
+        for split, scores in finding.scores.items():
+            found = {name: round(value, _DIGITS) for name, value in scores.items()}
+            metrics[split] = metrics.get(split, {}) | found
     metrics["protocol"] = _describe(config, inputs, evaluation, provenance)
     return metrics
 

@@ -11,6 +11,10 @@ from stages.core.artifacts.image_index import Labels
 from stages.core.metrics.counts import Float64
 from stages.core.metrics.kernels import Int64
 from stages.core.metrics.matching import NONE, assign, count_together
+from stages.evaluate import Config
+from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.protocols.evaluation import Evaluation
 
 
 class Agreement(NamedTuple):
@@ -70,3 +74,19 @@ def normalized_mutual_information(contingency: Int64) -> float:
 def _entropy(counts: Int64) -> float:
     shares: Float64 = counts[counts > 0] / max(counts.sum(), 1)
     return float(-(shares * np.log(shares)).sum())
+
+
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[Agreement | None]:
+    """NMI and matched accuracy on the train split; nothing where photographs have no category."""
+    agreement = score_assignments(inputs.assignments, inputs.labels, inputs.clusters)
+    scores = {"train": {"NMI": agreement.nmi, "accuracy": agreement.accuracy}} if agreement else {}
+    return Finding(scores, agreement)
+
+
+CLUSTERING = Evaluator(
+    name="clustering",
+    needs=("cluster",),
+    measures=("NMI", "accuracy"),
+    is_wanted=lambda config: True,
+    measure=_measure,
+)

@@ -29,8 +29,10 @@ from stages.evaluate.evaluators.distance_matching import (
     join_banks,
     segment_by_neighbors,
 )
+from stages.evaluate.evaluators.evaluator import Evaluator, Finding
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
+from stages.evaluate.protocols.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from stages.core.nets.features import FeatureNetwork
@@ -114,3 +116,21 @@ def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, igno
         describe_regions(features(train, number), labels.read_mask(train[number].image_id).astype(np.uint16), ignore)
         for number in track(masked, label="bank of regions")
     )
+
+
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[None]:
+    """Every scored split, segmented by its neighbors."""
+    rules = config.neighbors
+    if rules is None:
+        return Finding({}, None)
+    return Finding({split: score_by_neighbors(config, rules, inputs, split) for split in evaluation.splits}, None)
+
+
+NEIGHBORS = Evaluator(
+    name="neighbors",
+    needs=("pretrain",),
+    measures=("neighbors_mIoU",),
+    is_wanted=lambda config: config.neighbors is not None,
+    measure=_measure,
+    uses_labels="neighbors vote by masks of the train split",
+)

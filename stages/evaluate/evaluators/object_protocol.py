@@ -14,6 +14,7 @@ from stages.core.faiss_ops import normalize_rows
 from stages.core.images.decode import read_mask
 from stages.core.progress import track
 from stages.evaluate import Config, ObjectProtocolConfig
+from stages.evaluate.evaluators.evaluator import Evaluator, Finding
 from stages.evaluate.evaluators.objects import (
     ObjectCounts,
     Spread,
@@ -136,3 +137,17 @@ def _retrieve(
     spread = np.unique(np.linspace(0, len(known) - 1, rules.pictured).astype(int))
     grid = [(ids[known[row]], [bank[each] for each in rows[row]]) for row in spread[: rules.pictured]]
     return (score_retrieval(nearest, counts) if classes.all() else None), grid
+
+
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[list[ObjectScores]]:
+    found = score_objects(config, inputs, evaluation)
+    return Finding({each.split: each.summary for each in found}, found)
+
+
+OBJECTS = Evaluator(
+    name="objects",
+    needs=("extract",),
+    measures=("objects_mIoU", "retrieval_mIoU"),
+    is_wanted=lambda config: config.objects is not None,
+    measure=_measure,
+)

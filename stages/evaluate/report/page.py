@@ -12,8 +12,9 @@ from markupsafe import Markup
 from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
-from stages.evaluate.evaluators.clustering import Agreement
-from stages.evaluate.evaluators.object_protocol import ObjectScores
+from stages.evaluate.evaluators.clustering import CLUSTERING, Agreement
+from stages.evaluate.evaluators.evaluator import Findings
+from stages.evaluate.evaluators.object_protocol import OBJECTS
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.evaluate.protocols.evaluation import Evaluation
@@ -36,8 +37,8 @@ def render_report(
     config: Config,
     inputs: Inputs,
     evaluation: Evaluation,
-    agreement: Agreement | None,
-    findings: tuple[Provenance, Sequence[Overlay], Sequence[ObjectScores]],
+    findings: Findings,
+    shown: tuple[Provenance, Sequence[Overlay]],
 ) -> str:
     """Render the report.
 
@@ -45,10 +46,11 @@ def render_report(
         config: The stage's parameters.
         inputs: What was read.
         evaluation: Scores, match and threshold.
-        agreement: Clusters against categories on train, if there are categories.
-        findings: Provenance, the photographs to show with their masks, and the scores of objects.
+        findings: What the evaluators found.
+        shown: Provenance, and the photographs to show with their masks.
     """
-    provenance, overlays, objects = findings
+    provenance, overlays = shown
+    agreement, objects = findings.of(CLUSTERING), findings.of(OBJECTS) or []
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

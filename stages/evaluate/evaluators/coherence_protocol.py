@@ -1,0 +1,29 @@
+"""How alike the pretrained network's pixels are, on every scored split; see `coherence.py`."""
+
+from __future__ import annotations
+
+from stages.evaluate import Config
+from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.protocols.evaluation import Evaluation
+
+
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[None]:
+    from stages.evaluate.evaluators.coherence import measure_coherence
+
+    if config.coherence is None:
+        return Finding({}, None)
+    scores = {
+        split: measure_coherence(inputs, split, config.coherence, config.ignore_id)._asdict()
+        for split in evaluation.splits
+    }
+    return Finding(scores, None)
+
+
+COHERENCE = Evaluator(
+    name="coherence",
+    needs=("pretrain",),
+    measures=("cat_cos", "view_cos"),
+    is_wanted=lambda config: config.coherence is not None,
+    measure=_measure,
+)

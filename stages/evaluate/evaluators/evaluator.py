@@ -1,0 +1,46 @@
+"""What an evaluator is: what it needs, what it measures, whether it uses labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from stages.evaluate import Config
+from stages.evaluate.inputs import Inputs
+from stages.evaluate.protocols.evaluation import Evaluation
+
+Detail = TypeVar("Detail")
+
+
+class Finding(NamedTuple, Generic[Detail]):
+    """What one evaluator found."""
+
+    scores: Mapping[str, Mapping[str, float]]
+    """By split and name, mostly in percent, as they stand in metrics.json."""
+    detail: Detail
+    """What the report shows of it beside the scores; None if it shows nothing else."""
+
+
+class Evaluator(NamedTuple, Generic[Detail]):
+    """One row of the table: something that `evaluate` measures."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Artifacts that it reads beside the index, the clusters, the predictions and the segmenter's card."""
+    measures: tuple[str, ...]
+    """Its main scores, which are printed at the end of a run; metrics.json may hold more."""
+    is_wanted: Callable[[Config], bool]
+    """Whether the section of params.yaml asks for it."""
+    measure: Callable[[Config, Inputs, Evaluation], Finding[Detail]]
+    """Imports what is slow to load when it is called."""
+    uses_labels: str = ""
+    """How labels enter what it predicts, not only what predictions are compared with; empty if they do not."""
+
+
+class Findings(dict[str, Finding[Any]]):
+    """What all wanted evaluators found, by their names, in the order of their scores in metrics.json."""
+
+    def of(self, evaluator: Evaluator[Detail]) -> Detail | None:
+        """What an evaluator found beside its scores; None if it was not wanted."""
+        found: Finding[Detail] | None = self.get(evaluator.name)
+        return None if found is None else found.detail
