@@ -133,12 +133,12 @@ def fabricate_masks(index: ImageIndex) -> list[np.ndarray]:
 def test_the_curve_is_that_of_the_evaluation() -> None:
     """Random labels and scores of ten photographs, scored by the stage evaluate at every threshold."""
     rng = np.random.default_rng(0)
-    curve, maps = ThresholdCurve(3), {}
+    curve, maps = ThresholdCurve(3, 3), {}
     for number in range(10):
         true = rng.choice(np.array([0, 1 + number % 3, 1000], np.uint16), (20, 30), p=[0.5, 0.4, 0.1])
         category = rng.choice(np.array([1 + number % 3, 1 + number % 2], np.uint16), (20, 30), p=[0.8, 0.2])
         hundredths = np.clip(rng.normal(30, 15, (20, 30)) + 20 * (true > 0), 0, 100).astype(np.uint8)
-        curve.add(category, (hundredths + 0.5).astype(np.float32) / 100, true)
+        curve.add(str(number), category, (hundredths + 0.5).astype(np.float32) / 100, true)
         maps[str(number)] = true, category, hundredths
     thresholds = Thresholds([level / 100 for level in range(81)])
 
@@ -150,8 +150,14 @@ def test_the_curve_is_that_of_the_evaluation() -> None:
     protocol = PROTOCOLS["imagenet_s"]
     for level in range(0, 81, 8):
         summary = protocol.summarize(score(counts, protocol.find_match(counts, level), level), False)
-        assert 100 * curve.miou(level) == pytest.approx(summary["mIoU"], abs=1e-6)
+        assert curve.miou(level) == pytest.approx(summary["mIoU"], abs=1e-6)
     assert curve.miou(round(100 * curve.best)) == max(curve.miou(level) for level in range(81))
+
+
+def test_a_mask_with_an_id_that_no_class_has_is_named() -> None:
+    true = np.full((20, 30), 4, np.uint16)
+    with pytest.raises(UserError, match="mask of some/photograph: holds id 4, but the classes are 0..3"):
+        ThresholdCurve(3, 3).add("some/photograph", np.ones_like(true), np.ones((20, 30), np.float32), true)
 
 
 def test_the_threshold_may_be_chosen_on_masks_where_the_section_says_so() -> None:

@@ -15,11 +15,9 @@ from stages.core.artifacts.image_index import ImageIndex, read_labels
 from stages.core.artifacts.label_maps import LabelMap
 from stages.core.artifacts.models import read_model
 from stages.core.config.views import InputCard
-from stages.core.data import DATA
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
-from stages.core.images.decode import read_mask
 from stages.core.images.inference import iterate_batches
 from stages.core.nets.attention import AttentivePool, enlarge_map, restore_attention
 from stages.core.nets.features import FeatureNetwork, restore_features
@@ -62,10 +60,11 @@ def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
     masked = index.of("validation").among(image_id for image_id in index.image_ids if labels.mask_path(image_id))
     if not len(masked):
         raise UserError("pseudolabel.foreground.rule: validation, but no validation photograph has a mask; take otsu")
-    curve = ThresholdCurve(max(labels.classes))
-    for position, found in enumerate(labeler.iterate(masked, "threshold")):
-        true = read_mask(str(DATA / str(labels.mask_path(masked[position].image_id)))).astype(np.uint16)
-        curve.add(*found.resize(true.shape), true)
+    centroids = labeler.network.centroids
+    curve = ThresholdCurve(max(labels.classes), 1 if centroids is None else len(centroids))
+    for image_id, found in zip(masked.image_ids, labeler.iterate(masked, "threshold"), strict=True):
+        true = labels.read_mask(image_id).astype(np.uint16)
+        curve.add(image_id, *found.resize(true.shape), true)
     return curve.best
 
 
