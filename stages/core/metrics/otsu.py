@@ -1,7 +1,24 @@
-"""A threshold from a histogram alone."""
+"""Thresholds without any label."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+
+
+def otsu_of_scores(scores: Iterable[npt.NDArray[np.uint8]]) -> float:
+    """Choose the threshold that splits the pixels of several photographs in two.
+
+    Args:
+        scores: Of each photograph, in whole hundredths; any shape.
+
+    Returns:
+        The lowest score of the upper part, a fraction in hundredths; 0 if all scores are alike.
+    """
+    histogram = np.zeros(256, np.int64)
+    for each in scores:
+        histogram += np.bincount(each.ravel(), minlength=histogram.size)
+    return otsu(histogram) / 100
 
 
 def otsu(histogram: npt.NDArray[np.int64]) -> int:

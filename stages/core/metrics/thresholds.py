@@ -1,4 +1,4 @@
-"""Where the background begins: thresholds on the stored scores, and rules that choose one."""
+"""Where the background begins: thresholds on the stored scores."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
-from stages.core.metrics.kernels import Int64, UInt8, rank_scores
-
-CURVE = tuple(range(61))
-"""Thresholds of the benchmark's curve, in hundredths."""
+from stages.core.metrics.kernels import UInt8, rank_scores
 
 
 class Thresholds:
@@ -46,8 +43,3 @@ class Thresholds:
         """Count the thresholds that scores reach, both as float32, which is how the benchmark compares them."""
         exact = scores.astype(np.float32, copy=False)
         return np.asarray(rank_scores(exact, np.array(self.values, np.float32), self._of_stored[:102]))
-
-
-def score_histogram(scores: UInt8, foreground: npt.NDArray[np.bool_]) -> Int64:
-    """(256,) pixels by stored score."""
-    return np.bincount(scores[foreground], minlength=256)

@@ -10,9 +10,9 @@ from stages.core.errors import UserError
 from stages.core.metrics.counting import Scale, count_images
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match
-from stages.core.metrics.otsu import otsu
+from stages.core.metrics.otsu import otsu_of_scores
 from stages.core.metrics.scores import Scores, score
-from stages.core.metrics.thresholds import Thresholds, score_histogram
+from stages.core.metrics.thresholds import Thresholds
 from stages.core.progress import track
 from stages.evaluate import Config
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, splits_with_masks
@@ -152,13 +152,10 @@ def _choose_levels(
 def _label_free(inputs: Inputs, fallback: bool) -> Threshold:
     """Otsu's cut of the scores of the first segmented split of validation, test, train."""
     split = next(split for split in ("validation", "test", "train") if inputs.predicted(split))
-    total = np.zeros(256, np.int64)
-    for image_id in track(inputs.predicted(split), label=f"scores of {split}"):
-        predicted = inputs.predictions[image_id]
-        if predicted.score is not None:
-            total += score_histogram(predicted.score, np.asarray(predicted.map) > 0)
+    found = (inputs.predictions[image_id] for image_id in track(inputs.predicted(split), label=f"scores of {split}"))
+    cut = otsu_of_scores(each.score[np.asarray(each.map) > 0] for each in found if each.score is not None)
     why = "; validation has no masks to choose on" if fallback else ""
-    return Threshold(otsu(total), f"chosen without labels: Otsu's cut of the scores of {split}{why}", False)
+    return Threshold(round(100 * cut), f"chosen without labels: Otsu's cut of the scores of {split}{why}", False)
 
 
 def _fitting_split(config: Config, masked: list[str]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from stages.core.metrics.otsu import otsu
+from stages.core.metrics.otsu import otsu, otsu_of_scores
 
 
 def scores(kind: str) -> np.ndarray:
@@ -52,3 +52,9 @@ def test_otsu_equals_scikit_image_on_two_hills():
     scores = np.concatenate([rng.normal(25, 6, 4000), rng.normal(70, 9, 3000)]).clip(0, 100).astype(np.uint8)
     found = otsu(np.bincount(scores, minlength=256))
     assert found == threshold_otsu(scores) + 1  # scikit-image gives the last level of the lower class
+
+
+def test_photographs_are_split_together():
+    maps = [scores("one hill").reshape(30, 30).astype(np.uint8), scores("two values")[:300].astype(np.uint8)]
+    together = np.concatenate([each.ravel() for each in maps])
+    assert otsu_of_scores(iter(maps)) == (threshold_otsu(together) + 1) / 100

@@ -19,10 +19,10 @@ from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import iterate_batches
+from stages.core.metrics.otsu import otsu_of_scores
 from stages.core.nets.attention import AttentivePool, enlarge_map, restore_attention
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.progress import track
-from stages.pseudolabel.foreground import split_scores
 from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
 from stages.pseudolabel.validation import ThresholdCurve
 
@@ -52,7 +52,7 @@ def _find_threshold(
         return _choose_on_masks(labeler, index)
     chosen = np.unique(np.linspace(0, len(clustered) - 1, foreground.photographs).astype(int))
     spread = clustered.among(clustered[int(position)].image_id for position in chosen)
-    return split_scores(found.score for found in labeler.iterate(spread, "threshold"))
+    return otsu_of_scores((100 * found.score).astype(np.uint8) for found in labeler.iterate(spread, "threshold"))
 
 
 def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
