@@ -23,7 +23,7 @@ class ObjectProtocolConfig(Params):
     neighbors: int = Field(default=7, ge=1)
     """Objects of the train split shown beside each; the nearest one's class is scored."""
     pictured: int = Field(default=12, ge=0)
-    """Objects shown with their neighbors, evenly spread over the split."""
+    """Objects shown with their neighbors, drawn by a fixed seed."""
 
 
 class CoherenceConfig(Params):

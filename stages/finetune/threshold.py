@@ -1,7 +1,5 @@
 """The score below which a pixel is background: fixed, or found on the training photographs without labels."""
 
-import numpy as np
-
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.segmenter import ThresholdConfig
 from stages.core.metrics.otsu import otsu_of_scores
@@ -18,8 +16,8 @@ def find_threshold(config: ThresholdConfig, segmenter: Segmenter, index: ImageIn
     """
     if config.rule == "fixed":
         return config.value
-    chosen = np.unique(np.linspace(0, len(index) - 1, config.photographs).astype(int))
+    drawn = index.draw(config.photographs)
     return otsu_of_scores(
-        segmenter.segment_photograph(index.read(int(position)), _MAX_PIXELS).score
-        for position in track(chosen, label="threshold")
+        segmenter.segment_photograph(drawn.read(position), _MAX_PIXELS).score
+        for position in track(range(len(drawn)), label="threshold")
     )

@@ -63,6 +63,20 @@ def test_splits_are_chosen_and_an_empty_one_is_named() -> None:
         index.of("test")
 
 
+def test_a_draw_has_no_regard_for_the_order_that_follows_folders() -> None:
+    photos = [photo(f"train/{name}/{number}") for name in "abc" for number in range(3)]
+    write_images(photos, [], "imagenet_s")
+    index = read_images()
+    assert index.draw(99).image_ids == index.image_ids
+    assert index.draw(0).image_ids == []
+    drawn = [index.draw(3, seed).image_ids for seed in range(400)]
+    assert all(ids == sorted(set(ids)) and len(ids) == 3 for ids in drawn)
+    assert index.draw(3, 7).image_ids == drawn[7]
+    # One of each folder in 27 of the 84 draws of three out of nine.
+    each = np.mean([len({image_id.split("/")[1] for image_id in ids}) == 3 for ids in drawn])
+    assert abs(each - 27 / 84) < 0.07
+
+
 def test_a_part_holds_its_rows_and_no_more() -> None:
     index = written(*(photo(f"{number:05d}") for number in range(5000)))
     part = index.part(range(100, 103))

@@ -27,11 +27,16 @@ def test_it_is_found_on_the_training_photographs_scores() -> None:
     seen = [segmenter.segment_photograph(index.read(n), 10**6).score.ravel() for n in range(9)]
     expected = (threshold_otsu(hist=(np.bincount(np.concatenate(seen), minlength=101), np.arange(101))) + 1) / 100
     assert find_threshold(ThresholdConfig(photographs=256), segmenter, index) == pytest.approx(expected)
-    some = (
-        threshold_otsu(hist=(np.bincount(np.concatenate([seen[0], seen[4], seen[8]]), minlength=101), np.arange(101)))
-        + 1
-    ) / 100
-    assert find_threshold(ThresholdConfig(photographs=3), segmenter, index) == pytest.approx(some)
+
+
+def test_few_photographs_are_drawn_without_regard_to_their_folders() -> None:
+    """Evenly spread over the table they would hold the same number of every category."""
+    index, segmenter = fabricate_images(9), restored()
+    drawn = sorted(np.random.default_rng(0).permutation(9)[:3].tolist())
+    assert drawn != [0, 4, 8]
+    seen = np.concatenate([segmenter.segment_photograph(index.read(n), 10**6).score.ravel() for n in drawn])
+    expected = (threshold_otsu(hist=(np.bincount(seen, minlength=101), np.arange(101))) + 1) / 100
+    assert find_threshold(ThresholdConfig(photographs=3), segmenter, index) == pytest.approx(expected)
 
 
 def test_a_fixed_one_is_taken_as_it_is() -> None:

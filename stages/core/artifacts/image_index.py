@@ -105,6 +105,14 @@ class ImageIndex:
             self._table.filter(pc.is_in(self._table.column("image_id"), value_set=wanted)), self.content_hash
         )
 
+    def draw(self, count: int, seed: int = 0) -> "ImageIndex":
+        """At most `count` photographs, drawn by a seed, in the index's order.
+
+        The order itself follows category folders: what is taken evenly spread over it has as much of every category.
+        """
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
+
     def part(self, rows: range) -> "ImageIndex":
         """Some rows, copied, so that what goes to another process holds no more than them."""
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)

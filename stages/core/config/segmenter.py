@@ -37,7 +37,7 @@ class ThresholdConfig(Params):
     value: float = Field(0.5, ge=0, le=1)
     """Used by `fixed`."""
     photographs: int = Field(256, ge=1)
-    """Training photographs, evenly spread over the index, whose scores `otsu` sees."""
+    """Training photographs, drawn at random by a fixed seed, whose scores `otsu` sees."""
 
     @property
     def source(self) -> Literal["fixed", "without_labels"]:

@@ -134,8 +134,8 @@ def _retrieve(
     classes = np.array([number_of.get(inputs.labels.class_name(image_id) or "", 0) for image_id in bank])
     nearest = np.zeros(len(ids), np.int64)
     nearest[known] = classes[rows[:, 0]]
-    spread = np.unique(np.linspace(0, len(known) - 1, rules.pictured).astype(int))
-    grid = [(ids[known[row]], [bank[each] for each in rows[row]]) for row in spread[: rules.pictured]]
+    drawn = np.sort(np.random.default_rng(0).permutation(len(known))[: rules.pictured])
+    grid = [(ids[known[row]], [bank[each] for each in rows[row]]) for row in drawn]
     return (score_retrieval(nearest, counts) if classes.all() else None), grid
 
 

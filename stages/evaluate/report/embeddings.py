@@ -9,7 +9,6 @@ import numpy as np
 
 from stages.core.artifacts.clusters import read_centroids
 from stages.core.artifacts.features import OUT, read_features
-from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.shards import read_manifest
 from stages.core.faiss_ops import normalize_rows
@@ -34,14 +33,14 @@ class EmbeddingMap(NamedTuple):
 
 
 def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
-    """Paint the superpixels of photographs that are evenly spread over those that were described.
+    """Paint the superpixels of some photographs of the train split, drawn by a fixed seed.
 
     They are compared as the clusters compare them, brought to length 1 where those are. Nothing where other things than
     superpixels were described.
     """
     if read_manifest(OUT, "features")["method"] != "region" or not inputs.images.has("train"):
         return []
-    photographs, maps = _spread(inputs.images.of("train")), open_label_maps("superpixels")
+    photographs, maps = inputs.images.of("train").draw(_SHOWN), open_label_maps("superpixels")
     features = read_features(among=photographs.image_ids)
     vectors = normalize_rows(features.embeddings) if read_centroids().normalize_at_use else features.embeddings
     owners, colors = np.array(features.image_ids), color_by_components(vectors)
@@ -70,8 +69,3 @@ def color_by_components(embeddings: np.ndarray) -> UInt8:
     found[:, : directions.shape[1]] = values @ directions
     low, high = np.percentile(found, (_CUT, 100 - _CUT), axis=0)
     return np.asarray(np.rint(255 * ((found - low) / np.maximum(high - low, 1e-12)).clip(0, 1)), np.uint8)
-
-
-def _spread(index: ImageIndex) -> ImageIndex:
-    places = np.unique(np.linspace(0, len(index) - 1, _SHOWN).round().astype(int))
-    return index.among([index.image_ids[place] for place in places])

@@ -22,7 +22,7 @@ def label(config: TrueMaskLabelConfig, index: ImageIndex) -> Iterator[LabelMap]:
     if not masked:
         raise UserError("pseudolabel.masks: no photograph of the train split has a mask, in data/train-segmentation/")
     count = max(round(config.share * len(masked)), 1)
-    drawn = train.among(masked[row] for row in np.random.default_rng(config.seed).permutation(len(masked))[:count])
+    drawn = train.among(masked).draw(count, config.seed)
     for position in track(range(len(drawn)), label="masks"):
         photo = drawn[position]
         true = labels.read_mask(photo.image_id).astype(np.int64)

@@ -50,9 +50,8 @@ def _find_threshold(
         return foreground.value
     if foreground.rule == "validation":
         return _choose_on_masks(labeler, index)
-    chosen = np.unique(np.linspace(0, len(clustered) - 1, foreground.photographs).astype(int))
-    spread = clustered.among(clustered[int(position)].image_id for position in chosen)
-    return otsu_of_scores((100 * found.score).astype(np.uint8) for found in labeler.iterate(spread, "threshold"))
+    drawn = labeler.iterate(clustered.draw(foreground.photographs), "threshold")
+    return otsu_of_scores((100 * found.score).astype(np.uint8) for found in drawn)
 
 
 def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
