@@ -8,7 +8,6 @@ them says is the default of the stage's config.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flows.recipes.pinned_files import pin_files
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
 from stages.core.fingerprint import refresh_fingerprints
 
 RECIPES = Path(__file__).parent
@@ -212,9 +211,7 @@ def _sections_of(path: Path) -> dict[str, Any]:
 
 def _require(given: str, valid: Sequence[str], complaint: str) -> None:
     if given not in valid:
-        close = difflib.get_close_matches(given, valid, n=1, cutoff=0.5)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UserError(f"{complaint} {given!r}{hint}; there are: {', '.join(valid)}")
+        raise UserError(f"{complaint} {given!r}{did_you_mean(given, valid)}; there are: {', '.join(valid)}")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.recipes.composing import stage_names
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from dvc.stage import Stage
@@ -38,9 +37,7 @@ def check_stages(names: Sequence[str]) -> None:
     known = stage_names()
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise UserError(f"no such stage {name!r}{hint}; there are: {', '.join(known)}")
+            raise UserError(f"no such stage {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
 
 
 def read_graph(stages: Sequence[str] = ()) -> list[Node]:

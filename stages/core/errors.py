@@ -1,4 +1,7 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can mend, and what helps to mend them."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -6,3 +9,9 @@ class UserError(Exception):
 
     The message names the file or field and says what to do. Command lines print it without a traceback and exit 1.
     """
+
+
+def did_you_mean(given: str, valid: Iterable[str]) -> str:
+    """What stands in a message behind a name that does not exist: ` (did you mean 'swav'?)`, or nothing."""
+    close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,6 +1,5 @@
 """A section of params.yaml becomes a validated, frozen config."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -9,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -96,7 +95,7 @@ def _select_model(section: str, values: dict[str, Any], config_type: Any, headin
     if given in models:
         return models[given]
     raise UserError(
-        f"{heading}\n  {section}.method = {given!r}: no such method{_did_you_mean(str(given), models)}; there are: "
+        f"{heading}\n  {section}.method = {given!r}: no such method{did_you_mean(str(given), models)}; there are: "
         f"{', '.join(models)}. A method's other fields belong to it: change it with `luss use METHOD DATASET`"
     )
 
@@ -109,13 +108,8 @@ def _describe(section: str, problem: ErrorDetails, model: type[Params]) -> str:
     if problem["type"] == "missing":
         return f"{field}: missing"
     if problem["type"] == "extra_forbidden":
-        return f"{field} = {problem['input']!r}: no such field{_did_you_mean(location[-1], _all_field_names(model))}"
+        return f"{field} = {problem['input']!r}: no such field{did_you_mean(location[-1], _all_field_names(model))}"
     return f"{field} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
-
-
-def _did_you_mean(given: str, valid: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _all_field_names(model: type[BaseModel]) -> set[str]:
