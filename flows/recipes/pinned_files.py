@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from stages.core.errors import UserError
+from stages.core.hashing import hash_file, hash_folder
 
 
 def pin_files(field: str, value: Any) -> Any:
@@ -34,7 +34,7 @@ def _pin(field: str, path: str, written: str | None) -> dict[str, str]:
     outside = Path(path).expanduser().resolve()
     if not outside.exists():
         raise UserError(f"{field}.path = {path!r}: no such file or folder")
-    found = _hash(outside)
+    found = hash_folder(outside) if outside.is_dir() else hash_file(outside)
     if written and written != found:
         raise UserError(
             f"{field}: {path} has another content than its sha256 says; set {field}.sha256=null to take it as it is"
@@ -42,12 +42,3 @@ def _pin(field: str, path: str, written: str | None) -> dict[str, str]:
     project = Path.cwd().resolve()
     inside = outside.is_relative_to(project)
     return {"path": str(outside.relative_to(project) if inside else outside), "sha256": found}
-
-
-def _hash(path: Path) -> str:
-    if path.is_dir():
-        from stages.saliency.methods.external import hash_folder
-
-        return hash_folder(path)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

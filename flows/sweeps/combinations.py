@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from flows.recipes.overrides import sections_with
 from flows.workspace.graph import Node
 from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
+from stages.core.hashing import hash_json
 
 RECIPE = "recipe"
 """Key of a sweep that stands for a method recipe and not for a field."""
@@ -34,7 +34,7 @@ class Combination(NamedTuple):
     def name(self) -> str:
         """Name of its DVC experiment; equal only for equal parameters."""
         said = "_".join(f"{key.rpartition('.')[2]}-{value}" for key, value in self.labels.items())
-        return f"{re.sub('[^a-z0-9]+', '-', said.lower()).strip('-')[:48]}-{_hash(self.sections)[:6]}"
+        return f"{re.sub('[^a-z0-9]+', '-', said.lower()).strip('-')[:48]}-{hash_json(self.sections)[:6]}"
 
 
 def expand(assignments: Sequence[str], dataset: str = "") -> list[Combination]:
@@ -86,7 +86,7 @@ def stage_keys(sections: Sections, nodes: Sequence[Node], data: str) -> dict[str
     for node in nodes:
         if node.name in sections:
             needed = [keys.get(name, name) for name in node.needs]
-            keys[node.name] = _hash([node.name, sections[node.name], needed, data])
+            keys[node.name] = hash_json([node.name, sections[node.name], needed, data])[:24]
     return keys
 
 
@@ -133,7 +133,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_literal, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]

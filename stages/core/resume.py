@@ -1,8 +1,6 @@
 """Where unfinished work lies between a killed run and the next: finished shards, training checkpoints."""
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,6 +11,7 @@ from typing import BinaryIO
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, code_fingerprint
+from stages.core.hashing import hash_json
 
 _PROJECT = Path(__file__).resolve().parents[2]
 """Where the code lies that runs."""
@@ -28,7 +27,7 @@ def work_key(stage: str, config: Params, inputs: Mapping[str, str]) -> str:
     """
     code = code_fingerprint(stage, getattr(config, "method", NO_METHOD), _PROJECT)
     told = {"params": config.model_dump(mode="json"), "code": code, "inputs": dict(inputs)}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+    return hash_json(told)[:24]
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """One look at every file: size, content hash, and whether it can be used."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -13,6 +12,7 @@ import numpy as np
 from stages.core.artifacts.shards import write_atomically
 from stages.core.config.params import Params
 from stages.core.data import DATA
+from stages.core.hashing import hash_bytes, hash_json
 from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
@@ -56,7 +56,7 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
         The reading of each path.
     """
     files = [*map(partial(_describe, is_mask=False), photographs), *map(partial(_describe, is_mask=True), masks)]
-    state = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    state = hash_json(files)
     with resumable_work("index", config, {"files": state}) as work:
         chunks = list(_cut(files))
         results = [work / f"{number:06d}.json" for number in range(len(chunks))]
@@ -118,7 +118,7 @@ def _read(file: _File) -> Reading:
         height, width, ids = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))
     except UnreadableImage as error:
         return Reading(problem=str(error).removeprefix(f"{path}: "))
-    return Reading(len(data), hashlib.sha256(data).hexdigest(), height, width, ids)
+    return Reading(len(data), hash_bytes(data), height, width, ids)
 
 
 def _look_at_photograph(data: bytes, name: str) -> tuple[int, int, tuple[int, ...]]:

@@ -24,8 +24,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from stages.core.artifacts.shards import hash_files
 from stages.core.errors import UserError
+from stages.core.hashing import hash_files
 from stages.core.progress import track
 from stages.index.methods.folder import FolderConfig
 from stages.saliency.methods.rc import RCConfig

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from stages.core.artifacts.image_index import Photo, read_images, write_images
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.artifacts.shards import hash_files
 from stages.core.errors import UserError
+from stages.core.hashing import hash_files
 from stages.core.images.decode import UInt8, encode_png
 from stages.core.mapping import map_photos
 from stages.core.processes import in_processes

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from stages.core.artifacts.shards import (
     encode_json,
-    hash_files,
     open_table,
     partial_out,
     read_json,
@@ -22,6 +21,7 @@ from stages.core.artifacts.shards import (
     write_table,
 )
 from stages.core.errors import UserError
+from stages.core.hashing import hash_files
 
 HEAD = {"contract": "features/1", "stage": "extract", "method": "image"}
 TABLE = pa.table({"number": pa.array(range(100_000), pa.int32())})

@@ -16,7 +16,7 @@ from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names, stag
 from stages.core.config.networks import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.config.params import load_section
 from stages.core.errors import UserError
-from stages.saliency.methods.external import hash_folder
+from stages.core.hashing import hash_folder
 from tests.project.rooms import ROOT
 
 ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))

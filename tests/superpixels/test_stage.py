@@ -16,7 +16,7 @@ import yaml
 
 from stages.core.artifacts.image_index import Photo, write_images
 from stages.core.artifacts.label_maps import open_label_maps
-from stages.core.artifacts.shards import hash_files
+from stages.core.hashing import hash_files
 from stages.core.images.decode import encode_png
 from stages.superpixels.methods.slic import SLICConfig
 

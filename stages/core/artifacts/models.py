@@ -1,6 +1,5 @@
 """Contract `model`: a backbone with whatever parts a method trained, its card, and its training history."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from stages.core.artifacts.shards import (
     write_atomically,
 )
 from stages.core.errors import UserError
+from stages.core.hashing import hash_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -117,7 +117,7 @@ def read_model(stage: str, parts: Iterable[str] = (), root: Path = ARTIFACTS) ->
     path = root / stage / _WEIGHTS
     try:
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != read_manifest(root / stage, "model")["files"].get(_WEIGHTS):
+        if hash_bytes(data) != read_manifest(root / stage, "model")["files"].get(_WEIGHTS):
             raise SafetensorError("its content is not what was written")
         state = load(data)
     except (FileNotFoundError, SafetensorError) as error:

@@ -1,10 +1,9 @@
 """What all artifacts share: atomic outs, the `luss` metadata, manifests, Parquet shards."""
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.core.errors import UserError
+from stages.core.hashing import hash_files, hash_json
 
 ARTIFACTS = Path("artifacts")
 MANIFEST = "manifest.json"
@@ -157,15 +157,6 @@ def shard_paths(out: Path) -> list[Path]:
     return paths
 
 
-def hash_files(paths: Iterable[Path]) -> dict[str, str]:
-    """sha256 of each file by its name."""
-    digests = {}
-    for path in paths:
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
-
-
 def encode_json(content: dict[str, Any]) -> bytes:
     """JSON for people and for byte comparison: indented, fixed order, newline at the end."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
@@ -177,8 +168,7 @@ def _missing(path: Path) -> UserError:
 
 def _write_manifest(partial: Path, head: dict[str, Any]) -> None:
     files = hash_files(sorted(path for path in partial.iterdir() if path.is_file()))
-    content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    write_atomically(partial / MANIFEST, encode_json({**head, "content_hash": content, "files": files}))
+    write_atomically(partial / MANIFEST, encode_json({**head, "content_hash": hash_json(files), "files": files}))
 
 
 def _check_contract(path: Path, metadata: dict[str, Any], contract: str) -> None:

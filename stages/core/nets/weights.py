@@ -1,6 +1,5 @@
 """Weights from files: this project's, torchvision's, timm's, and those that self-supervised code bases save."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
+from stages.core.hashing import hash_file
 
 _CONTAINERS = ("state_dict", "model", "teacher", "net")
 _WRAPPERS = ("module", "backbone", "encoder_q", "encoder", "base_encoder", "model", "student", "teacher", "net")
@@ -57,9 +57,7 @@ def find_weights(file: WeightsFile) -> Path:
     path = Path(file.path)
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != file.sha256:
+    if (digest := hash_file(path)) != file.sha256:
         raise UserError(
             f"{path}: its sha256 is {digest}, not {file.sha256} as in params.yaml; `luss use` takes it as it is"
         )

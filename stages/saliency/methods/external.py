@@ -1,6 +1,5 @@
 """Saliency maps made elsewhere, from a folder."""
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from stages.core.config.params import Params
 from stages.core.errors import UserError
+from stages.core.hashing import hash_folder
 from stages.saliency.maps import SaliencyConfig, SaliencyMethod
 
 if TYPE_CHECKING:
@@ -84,16 +84,6 @@ class ExternalConfig(SaliencyMethod, SaliencyConfig):
         )
         saliency = gray[..., 0].astype(np.float32) / np.float32(255)
         return LabelMap(photo.image_id, photo.height, photo.width, self.finish(np.asarray(image, np.uint8), saliency))
-
-
-def hash_folder(folder: Path) -> str:
-    """SHA-256 over the sorted relative paths and SHA-256 sums of all files in a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return total.hexdigest()
 
 
 def _open_folder(maps: MapsFolderConfig) -> Path:
