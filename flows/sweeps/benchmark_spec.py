@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names
 from flows.sweeps.combinations import Combination
 from stages.core.config.params import Params
 from stages.core.errors import UserError
+from stages.evaluate.report.published import find_published
 
 BENCHMARKS = RECIPES / "benchmarks"
 SCORES = ("test.mIoU", "test.F", "test.accuracy", "train.NMI", "train.accuracy")
@@ -41,7 +42,13 @@ class Row(Params):
     protocol: Protocol | None = None
     """null: the row's own recipe."""
     paper: dict[str, float] = Field(default_factory=dict)
-    """Published value of a score, by its dotted name, in percent."""
+    """Published value of a score, by its dotted name, in percent; in a file also `table/row` of the published numbers
+    that come with the project, `stages/evaluate/report/published.yaml`."""
+
+    @field_validator("paper", mode="before")
+    @classmethod
+    def _look_up(cls, value: object) -> object:
+        return find_published(value) if isinstance(value, str) else value
 
 
 class BenchmarkSpec(Params):
@@ -101,7 +108,9 @@ def _read(path: Path) -> BenchmarkSpec:
         spec = BenchmarkSpec.model_validate(_load(path))
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UserError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     names = [row.row for row in spec.rows]
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two rows have the same name: {', '.join(names)}")

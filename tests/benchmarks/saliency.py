@@ -17,6 +17,7 @@ from stages.core.config.params import models_by_method
 from stages.core.errors import UserError
 from stages.core.images.decode import read_image, read_mask
 from stages.core.progress import track
+from stages.evaluate.report.published import read_published
 from stages.saliency import Config
 from stages.saliency.maps import PhotoSaliency
 from tests.benchmarks.timing import alternate
@@ -24,8 +25,6 @@ from tests.benchmarks.timing import alternate
 PEER = "scikit-image felzenszwalb alone"
 RC_SIZE, RBD_SIZE = (481, 321), (224, 224)
 TARGETS = {"rc": 25.0, "rbd": 27.0}
-PUBLISHED = {"rc": (0.741, 0.187), "hc": (0.460, 0.331), "rbd": (0.718, 0.173)}
-"""Max F and MAE on ECSSD. Source: Borji et al., "Salient Object Detection: A Benchmark", TIP 2015."""
 
 Score = Callable[[np.ndarray], np.ndarray]
 
@@ -167,7 +166,7 @@ def show_quality(quality: dict[str, dict[str, float]]) -> None:
     columns = ("max F", "at", "MAE", "AUC", "published max F", "MAE")
     table = Table("method", *columns, title="quality (published: Borji et al., TIP 2015, on ECSSD)")
     for name, row in quality.items():
-        published = [f"{value:.3f}" for value in PUBLISHED.get(name, ())] or ["", ""]
+        published = [f"{value:.3f}" for value in read_published()["ecssd"].get(name, {}).values()] or ["", ""]
         numbers = [f"{row['max_F']:.4f}", f"{row['threshold']}", f"{row['MAE']:.4f}", f"{row['AUC']:.4f}"]
         table.add_row(name, *numbers, *published)
     Console(width=110).print(table)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from flows.recipes.composing import Recipe, compose
+from flows.recipes.composing import RECIPES, Recipe, compose
 from flows.sweeps.benchmark_spec import BENCHMARKS, benchmark_names, read_benchmark_spec
 from stages.core.errors import UserError
+from stages.evaluate.report.published import find_published
 from tests.project.rooms import ROOT
 
 
@@ -43,6 +45,34 @@ def test_a_list_of_ones_own(project: Path) -> None:
     spec = read_benchmark_spec("mine.yaml")
     assert spec.combinations("sample", 1)["few"][0].sections["cluster"]["k"] == 3
     assert spec.paper == {"few": {"test.F": 50.0}}
+
+
+def test_published_numbers_are_looked_up_by_name(project: Path) -> None:
+    luss = read_benchmark_spec("methods").paper["LUSS"]
+    assert (luss["test.mIoU"], luss["train.NMI"]) == (39.4, 75.1)  # LUSS, table 2, "Ours-D"
+    assert read_benchmark_spec("table5").paper["+ Shape prior"]["validation.view_cos"] == 90.64
+    (project / "mine.yaml").write_text("rows: [{row: one, recipe: swav, paper: imagenet_s50/SwaV}]")
+    with pytest.raises(
+        UserError,
+        match=r"mine.yaml: rows.0.paper: .*'SwaV' is unknown \(did you mean 'SwAV'\?\); there are: .*PASS",
+    ):
+        read_benchmark_spec("mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rows"),
+    {
+        "swav": ["imagenet_s50/SwAV"],
+        "luss": ["imagenet_s50/LUSS, decoder", "imagenet_s50/LUSS, stage 4", "imagenet_s300/LUSS, decoder"],
+        "pass": ["imagenet_s50/PASS", "imagenet_s300/PASS", "imagenet_s919/PASS"],
+        "maskcontrast": ["imagenet_s50/MaskContrast"],
+        "supervised": ["imagenet_s50/supervised"],
+    }.items(),
+)
+def test_heads_of_recipes_expect_what_was_published(recipe: str, rows: list[str]) -> None:
+    lines = (RECIPES / f"methods/{recipe}.yaml").read_text().splitlines()
+    expected = next(line for line in lines if line.startswith("# What to expect (published"))
+    assert re.findall(r"\b\d+\.\d\b", expected) == [f"{find_published(row)['test.mIoU']}" for row in rows]
 
 
 def test_a_protocol_takes_over_behind_the_representation(project: Path) -> None:

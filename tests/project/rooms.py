@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FRAME_OF_TESTS = {"benchmarks", "core", "flows", "golden", "project"}
 """Folders in tests/ that mirror no stage."""
-TEMPLATES = {".html", ".css", ".jinja", ".js", ".json", ".svg"}
+TEMPLATES = {".html", ".css", ".jinja", ".js", ".json", ".svg", ".yaml"}
 """What a stage reads beside its code."""
 
 

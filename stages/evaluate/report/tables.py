@@ -15,7 +15,7 @@ from stages.evaluate.evaluators.clustering import Agreement
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.evaluation import Evaluation, SplitScores
 from stages.evaluate.provenance import Provenance
-from stages.evaluate.report.published import Published
+from stages.evaluate.report.published import COLUMNS, Published
 
 LABELS = {
     "mIoU": "mIoU",
@@ -69,19 +69,11 @@ def score_rows(
 
 def own_row(evaluation: Evaluation, agreement: Agreement | None) -> Published:
     """This result as a line of the published table."""
-    val, test = (
-        evaluation.splits[split].summary if split in evaluation.splits else {} for split in ("validation", "test")
-    )
-    return Published(
-        method="this result",
-        val_miou=val.get("mIoU"),
-        test_miou=test.get("mIoU"),
-        nmi=agreement.nmi if agreement else None,
-        val_accuracy=val.get("accuracy"),
-        test_accuracy=test.get("accuracy"),
-        val_f=val.get("F"),
-        test_f=test.get("F"),
-    )
+    found: dict[str, dict[str, float | None]] = {split: each.summary for split, each in evaluation.splits.items()}
+    if agreement:
+        found["train"] = found.get("train", {}) | {"NMI": agreement.nmi}
+    places = (name.split(".") for name in COLUMNS)
+    return Published("this result", tuple(found.get(split, {}).get(score) for split, score in places))
 
 
 def class_rows(inputs: Inputs, evaluation: Evaluation, scored: SplitScores) -> list[ClassRow]:
