@@ -72,7 +72,7 @@ def align(window: Window, reduction: int) -> Window:
     return _divide(window, reduction, reduction)
 
 
-def shrink(window: Window, reduction: int) -> Window:
+def reduce_window(window: Window, reduction: int) -> Window:
     """An aligned window in pixels of the photograph at 1/reduction."""
     return _divide(window, reduction, 1)
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig
-from stages.core.images.crops import Window, align, cut, cut_map, largest_reduction, sample_window, shrink
+from stages.core.images.crops import Window, align, cut, cut_map, largest_reduction, reduce_window, sample_window
 from stages.core.images.decode import UInt8
 
 PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "gray", "blur", "solarize")
@@ -69,7 +69,7 @@ def _cut_views(
     reduction = largest_reduction(zip(windows, config.sizes, strict=True))
     image, windows = photo.read(reduction), [align(window, reduction) for window in windows]
     return [
-        View(window, cut(image, shrink(window, reduction), size), draw_photometric(config.photometric, rng))
+        View(window, cut(image, reduce_window(window, reduction), size), draw_photometric(config.photometric, rng))
         for window, size in zip(windows, config.sizes, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""The size that label maps are computed and stored at."""
+"""Photographs made smaller: the size that label maps are computed and stored at, and that pictures are shown at."""
 
 import cv2
 import numpy as np

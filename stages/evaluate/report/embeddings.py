@@ -12,10 +12,11 @@ from stages.core.artifacts.features import OUT, read_features
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.shards import read_manifest
 from stages.core.faiss_ops import normalize_rows
+from stages.core.images.working_size import shrink
 from stages.core.metrics.counts import Float64
 from stages.core.metrics.kernels import UInt8
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.report.pictures import PANEL_SIDE, shrink
+from stages.evaluate.report.pictures import PANEL_SIDE
 
 _SHOWN = 10
 _UNDESCRIBED = 128

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.images.palette import color
+from stages.core.images.working_size import shrink
 from stages.core.metrics.kernels import UInt8, UInt16
 from stages.core.metrics.matching import NONE
 
@@ -37,15 +38,6 @@ class Panels(NamedTuple):
     prediction: UInt8
     truth: UInt8 | None = None
     errors: UInt8 | None = None
-
-
-def shrink(photo: UInt8, side: int) -> UInt8:
-    """Scale a picture down until its longer side fits; smaller ones stay."""
-    scale = side / max(photo.shape[:2])
-    if scale >= 1:
-        return photo
-    width, height = (max(1, round(scale * length)) for length in (photo.shape[1], photo.shape[0]))
-    return np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def thumbnail(photo: UInt8) -> UInt8:

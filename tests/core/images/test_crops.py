@@ -18,9 +18,9 @@ from stages.core.images.crops import (
     cut,
     cut_map,
     largest_reduction,
+    reduce_window,
     resize_short_side,
     sample_window,
-    shrink,
 )
 from stages.core.images.decode import REDUCTIONS
 
@@ -98,7 +98,7 @@ def test_an_aligned_window_stands_on_whole_pixels_of_the_smaller_photograph(redu
         for before, after in zip(window[:4], aligned[:4], strict=True):
             assert after % reduction == 0
             assert 0 <= before - after < reduction
-        assert shrink(aligned, reduction) == Window(*(side / reduction for side in aligned[:4]), window.flip)
+        assert reduce_window(aligned, reduction) == Window(*(side / reduction for side in aligned[:4]), window.flip)
 
 
 @pytest.mark.parametrize(
