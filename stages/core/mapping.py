@@ -16,7 +16,7 @@ from stages.core.artifacts.label_maps import LabelMap, shard_path, write_label_m
 from stages.core.artifacts.shards import ARTIFACTS, partial_out, shard_ranges
 from stages.core.config.params import Params
 from stages.core.errors import UserError
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work

@@ -13,7 +13,7 @@ from stages.core.artifacts.shards import write_atomically
 from stages.core.config.params import Params
 from stages.core.data import DATA
 from stages.core.hashing import hash_bytes, hash_json
-from stages.core.images.decode import UnreadableImage, decode_mask, measure_image, read_bytes
+from stages.core.image_files import UnreadableImage, decode_mask, measure_image, read_bytes
 from stages.core.processes import in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work

@@ -15,7 +15,7 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stages.core.images.decode import UInt8
+    from stages.core.image_files import UInt8
     from stages.core.nets.segmenter import Segmentation, Segmenter
 
 Float32 = npt.NDArray[np.float32]

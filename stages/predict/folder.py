@@ -13,7 +13,7 @@ from stages.core.artifacts.shards import write_atomically
 from stages.core.data import IMAGE_SUFFIXES
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.images.decode import UInt8, UnreadableImage, encode_png, read_image
+from stages.core.image_files import UInt8, UnreadableImage, encode_png, read_image
 from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import Segmenter, restore_segmenter

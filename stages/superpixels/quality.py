@@ -18,7 +18,7 @@ from stages.core.cli import guard
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES
 from stages.core.errors import UserError
-from stages.core.images.decode import read_image, read_mask
+from stages.core.image_files import read_image, read_mask
 from stages.core.progress import track
 from stages.superpixels import Config
 from stages.superpixels.regions import RegionMethod

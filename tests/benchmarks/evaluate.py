@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stages.core.images.decode import encode_png
+from stages.core.image_files import encode_png
 from stages.core.metrics.counting import Maps, Scale, _count_chunk, count_image
 from stages.core.metrics.counts import Counts
 from stages.core.metrics.matching import assign, count_together

@@ -15,8 +15,8 @@ from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps,
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.data import DATA
+from stages.core.image_files import read_mask
 from stages.core.images.crops import Window, cut_map, resize_short_side
-from stages.core.images.decode import read_mask
 from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
 from stages.evaluate.evaluators.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval

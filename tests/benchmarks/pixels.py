@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from stages.core.artifacts.image_index import ImageIndex, Labels
 from stages.core.config.views import InputCard
 from stages.core.faiss_ops import kmeans
+from stages.core.image_files import UInt8
 from stages.core.images.crops import resize_short_side
-from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalize
 from stages.core.metrics.matching import NONE, Match, match_greedily, match_pixels, without_background
 from stages.core.nets.features import FeatureNetwork

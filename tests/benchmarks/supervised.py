@@ -11,7 +11,7 @@ from stages.core.artifacts.label_maps import write_label_maps
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.data import DATA
-from stages.core.images.decode import read_mask
+from stages.core.image_files import read_mask
 from stages.core.nets.segmenter import restore_segmenter
 from stages.finetune import Config as FinetuneConfig
 from stages.finetune.__main__ import main as finetune

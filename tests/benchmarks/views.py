@@ -18,8 +18,8 @@ from torchvision import transforms
 
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.config.views import MultiCropConfig
+from stages.core.image_files import measure_image
 from stages.core.images.dataset import ViewDataset, finish_batch
-from stages.core.images.decode import measure_image
 from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.timing import alternate
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stages.core.artifacts.image_index import read_images
 from stages.core.cli import guard
 from stages.core.config.params import Params
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 from stages.core.mapping import map_photos
 
 HANGING = 64

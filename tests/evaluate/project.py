@@ -9,7 +9,7 @@ from stages.core.artifacts.features import write_features
 from stages.core.artifacts.image_index import Label, Photo, write_images, write_labels
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, partial_out, write_atomically
-from stages.core.images.decode import encode_png
+from stages.core.image_files import encode_png
 
 CLASSES = {1: "circle", 2: "square", 3: "stripe"}
 SIDE = 48

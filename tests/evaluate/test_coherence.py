@@ -15,7 +15,7 @@ from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig, ProjectionConfig
 from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
-from stages.core.images.decode import encode_png, read_mask
+from stages.core.image_files import encode_png, read_mask
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import ProjectionHead

@@ -15,7 +15,7 @@ from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
-from stages.core.images.decode import encode_png
+from stages.core.image_files import encode_png
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.scoring import OUT

@@ -11,7 +11,7 @@ from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.artifacts.shards import write_atomically
 from stages.core.errors import UserError
 from stages.core.hashing import hash_files
-from stages.core.images.decode import measure_image
+from stages.core.image_files import measure_image
 from stages.index import reading
 from tests.index.photographs import photograph, put, rejected, run
 

@@ -69,6 +69,8 @@ def test_import_contracts_are_kept() -> None:
         ("stages/cluster/__main__.py", "import dvc.repo", "neither prefect nor dvc"),
         ("stages/cluster/__main__.py", "import faiss", "faiss stands behind one module"),
         ("stages/core/images/dataset.py", "import stages.core.images.slic", "superpixels from the stage superpixels"),
+        ("stages/core/artifacts/label_maps.py", "import stages.core.images.crops", "the rooms of core"),
+        ("stages/evaluate/inputs.py", "import stages.evaluate.evaluators.objects", "the rooms of evaluate"),
         ("stages/saliency/methods/rc.py", "import stages.saliency.methods.none", "methods do not know each other"),
         ("stages/index/methods/folder.py", "import stages.index.methods.imagenet_s", "methods do not know each other"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from stages.core.artifacts.image_index import Label, write_labels
 from stages.core.artifacts.label_maps import IGNORE, open_label_maps
 from stages.core.errors import UserError
-from stages.core.images.decode import encode_png
+from stages.core.image_files import encode_png
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from tests.fabricate import fabricate_clusters, fabricate_images

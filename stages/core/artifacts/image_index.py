@@ -22,7 +22,7 @@ from stages.core.artifacts.shards import (
 )
 from stages.core.data import DATA, IGNORE_ID, Rejected
 from stages.core.errors import UserError
-from stages.core.images.decode import Int32, UInt8, read_image, read_mask
+from stages.core.image_files import Int32, UInt8, read_image, read_mask
 
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
 _MASK_IDS = "mask_ids.json"

@@ -1,1 +1,1 @@
-"""Photographs and the maps that move with them: decoding, crops, batched views, overlays."""
+"""Photographs and the maps that move with them: crops, batched views, colors, overlays."""

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from stages.core.images.decode import REDUCTIONS, UInt8
+from stages.core.image_files import REDUCTIONS, UInt8
 
 Interpolation = Literal["bilinear", "bicubic"]
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.config.views import InputCard
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 
 _MAX_LOADERS = 16
 

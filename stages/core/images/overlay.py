@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 
 _BORDER = (255, 255, 255)
 

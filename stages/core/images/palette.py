@@ -4,7 +4,7 @@ import colorsys
 
 import numpy as np
 
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 
 
 def color(number: int) -> tuple[int, int, int]:

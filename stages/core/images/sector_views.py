@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.config.views import SectorViewConfig
+from stages.core.image_files import UInt8
 from stages.core.images.crops import Window, cut
-from stages.core.images.decode import UInt8
 from stages.core.images.views import LazyPhoto, View, draw_photometric
 
 _CANNY = (10, 50)

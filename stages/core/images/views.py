@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig
+from stages.core.image_files import UInt8
 from stages.core.images.crops import Window, align, cut, cut_map, largest_reduction, reduce_window, sample_window
-from stages.core.images.decode import UInt8
 
 PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "gray", "blur", "solarize")
 """Columns of the per-view photometric parameters; see `draw_photometric`."""

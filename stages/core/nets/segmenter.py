@@ -13,8 +13,8 @@ from stages.core.artifacts.model_card import ModelCard
 from stages.core.config.segmenter import Score, SegmenterCard
 from stages.core.config.views import InputCard
 from stages.core.errors import UserError
+from stages.core.image_files import UInt8
 from stages.core.images.crops import resize_short_side
-from stages.core.images.decode import UInt8
 from stages.core.images.inference import normalize
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stages.core.artifacts.features import read_features
 from stages.core.faiss_ops import normalize_rows
-from stages.core.images.decode import read_mask
+from stages.core.image_files import read_mask
 from stages.core.progress import track
 from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.evaluators.evaluator import Evaluator, Finding

@@ -20,7 +20,7 @@ from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.cli import run_stage
 from stages.core.errors import UserError
 from stages.core.faiss_ops import kmeans, nearest, normalize_rows
-from stages.core.images.decode import UInt8
+from stages.core.image_files import UInt8
 from stages.core.metrics.counting import Maps, Scale, count_images
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.images.decode import read_mask
+from stages.core.image_files import read_mask
 from stages.core.metrics.counting import Maps, Scale, count_images, list_problems
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match, read_match, write_match

@@ -15,7 +15,7 @@ from stages.core.artifacts.label_maps import LabelMap, LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.errors import UserError
-from stages.core.images.decode import encode_png
+from stages.core.image_files import encode_png
 from stages.core.progress import track
 from stages.evaluate.inputs import PREDICTIONS
 

@@ -70,7 +70,7 @@ class ExternalConfig(SaliencyMethod, SaliencyConfig):
         import cv2
 
         from stages.core.artifacts.label_maps import LabelMap
-        from stages.core.images.decode import read_image
+        from stages.core.image_files import read_image
         from stages.core.images.working_size import shrink
 
         photo = index[position]

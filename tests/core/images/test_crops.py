@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
+from stages.core.image_files import REDUCTIONS
 from stages.core.images.crops import (
     Window,
     align,
@@ -22,7 +23,6 @@ from stages.core.images.crops import (
     resize_short_side,
     sample_window,
 )
-from stages.core.images.decode import REDUCTIONS
 
 DRAWS = 2000
 

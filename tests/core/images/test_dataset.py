@@ -12,9 +12,9 @@ from PIL import Image
 from stages.core.artifacts.image_index import Photo, read_photo
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
 from stages.core.config.views import CropConfig, MultiCropConfig
+from stages.core.image_files import read_image
 from stages.core.images.crops import Window, cut
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
-from stages.core.images.decode import read_image
 from tests.fabricate import fabricate_images, index_again
 
 SPEC = MultiCropConfig(

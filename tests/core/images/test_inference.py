@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
+from stages.core.image_files import UInt8
 from stages.core.images.crops import resize_short_side
-from stages.core.images.decode import UInt8
 from stages.core.images.inference import iterate_batches, normalize
 from tests.fabricate import EXPECTS, fabricate_images
 

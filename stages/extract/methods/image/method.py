@@ -12,8 +12,8 @@ from stages.core.artifacts.models import Model
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
+from stages.core.image_files import UInt8
 from stages.core.images.crops import center_crop, resize_short_side
-from stages.core.images.decode import UInt8
 from stages.core.images.inference import iterate_batches
 from stages.core.nets.attention import restore_attention
 from stages.core.nets.features import restore_features

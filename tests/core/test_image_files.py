@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import ExifTags, Image, ImageOps
 
-from stages.core.images.decode import (
+from stages.core.image_files import (
     MAX_PIXELS,
     REDUCTIONS,
     UnreadableImage,

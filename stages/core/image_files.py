@@ -1,4 +1,4 @@
-"""Files to pixel arrays and back."""
+"""Files of photographs, masks and maps to pixel arrays and back."""
 
 import io
 import struct
