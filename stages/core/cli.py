@@ -15,6 +15,7 @@ from typing import Any
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.errors import UserError
 from stages.core.fingerprint import CODE_FILE, NO_METHOD, check_fingerprint
+from stages.core.parent import leave_signals_to_parent
 
 _INTERRUPTED = 130
 
@@ -51,12 +52,31 @@ def guard(name: str, work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail(name, "interrupted; finished work is kept, the same command goes on from there", _INTERRUPTED)
     except MemoryError as error:
-        return _fail(name, f"out of memory ({error}); lower the batch size or LUSS_WORKERS", 1)
-    except OSError as error:
-        if (message := _describe_os_error(error)) is None:
+        return _fail(name, _out_of_memory(error), 1)
+    except (OSError, RuntimeError) as error:
+        found = _describe_os_error(error) if isinstance(error, OSError) else _describe_runtime_error(error)
+        if found is None:
             raise
-        return _fail(name, message, 1)
+        return _fail(name, found, 1)
     return 0
+
+
+def _out_of_memory(error: Exception) -> str:
+    told = str(error).partition("\n")[0]
+    return f"out of memory{f' ({told})' if told else ''}; lower the batch size or LUSS_WORKERS"
+
+
+def _describe_runtime_error(error: RuntimeError) -> str | None:
+    """Say what torch raises, wherever the program is, when one of its processes is gone; or where memory ends."""
+    told = str(error)
+    if told.startswith("DataLoader worker"):
+        return (
+            "a process that loads photographs was ended from outside, most often because memory ran out; set "
+            "LUSS_WORKERS lower, the same command goes on from the last checkpoint"
+        )
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in told:
+        return _out_of_memory(error)
+    return None
 
 
 def _describe_os_error(error: OSError) -> str | None:
@@ -65,7 +85,11 @@ def _describe_os_error(error: OSError) -> str | None:
         return f"{where}the disk is full; free some space, the same command goes on from there"
     if error.errno == errno.EFBIG:
         return f"{where}a file may not grow this large here (see `ulimit -f`); raise the limit and run again"
-    if error.errno in (errno.EACCES, errno.EROFS):
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files; raise the limit (`ulimit -n`) or set LUSS_WORKERS lower"
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return f"the system gives no more processes or memory ({error.strerror}); set LUSS_WORKERS lower"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}not allowed to write or read here; check the permissions"
     return None
 
@@ -84,12 +108,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # A second signal ends at once: whoever presses Ctrl-C twice means it.
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt
-
-
-def leave_signals_to_parent(_: object = None) -> None:
-    """In a worker process: whoever started it decides when it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def worker_count() -> int:

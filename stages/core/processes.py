@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
+from stages.core.parent import follow_parent
 
 _MOST_WAITING = 1024
 """Items that are given out and not yet taken back: memory must not grow with their number, nor a cluster run dry."""
@@ -90,7 +91,7 @@ def _executor(workers: int) -> Iterator[Callable[..., Any]]:
 def _local_pool(workers: int) -> Iterator[Executor]:
     before = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=follow_parent) as pool:
         try:
             yield pool
         except BrokenProcessPool:
@@ -116,18 +117,6 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _follow_parent() -> None:
-    """End this process when its parent ends, even by a kill."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _dask_client(address: str) -> Any:

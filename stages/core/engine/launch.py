@@ -4,8 +4,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -97,17 +95,6 @@ def report_lost_process() -> Iterator[None]:
         if is_launched() and (isinstance(error, DistError) or "gloo" in str(error)):
             raise UserError("another of the processes that train together has ended") from None
         raise
-
-
-def follow_launcher() -> None:
-    """End this process when whoever started it has ended, even by a kill."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _explain(failures: Collection[Any], processes: int) -> str:

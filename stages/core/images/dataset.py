@@ -7,20 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
-from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ViewConfig
 from stages.core.errors import UserError
 from stages.core.images.compiled_photometric import finish_views_compiled
 from stages.core.images.crops import cut_map
+from stages.core.images.loading import load
 from stages.core.images.photometric import finish_views
 from stages.core.images.sector_views import draw_sector_views
 from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop
 
-_MAX_LOADERS = 16
 _MAX_REPLACED = 1000
 
 
@@ -128,19 +127,9 @@ class ViewDataset(Dataset[dict[str, Any]]):
         }
 
 
-def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.device) -> DataLoader[dict[str, Any]]:
-    """A loader of raw batches with LUSS_WORKERS - 1 processes beside this one."""
-    workers = min(worker_count() - 1, _MAX_LOADERS, len(batches))
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=leave_signals_to_parent,
-        # A loader draws a seed when it starts: from its own generator, or a resumed run would see other random numbers.
-        generator=torch.Generator(),
-    )
+def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.device) -> Iterator[dict[str, Any]]:
+    """Raw batches, made in LUSS_WORKERS - 1 processes beside this one; see `stages.core.images.loading`."""
+    return load(dataset, batches, prefetch=4, pin_memory=device.type == "cuda")
 
 
 def finish_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -> Batch:

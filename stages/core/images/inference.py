@@ -6,14 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.cli import leave_signals_to_parent, worker_count
 from stages.core.config.views import InputCard
 from stages.core.image_files import UInt8
-
-_MAX_LOADERS = 16
+from stages.core.images.loading import load
 
 
 class InferenceBatch(NamedTuple):
@@ -49,15 +47,9 @@ def iterate_batches(
         device: Where the network is.
         batch_size: Photographs at once; never a parameter of a stage.
     """
-    workers = min(worker_count() - 1, _MAX_LOADERS, len(index))
-    loader = DataLoader(
-        _Prepared(index, prepare),
-        batch_size,
-        num_workers=workers,
-        prefetch_factor=2 if workers else None,
-        worker_init_fn=leave_signals_to_parent,
-    )
-    for positions, pixels in loader:
+    dataset = _Prepared(index, prepare)
+    batches = BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
+    for positions, pixels in load(dataset, batches, prefetch=2):
         yield InferenceBatch(positions.tolist(), normalize(pixels.to(device), expects))
 
 

@@ -1,0 +1,26 @@
+"""How a process that another one started leaves every decision about its end to that one."""
+
+import os
+import signal
+import threading
+import time
+
+_POLL = 1.0
+"""Seconds between looks at whether the parent is there."""
+
+
+def leave_signals_to_parent() -> None:
+    """Let whoever started this process decide when it ends: a Ctrl-C in the terminal reaches both."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def follow_parent() -> None:
+    """End this process when whoever started it has ended, even by a kill."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL)
+    os._exit(1)
