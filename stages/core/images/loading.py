@@ -3,10 +3,9 @@
 import atexit
 import multiprocessing
 import signal
-import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple, Protocol
@@ -28,15 +27,11 @@ Options = dict[str, Any]
 class Batches(Sized, Protocol):
     """Lists of keys, each of them a batch."""
 
-    def __iter__(self) -> Iterator[list[Any]]:
-        """The same at every call."""
-        ...
+    def __iter__(self) -> Iterator[list[Any]]: ...
 
 
 def load(dataset: Dataset[Any], batches: Batches, prefetch: int, pin_memory: bool = False) -> Iterator[Any]:
     """Yield batches, collated, in the order given; LUSS_WORKERS - 1 processes beside this one make them.
-
-    What they cannot hand over, because shared memory is full or no more files can be opened, this process makes.
 
     Args:
         dataset: Makes an item of tensors and arrays of a key.
@@ -45,18 +40,17 @@ def load(dataset: Dataset[Any], batches: Batches, prefetch: int, pin_memory: boo
         pin_memory: Whether the batches go to a GPU.
 
     Raises:
-        UserError: The data set raised it, or a process was ended from outside.
+        UserError: The data set raised it; or a process was ended from outside, or has no room in shared memory.
     """
     workers = min(worker_count() - 1, _MAX_LOADERS, len(batches))
-    making = _Making(dataset)
     # A loader draws a seed when it starts: from its own generator, or a resumed run would see other random numbers.
     options: Options = {"batch_sampler": batches, "pin_memory": pin_memory, "generator": torch.Generator()}
     if not workers:
         yield from DataLoader(dataset, collate_fn=collate, **options)
         return
     options |= {"num_workers": workers, "prefetch_factor": prefetch, "worker_init_fn": _begin, "collate_fn": _as_it_is}
-    with _iterating(making, options) as made:
-        yield from _unpack(zip(batches, made, strict=False), making)
+    with _iterating(_Making(dataset), options) as made:
+        yield from map(_unpack, made)
 
 
 class _Made(NamedTuple):
@@ -65,15 +59,24 @@ class _Made(NamedTuple):
     packed: Packed | None = None
     error: Exception | None = None
     """Raised in place of the batch."""
-    obstacle: str = ""
-    """Why it could not be handed over."""
 
     def pin_memory(self) -> "_Made":
         """See `torch.utils.data`: called in a thread, beside the one that asks for batches."""
-        try:
-            return self._replace(packed=self.packed.pinned()) if self.packed else self
-        except (OSError, RuntimeError) as error:
-            return self._replace(packed=None, obstacle=str(error))
+        return _Made(error=self.error) if self.packed is None else _attempt(self.packed.pinned)
+
+
+def _attempt(hand_over: Callable[[], Packed]) -> _Made:
+    try:
+        return _Made(hand_over())
+    except (OSError, RuntimeError) as error:
+        return _Made(error=_not_handed_over(error))
+
+
+def _not_handed_over(error: Exception) -> UserError:
+    return UserError(
+        f"a process that loads photographs cannot hand over a batch ({error}): enlarge /dev/shm (docker run "
+        "--shm-size=8g) or the limit of `ulimit -n`, or set LUSS_WORKERS=1"
+    )
 
 
 class _Making(Dataset[_Made]):
@@ -82,44 +85,21 @@ class _Making(Dataset[_Made]):
     def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
 
-    def make(self, keys: list[Any]) -> Any:
-        return collate([self._dataset[key] for key in keys])
-
     def __getitems__(self, keys: list[Any]) -> _Made:
         try:
-            batch = self.make(keys)
+            batch = collate([self._dataset[key] for key in keys])
         except (UserError, OSError, MemoryError) as error:
             return _Made(error=error)  # torch would raise another one, of a traceback as text.
-        try:
-            return _Made(pack(batch))
-        except (OSError, RuntimeError) as error:
-            return _Made(obstacle=str(error))
+        return _attempt(lambda: pack(batch))
 
 
-def _unpack(all_made: Iterable[tuple[list[Any], _Made]], making: _Making) -> Iterator[Any]:
-    has_told = False
-    for keys, (packed, error, obstacle) in all_made:
-        if error is not None:
-            raise error
-        try:
-            if packed is not None:
-                yield packed.unpack()
-                continue
-        except (OSError, RuntimeError) as trouble:
-            obstacle = str(trouble)
-        if not has_told:
-            _tell(obstacle)
-            has_told = True
-        yield making.make(keys)
-
-
-def _tell(obstacle: str) -> None:
-    print(
-        f"photographs are loaded slowly, in this process: no other can hand over a batch ({obstacle.strip()}). Enlarge "
-        "/dev/shm (docker run --shm-size=8g) or the limit of `ulimit -n`, or set LUSS_WORKERS lower",
-        file=sys.stderr,
-        flush=True,
-    )
+def _unpack(made: _Made) -> Any:
+    if made.packed is None:
+        raise made.error or AssertionError("neither a batch nor an error")
+    try:
+        return made.packed.unpack()
+    except (OSError, RuntimeError) as error:
+        raise _not_handed_over(error) from None
 
 
 def _as_it_is(made: Any) -> Any:
