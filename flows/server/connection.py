@@ -12,9 +12,11 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 from flows.server.heartbeat import mark_dead_runs
+from flows.server.temporary import start_temporary_server
 from stages.core.errors import UserError
 
 _USUAL = "http://127.0.0.1:4200/api"
@@ -25,36 +27,58 @@ _LOUD = ("prefect.events.clients", "prefect.client")
 
 
 def answers() -> bool:
-    """Whether something listens where the server should be; a temporary server lives as long as the run.
+    """Whether something listens where the server should be: the one that is set, else the temporary one.
 
     Asks for no more than a connection: a call to a server that is gone waits a minute before it fails.
     """
-    url = urlsplit(PREFECT_API_URL.value() or "")
-    if not url.hostname:
-        return True
+    url = urlsplit(PREFECT_API_URL.value() or SubprocessASGIServer().address)
+    return listens(url.hostname or "", url.port or _default_port(url.scheme))
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
     try:
-        with socket.create_connection((url.hostname, url.port or _default_port(url.scheme)), _PATIENCE):
+        with socket.create_connection((host, port), _PATIENCE):
             return True
     except OSError:
         return False
 
 
 def prepare_server(is_needed: bool = False) -> None:
-    """Make sure that a server that is set answers, and have it notice when this run is killed.
+    """Make sure that the server that is set answers, and have it notice when this run is killed; else start one.
 
     Args:
         is_needed: Whether a temporary one will not do.
 
     Raises:
-        UserError: It does not answer or does not let this run in, or none is set and one is needed.
+        UserError: It does not answer or does not let this run in, or none is set and one is needed or cannot start.
     """
-    url = PREFECT_API_URL.value()
-    if (is_needed and not url) or not answers():
+    url = check_address(PREFECT_API_URL.value())
+    if url is None and not is_needed:
+        return start_temporary_server()
+    if url is None or not answers():
         found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
         raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
-    if url:
-        with explain_server_refusal():
-            mark_dead_runs()
+    with explain_server_refusal():
+        mark_dead_runs()
+
+
+def check_address(url: str | None) -> str | None:
+    """The address of a server, as it was given.
+
+    Raises:
+        UserError: It is none.
+    """
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise UserError(f"PREFECT_API_URL={url!r} is no address of a server; it looks like {_USUAL}")
+    return url
 
 
 @contextmanager
