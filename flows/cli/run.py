@@ -9,6 +9,7 @@ from flows.recipes.overrides import check_overrides
 from flows.sweeps.benchmark_spec import read_benchmark_spec
 from flows.sweeps.combinations import expand, written_dataset
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
+from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.lock import check_workspace_is_free
 from stages.core.errors import UserError
@@ -42,10 +43,12 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
     """Run the flow of a sweep; returns the exit status as `run_pipeline`.
 
     Raises:
-        UserError: A combination is not valid, or another run is in this folder; said before Prefect starts.
+        UserError: A combination is not valid, another run is in this folder, or git and DVC could not keep what comes
+            out; said before Prefect starts.
     """
     check_workspace()
     expand(assignments, dataset)
+    check_experiments()
     check_workspace_is_free()
     from flows.sweeps.sweep import sweep
 
@@ -56,10 +59,12 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
     """Run the flow of a benchmark; returns the exit status as `run_pipeline`.
 
     Raises:
-        UserError: A recipe is not valid, or another run is in this folder; said before Prefect starts.
+        UserError: A recipe is not valid, another run is in this folder, or git and DVC could not keep what comes out;
+            said before Prefect starts.
     """
     check_workspace()
     read_benchmark_spec(what).combinations(dataset or written_dataset(), seeds)
+    check_experiments()
     check_workspace_is_free()
     from flows.sweeps.benchmark import benchmark
 

@@ -20,7 +20,7 @@ from flows.pipeline.concurrency_limits import limited
 from flows.pipeline.log_relay import LogRelay
 from flows.pipeline.states import conclude, task_state
 from flows.sweeps.combinations import Combination, changes, first_to_compute, stage_keys
-from flows.workspace.experiment import Experiment
+from flows.workspace.experiment import Experiment, check_experiments
 from flows.workspace.graph import read_graph
 from flows.workspace.monitor import Outcome, Watch
 from flows.workspace.scores import METRICS
@@ -53,7 +53,12 @@ class ExperimentsRun:
         self._tags: list[str] = []
 
     def carry_out(self) -> State[Any]:
-        """Run every combination after those that compute what it shares with them; returns the state of the flow."""
+        """Run every combination after those that compute what it shares with them; returns the state of the flow.
+
+        Raises:
+            UserError: git and DVC could not keep what comes out.
+        """
+        check_experiments()
         futures: dict[str, PrefectFuture[Any]] = {}
         with stopped_by_interrupt(self.watch):
             # An experiment takes the data that DVC knows: what lies in data/ now shall be that.
@@ -92,7 +97,12 @@ class ExperimentsRun:
             experiment = Experiment(name, changes(self.combinations[name].sections))
             clock, listener = StageTimer(keys, experiment.logs), LogRelay(name)
             outcome = self._follow(experiment, clock, listener)
-        metrics = json.loads((experiment.read(METRICS) if outcome.has_succeeded else None) or "{}")
+        scores = experiment.read(METRICS) if outcome.has_succeeded else None
+        if outcome.has_succeeded and scores is None:
+            outcome = Outcome(
+                "failed", f"It ran, but DVC has kept no experiment {name} with {METRICS}.\n{outcome.tail}"
+            )
+        metrics = json.loads(scores or "{}")
         self.results[name] = Result(self.combinations[name], outcome, clock.did, clock.recall(), metrics)
         if not outcome.has_succeeded:
             return task_state(name, outcome)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from stages.core.errors import UserError
 
 
 class Experiment(NamedTuple):
@@ -43,6 +46,27 @@ class Experiment(NamedTuple):
         """Forget an earlier one of the same name; what it computed stays in DVC's cache."""
         if _git("for-each-ref", f"refs/exps/*/*/{self.name}"):
             subprocess.run([sys.executable, "-m", "dvc", "exp", "remove", "-q", self.name], check=False)
+
+
+def check_experiments() -> None:
+    """Make sure that git and DVC can keep an experiment, which they do only at its end.
+
+    Raises:
+        UserError: They cannot; the message says why.
+    """
+    if shutil.which("git") is None:
+        raise UserError("no `git` on PATH, in which DVC keeps experiments: install it")
+    is_shallow = subprocess.run(
+        ["git", "rev-parse", "--is-shallow-repository"], capture_output=True, text=True, check=False
+    )
+    if is_shallow.returncode:
+        raise UserError(f"git cannot work here: {is_shallow.stderr.strip().splitlines()[0]}")
+    if is_shallow.stdout.strip() == "true":
+        raise UserError("this clone is shallow, in which DVC cannot keep experiments: git fetch --unshallow")
+    if _git("rev-parse", "--verify", "HEAD") is None:
+        raise UserError("nothing is committed yet, and DVC's experiments start from a commit: git add -A, git commit")
+    if not os.access(folder := Path((_git("rev-parse", "--git-dir") or ".git").strip()), os.W_OK):
+        raise UserError(f"{folder}: DVC keeps experiments there, and it cannot be written; check the permissions")
 
 
 def _git(*arguments: str) -> str | None:
