@@ -19,6 +19,8 @@ from flows.server.database import check_database
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
 
+PATIENCE = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+
 
 @pytest.mark.parametrize("url", ["127.0.0.1:4200/api", "localhost", "http://", "ftp://a/api", "http://a:99999/api"])
 def test_what_is_no_address_is_named(url: str) -> None:
@@ -82,7 +84,7 @@ def test_it_ends_with_the_run_even_by_a_kill(tmp_path: Path) -> None:
         | {
             "PREFECT_HOME": str(tmp_path),
             "PYTHONPATH": str(ROOT),
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            PATIENCE: "120",
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
