@@ -30,7 +30,7 @@ from stages.core.nets.features import build_features
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.objects import ObjectNetwork
 
-BACKBONE = BackboneConfig(name="test_resnet")
+BACKBONE = BackboneConfig(name="test_resnet", output_stride=32)
 SIZE = 96
 """L of the tiny backbone."""
 EXPECTS = InputCard(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=32)
@@ -132,7 +132,7 @@ def backbone_card(origin: Origin | Literal["random"] = "random") -> ModelCard:
         method="none",
         parts=PartsCard(backbone=BACKBONE),
         feature_map="stage4",
-        output_stride=BACKBONE.output_stride,
+        output_stride=32,
         embedding_size=SIZE,
         input=EXPECTS,
         start=StartCard(origin=origin),

@@ -7,6 +7,7 @@ from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.weights import WeightsFile
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.loop import train
+from stages.core.nets.backbones import map_stride
 from stages.core.nets.features import FeatureNetwork
 from stages.core.resume import resumable_work
 from stages.pretrain.config import TrainedPretrainConfig
@@ -32,7 +33,7 @@ def pretrain(config: TrainedPretrainConfig) -> None:
             method=config.method,
             parts=describe_parts(parts),
             feature_map=features.feature_map,
-            output_stride=config.backbone.output_stride,
+            output_stride=map_stride(features.backbone),
             embedding_size=features.size,
             input=config.views.input_card,
             start=describe_start(config.weights),

@@ -17,8 +17,10 @@ from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
 from stages.core.nets.features import restore_features
+from stages.core.nets.transformers import is_transformer
 from stages.pretrain import Config
 from stages.pretrain.__main__ import main
+from tests import tiny_transformers
 from tests.benchmarks.resume import compare, small_training
 from tests.fabricate import BACKBONE, SIZE, fabricate_images
 from tests.methods import (
@@ -32,6 +34,7 @@ from tests.methods import (
     union_of,
 )
 
+assert tiny_transformers.NAMES
 METHODS = union_of(Config)
 TRAINED = [method for method in METHODS if "training" in method.model_fields]
 
@@ -58,6 +61,14 @@ def build(config: Any) -> Any:
 @every_trained_method
 def test_one_step_is_finite(config_type: Any) -> None:
     check_one_step_is_finite(build(small(config_type)), fabricate_inputs())
+
+
+@every_trained_method
+def test_one_step_of_a_vision_transformer_is_finite(config_type: Any) -> None:
+    backbone = {"name": "tiny_patch8", "output_stride": 8}
+    method = build(small(config_type, backbone=backbone))
+    assert is_transformer(method.export()["backbone"])
+    check_one_step_is_finite(method, fabricate_inputs())
 
 
 @pytest.mark.parametrize("config_type", [each for each in TRAINED if "freeze_prototypes" in each.model_fields])

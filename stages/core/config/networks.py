@@ -14,16 +14,42 @@ FeatureMap = Literal["stage4", "decoder"]
 
 AttentionKind = Literal["pixel", "channel"]
 
+Facet = Literal["tokens", "keys", "queries", "values"]
+
+Positions = Literal["antialiased", "plain", "dino"]
+
+
+class TransformerConfig(Params):
+    """Which features of a vision transformer make its map."""
+
+    blocks: tuple[int, ...] = Field((-1,), min_length=1)
+    """Blocks whose features are concatenated, counted from 0, or from -1 backwards from the last."""
+    facet: Facet = "tokens"
+    """`tokens` that leave a block, or the `keys`, `queries` or `values` inside of it: what its linear layer gives, all
+    heads side by side, before any norm or rotation."""
+    norm: bool = True
+    """The network's last norm behind tokens of earlier blocks too. DINO's and DINOv2's code (get_intermediate_layers):
+    yes; hidden states of `transformers`: no."""
+    positions: Positions = "antialiased"
+    """How position embeddings come to another image size, bicubically: `antialiased` (timm, DINOv2 with registers),
+    `plain` (`transformers`' ViT and DINOv2, MAE), or `dino` (DINO, iBOT, DINOv2: plain, and shifted by a tenth of a
+    patch, see `stages.core.nets.positions`). Rotary positions (DINOv3) need none."""
+    image_size: int | None = Field(None, ge=8)
+    """Side in pixels that the position embeddings are laid out for; null for timm's of this network."""
+
 
 class BackboneConfig(Params):
     """Which network, and how fine its last map is."""
 
     name: str = "resnet18"
     """timm's name of the architecture."""
-    output_stride: Literal[8, 16, 32] = 32
-    """Pixels of the image per cell of the last feature map; of a vision transformer its patch size."""
+    output_stride: Literal[8, 16, 32] | None = None
+    """Pixels of the image per cell of a convolutional network's last map; null for 32. A vision transformer's is its
+    patch, whatever stands here."""
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Stochastic depth."""
+    transformer: TransformerConfig | None = None
+    """Of a vision transformer: which of its features; null for the tokens of its last block."""
 
 
 class DeepLabV3PlusConfig(Params):

@@ -8,15 +8,27 @@ from torch import Tensor, nn
 from stages.core.config.networks import BackboneConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
+from stages.core.nets.transformers import (
+    create_transformer,
+    feature_size,
+    is_transformer,
+    patch_size,
+    quarter_channels,
+    quarter_maps,
+)
 from stages.core.nets.weights import load_weights
 
 _STAGES = 4
+_STRIDE = 32
+"""Of a convolutional network's last map, where nothing else is asked for."""
 
 
 def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -> nn.Module:
     """A timm network whose `forward` gives the last feature map (B, L, h, w).
 
-    Its `num_features` is L; its parameters carry timm's own names; its `card` is `config`.
+    L is its `embedding_size`; its parameters carry timm's own names; its `card` is `config`. Of a vision transformer
+    (`is_transformer`) the map is the one that `config.transformer` asks for; `stages.core.nets.transformers` reads its
+    class token and attention too.
 
     Args:
         config: Which network.
@@ -31,60 +43,55 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
         close = difflib.get_close_matches(config.name, timm.list_models(), n=3)
         hint = f"; close names: {', '.join(close)}" if close else ""
         raise UserError(f"backbone.name = {config.name!r}: timm has no such network{hint}")
-    options = {"num_classes": 0, "global_pool": "", "drop_path_rate": config.drop_path}
     try:
-        backbone = _create_transformer(config, options) or timm.create_model(
-            config.name, output_stride=config.output_stride, **options
-        )
+        backbone = create_transformer(config) or _create_convolutional(config)
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
-        stride = config.output_stride
+        stride = config.output_stride or _STRIDE
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
-    backbone.card = config
     if weights:
         load_weights(backbone, weights)
-    return cast(nn.Module, backbone)
+    return backbone
 
 
-def _create_transformer(config: BackboneConfig, options: dict[str, Any]) -> nn.Module | None:
-    """A vision transformer of one patch size that takes images of any size, or None if the network is no such one."""
+def _create_convolutional(config: BackboneConfig) -> nn.Module:
     import timm
 
-    try:
-        network = timm.create_model(config.name, dynamic_img_size=True, dynamic_img_pad=True, **options)
-    except TypeError:
-        return None
-    if not hasattr(network, "patch_embed"):
-        return None
-    patch = network.patch_embed.patch_size[0]
-    if patch != config.output_stride:
-        raise UserError(
-            f"backbone.output_stride = {config.output_stride}: {config.name} has patches of {patch} pixels, which are "
-            f"its stride"
-        )
-    # A hook and not a wrapper: the parameters keep timm's own names.
-    network.register_forward_hook(_lay_out_tokens)
+    if config.transformer:
+        raise UserError(f"backbone.transformer: {config.name} is no vision transformer; set it to null")
+    stride = config.output_stride or _STRIDE
+    network = timm.create_model(
+        config.name, output_stride=stride, num_classes=0, global_pool="", drop_path_rate=config.drop_path
+    )
+    network.card = config
     return cast(nn.Module, network)
 
 
-def _lay_out_tokens(network: nn.Module, images: tuple[Tensor], tokens: Tensor) -> Tensor:
-    """Tokens (B, N, L) of the patches as a map (B, L, h, w); class and register tokens are left out."""
-    patch = cast(Any, network).patch_embed.patch_size[0]
-    height, width = (-(-side // patch) for side in images[0].shape[2:])
-    return tokens[:, -height * width :].transpose(1, 2).reshape(len(tokens), -1, height, width)
+def map_stride(backbone: nn.Module) -> int:
+    """Pixels of the image per cell of the backbone's last map."""
+    if is_transformer(backbone):
+        return patch_size(backbone)
+    return cast(BackboneConfig, backbone.card).output_stride or _STRIDE
 
 
 def embedding_size(backbone: nn.Module) -> int:
     """L, channels of the backbone's last map."""
-    return cast(int, backbone.num_features)
+    return feature_size(backbone) if is_transformer(backbone) else cast(int, backbone.num_features)
 
 
 def stage_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
-    """Maps (B, C_s, h_s, w_s) of the last four stages, finest first, the last as timm's `forward_features`."""
+    """Maps (B, C_s, h_s, w_s) of the last four stages, finest first, the last as the backbone's own.
+
+    A vision transformer has no stages: its maps come from four depths, all at the stride of its patch.
+    """
+    if is_transformer(backbone):
+        return quarter_maps(backbone, images)
     last, maps = cast(Any, backbone).forward_intermediates(images, indices=_STAGES)
     return [*maps[:-1], last]
 
 
 def stage_channels(backbone: nn.Module) -> list[int]:
-    """C_s of the last four stages, finest first."""
+    """C_s of `stage_maps`."""
+    if is_transformer(backbone):
+        return quarter_channels(backbone)
     stages = cast(list[dict[str, int]], backbone.feature_info)[-_STAGES:-1]
     return [stage["num_chs"] for stage in stages] + [embedding_size(backbone)]

@@ -10,7 +10,7 @@ import torch
 
 from stages.core.config.networks import BackboneConfig
 from stages.core.errors import UserError
-from stages.core.nets.backbones import build_backbone, embedding_size
+from stages.core.nets.backbones import build_backbone, embedding_size, map_stride
 from tests.fabricate import backbone_card
 
 
@@ -46,7 +46,7 @@ def test_a_network_that_gives_no_map_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit3", "vit_tiny_patch16_dinov3_qkvb"])
 def test_a_vision_transformer_gives_a_map_of_its_patches(name: str) -> None:
-    backbone = build_backbone(BackboneConfig(name=name, output_stride=16)).eval()
+    backbone = build_backbone(BackboneConfig(name=name)).eval()
     images = torch.randn(2, 3, 64, 96)
     expected = backbone.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[-1]
     assert expected.shape == (2, embedding_size(backbone), 4, 6)
@@ -56,9 +56,11 @@ def test_a_vision_transformer_gives_a_map_of_its_patches(name: str) -> None:
     plain.load_state_dict(copy.deepcopy(backbone).state_dict())
 
 
-def test_a_vision_transformer_at_another_stride_is_refused() -> None:
-    with pytest.raises(UserError, match="output_stride = 32: test_vit has patches of 16 pixels"):
-        build_backbone(BackboneConfig(name="test_vit"))
+@pytest.mark.parametrize("stride", [None, 8, 32])
+def test_the_stride_of_a_vision_transformer_is_its_patch(stride: int | None) -> None:
+    config = BackboneConfig.model_validate({"name": "test_vit", "output_stride": stride})
+    assert map_stride(build_backbone(config)) == 16
+    assert map_stride(build_backbone(config.model_copy(update={"name": "test_resnet"}))) == (stride or 32)
 
 
 def test_a_backbone_comes_back_from_its_card() -> None:

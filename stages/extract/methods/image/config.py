@@ -24,9 +24,10 @@ class ImageEmbeddingConfig(ExtractConfig):
     feature_map: FeatureMap | None = None
     """`decoder` (LUSS: Our-D) or `stage4`, the backbone's last map (Our-S4); null for the one that the model was
     trained by. Attention belongs to that one and weighs no other."""
-    embedding: Literal["backbone", "projected"] = "backbone"
-    """The map's mean feature, or what the projection head makes of it (a unit vector). LUSS and PASS: the
-    map's. With few photographs the projected one holds less of what a category does not share."""
+    embedding: Literal["backbone", "projected", "class_token"] = "backbone"
+    """The map's mean feature, what the projection head makes of it (a unit vector), or a vision transformer's class
+    token, of the same blocks as its map. LUSS and PASS: the map's mean. With few photographs the projected one holds
+    less of what a category does not share."""
 
     def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
         """One vector per photograph; see `ExtractConfig.extract`."""

@@ -16,8 +16,10 @@ from stages.core.image_files import UInt8
 from stages.core.images.crops import center_crop, resize_short_side
 from stages.core.images.inference import iterate_batches
 from stages.core.nets.attention import restore_attention
+from stages.core.nets.backbones import embedding_size
 from stages.core.nets.features import restore_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
+from stages.core.nets.transformers import ClassTokens
 from stages.core.progress import Progress
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 
@@ -28,7 +30,8 @@ def extract(config: ImageEmbeddingConfig, model: Model, index: ImageIndex) -> Em
     """The embeddings of all photographs in the index's order; see `ExtractConfig.extract`.
 
     Raises:
-        UserError: The model has no projection head and one is asked for, or it belongs to another map.
+        UserError: The model has no projection head and one is asked for, or it belongs to another map; or it has no
+            class token.
     """
     network, size = _restore_network(config, model)
     return Embeddings(_embed(config, network, model.card.input, index), size)
@@ -38,6 +41,8 @@ def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Mod
     """The network (B, 3, crop, crop) -> (B, D), and D."""
     card, states = model
     features = restore_features(card, states, config.feature_map)
+    if config.embedding == "class_token":
+        return ClassTokens(features.backbone), embedding_size(features.backbone)
     own_map = features.feature_map == card.feature_map
     # Attention and projection head were trained on the model's own map and fit no other.
     attention = card.parts.attention if own_map else None

@@ -4,7 +4,7 @@ from stages.core.artifacts.model_card import ModelCard
 from stages.core.artifacts.models import describe_parts, read_model_card, take_model, write_model
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
-from stages.core.nets.backbones import build_backbone
+from stages.core.nets.backbones import build_backbone, map_stride
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.weights import find_weights
 from stages.pretrain.methods.none.config import NoPretrainingConfig
@@ -19,7 +19,7 @@ def take_backbone(config: NoPretrainingConfig) -> None:
         method=config.method,
         parts=describe_parts(features.parts),
         feature_map=features.feature_map,
-        output_stride=config.backbone.output_stride,
+        output_stride=map_stride(features.backbone),
         embedding_size=features.size,
         input=config.input_card,
         start=describe_start(config.weights),
