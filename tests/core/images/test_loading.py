@@ -123,7 +123,7 @@ def test_leaving_early_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> No
     start = time.monotonic()
     batches.close()
     assert not any(process.is_running() for process in started)
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 30
 
 
 def main() -> None:
