@@ -48,6 +48,10 @@ class BackboneConfig(Params):
     patch, whatever stands here."""
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Stochastic depth."""
+    zero_init_last: bool = False
+    """Random weights only: whether every residual block starts as the identity, with 0 as the weight of its last norm,
+    as timm makes it. The networks of SwAV, LUSS and PASS and torchvision's (MaskContrast, ViCE) start with 1, and under
+    LARC a weight of 0 grows by less than a hundredth a step."""
     transformer: TransformerConfig | None = None
     """Of a vision transformer: which of its features; null for the tokens of its last block."""
 

@@ -63,7 +63,16 @@ def _create_convolutional(config: BackboneConfig) -> nn.Module:
         config.name, output_stride=stride, num_classes=0, global_pool="", drop_path_rate=config.drop_path
     )
     network.card = config
+    if not config.zero_init_last:
+        _start_norms_at_one(network)
     return cast(nn.Module, network)
+
+
+def _start_norms_at_one(network: nn.Module) -> None:
+    """Undo timm's zeros, the only weights of norms that are 0 throughout; whatever was drawn stays as it is."""
+    for name, weight in network.named_parameters():
+        if name.endswith(".weight") and weight.ndim == 1 and not weight.any():
+            nn.init.ones_(weight)
 
 
 def map_stride(backbone: nn.Module) -> int:

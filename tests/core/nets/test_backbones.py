@@ -30,6 +30,27 @@ def test_the_weights_fit_plain_timm(name: str) -> None:
     torch.testing.assert_close(plain(images), backbone(images))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "test_resnet", "test_byobnet", "regnety_002"])
+def test_residual_blocks_start_with_their_branches_as_the_authors_networks_do(name: str) -> None:
+    """Timm's start, the last norm of every block at 0, is had by asking; all else is the same in both."""
+    plain, own, asked = timm.create_model(name, num_classes=0), {}, {}
+    for zero, parameters in ((False, own), (True, asked)):
+        torch.manual_seed(0)
+        parameters.update(build_backbone(BackboneConfig(name=name, zero_init_last=zero)).named_parameters())
+    zeros = {key for key, value in plain.named_parameters() if key.endswith("weight") and not value.any()}
+    assert zeros == {key for key, value in asked.items() if key.endswith("weight") and not value.any()}
+    assert zeros
+    assert all((own[key] == 1).all() for key in zeros)
+    assert all(torch.equal(own[key], asked[key]) for key in own.keys() - zeros)
+
+
+def test_torchvisions_start_is_the_default() -> None:
+    torchvision = pytest.importorskip("torchvision.models")
+    norms = {key: value for key, value in torchvision.resnet18().named_parameters() if ".bn" in key}
+    own = dict(build_backbone(BackboneConfig(name="resnet18")).named_parameters())
+    assert all(torch.equal(own[key], value) for key, value in norms.items())
+
+
 @pytest.mark.parametrize(("name", "close"), [("resnet-18", "resnet18"), ("test_resent", "test_resnet")])
 def test_an_unknown_name_is_told_close_ones(name: str, close: str) -> None:
     with pytest.raises(
