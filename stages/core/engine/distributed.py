@@ -26,6 +26,30 @@ def max_over_processes(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def mean_of_all(rows: Tensor) -> Tensor:
+    """The mean (...) of the rows (N, ...) of all processes, in each of them, without gradient; N may differ."""
+    return sum_over_processes(rows.sum(0)) / sum_over_processes(rows.new_tensor(float(len(rows))))
+
+
+def mean_over_rows(values: Tensor) -> Tensor:
+    """The mean of the values of all processes' rows, however they are shared out; 0 where there is none.
+
+    Training averages losses and gradients over the processes, which would give the rows of a process that has few more
+    weight. What this returns averages to the mean itself.
+
+    Args:
+        values: (N,) of this process; N may differ, and may be 0.
+    """
+    return weighted_mean_over_rows(values, torch.ones_like(values, requires_grad=False))
+
+
+def weighted_mean_over_rows(values: Tensor, weights: Tensor) -> Tensor:
+    """The same with weights (N,), which get no gradient: the sum of weight times value over the sum of weights."""
+    total = sum_over_processes(weights.detach().sum())
+    return (values * weights).sum() * (world_size() / torch.where(total > 0, total, 1))
+
+
+@torch.no_grad()
 def gather(value: Tensor) -> Tensor:
     """The rows of all processes below each other, in the order of the processes.
 
@@ -52,8 +76,8 @@ def _gather_counts(own: int) -> list[int]:
 
 
 def own_rows(value: Tensor) -> Tensor:
-    """This process's rows of what `gather` gives."""
-    return value.chunk(world_size())[rank()]
+    """This process's share of what `gather` gives of equally many rows each, or of a list that all hold."""
+    return value.tensor_split(world_size())[rank()]
 
 
 def broadcast(value: Tensor) -> Tensor:

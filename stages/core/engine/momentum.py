@@ -43,11 +43,13 @@ class MomentumCopy(nn.Module):
 
 
 @torch.no_grad()
-def shuffle_batch(batch: Tensor) -> tuple[Tensor, Tensor]:
+def shuffle_batch(batch: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
     """Mix the samples of all processes, so that keys meet other samples in batch norm than queries do.
 
     Args:
         batch: (B, ...) of this process.
+        groups: Equal parts that what is returned is to be cut in; the n-th parts of all processes then hold what the
+            n-th part of a single process would.
 
     Returns:
         (B, ...) other samples of the global batch, and the order (processes B,) that `restore_order` wants. The order
@@ -57,7 +59,8 @@ def shuffle_batch(batch: Tensor) -> tuple[Tensor, Tensor]:
     """
     everything = gather(batch)
     order = broadcast(torch.randperm(len(everything)).to(batch.device))
-    return everything[own_rows(order)], order
+    own = torch.cat([own_rows(group) for group in order.tensor_split(groups)])
+    return everything[own], gather(own)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.engine.distributed import gather, max_over_processes, own_rows, sum_over_processes
+from stages.core.engine.distributed import gather, max_over_processes, mean_over_rows, own_rows, sum_over_processes
 
 _SINKHORN_ROUNDS = 3
 
@@ -16,7 +16,7 @@ def sinkhorn(scores: Tensor, epsilon: float) -> Tensor:
     """Soft codes that use all prototypes equally over the batch of all processes.
 
     Args:
-        scores: (B, P) cosines of this process's embeddings and the prototypes.
+        scores: (B, P) cosines of this process's embeddings and the prototypes; B may differ, and may be 0.
         epsilon: Smoothness; small values give hard codes.
 
     Returns:
@@ -26,7 +26,7 @@ def sinkhorn(scores: Tensor, epsilon: float) -> Tensor:
     avoids overflow.
     """
     scores = scores.float()
-    top = max_over_processes(scores.max())
+    top = max_over_processes(scores.max() if len(scores) else scores.new_tensor(-torch.inf))
     codes = torch.exp((scores - top) / epsilon)  # (B, P)
     # Pixels may be more on one process than on another.
     batch = sum_over_processes(codes.new_tensor(float(codes.shape[0])))
@@ -41,7 +41,8 @@ def swav_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: fl
     """Predict the codes of each assigned view from every other view.
 
     Args:
-        scores: One (B, P) per view; the first `len(codes)` views are those with codes.
+        scores: One (B, P) per view; the first `len(codes)` views are those with codes. The mean is that over the rows of
+            all processes.
         codes: One (B, P) per assigned view.
         temperature: T of the softmax.
 
@@ -49,7 +50,7 @@ def swav_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: fl
     """
     predictions = [F.log_softmax(score.float() / temperature, dim=1) for score in scores]
     terms = [
-        -(code * prediction).sum(1).mean()
+        mean_over_rows(-(code * prediction).sum(1))
         for assigned, code in enumerate(codes)
         for view, prediction in enumerate(predictions)
         if view != assigned

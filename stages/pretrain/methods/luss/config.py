@@ -22,9 +22,11 @@ class LUSSConfig(MultiCropClusteringConfig):
     saliency_weight: float = Field(1.0, ge=0)
     """Of the cross-entropy between attention and saliency; 0 for no shape prior. Not stated in the paper."""
     image_to_pixel: float = Field(1.0, ge=0)
-    """Weight of the pixels' loss against the codes of the other view's image; 0 for none. Not stated in the paper."""
+    """Weight of the pixels' loss against the codes of the other view's image, summed over both views; 0 for none. Not
+    stated in the paper."""
     pixel_to_pixel: float = Field(1.0, ge=0)
-    """Weight of the pixels' loss against the codes of the other view's pixels; 0 for none. Not stated in the paper."""
+    """Weight of the pixels' loss against the codes of the other view's pixels, summed over both views; 0 for none. Not
+    stated in the paper."""
 
     @model_validator(mode="after")
     def _has_what_is_supervised(self) -> "LUSSConfig":

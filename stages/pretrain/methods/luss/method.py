@@ -14,7 +14,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn, swav_loss
 from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.grid import Overlap, overlap_grid, sample
+from stages.core.images.grid import GRID, Overlap, overlap_grid, sample
 from stages.core.nets.attention import AttentivePool, PixelAttention
 from stages.core.nets.features import build_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
@@ -73,20 +73,21 @@ class LUSS(TrainingMethod):
 
     def _align_pixels(self, maps: Pair, overlap: Overlap, codes: list[Tensor]) -> dict[str, tuple[float, Tensor]]:
         """Both alignments of pixels that both large views show, with their weights."""
-        # Without any overlap all pairs stand in, and count nothing: codes over no pixel at all would be undefined.
-        some = overlap.exists.any()
-        shown = overlap.exists | ~some
+        shown = overlap.exists
         scores = [
             self._score_pixels(features[shown], places[shown])
             for features, places in zip(maps, overlap.places, strict=True)
         ]  # 2 x (N, P)
-        per_image = len(scores[0]) // int(shown.sum())
-        of_images = [code[shown].repeat_interleave(per_image, 0) for code in codes]
+        of_images = [code[shown].repeat_interleave(GRID * GRID, 0) for code in codes]
         of_pixels = [sinkhorn(score.detach(), self.config.epsilon) for score in scores]
-        temperature = self.config.temperature
+        # The paper adds both directions up, of which the SwAV loss is the mean.
+        both = len(scores)
+        image_to_pixel, pixel_to_pixel = (
+            both * swav_loss(scores, assigned, self.config.temperature) for assigned in (of_images, of_pixels)
+        )
         return {
-            "image_to_pixel": (self.config.image_to_pixel, some * swav_loss(scores, of_images, temperature)),
-            "pixel_to_pixel": (self.config.pixel_to_pixel, some * swav_loss(scores, of_pixels, temperature)),
+            "image_to_pixel": (self.config.image_to_pixel, image_to_pixel),
+            "pixel_to_pixel": (self.config.pixel_to_pixel, pixel_to_pixel),
         }
 
     def _score_pixels(self, features: Tensor, places: Tensor) -> Tensor:

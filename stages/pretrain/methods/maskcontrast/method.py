@@ -11,7 +11,14 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import SALIENT, open_label_maps
-from stages.core.engine.distributed import gather
+from stages.core.engine.distributed import (
+    gather,
+    mean_of_all,
+    mean_over_rows,
+    rank,
+    sum_over_processes,
+    weighted_mean_over_rows,
+)
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.momentum import MomentumCopy, restore_order, shuffle_batch
 from stages.core.engine.online_clustering import Queue
@@ -63,13 +70,14 @@ class MaskContrast(TrainingMethod):
         features = self.features(batch.views[0])
         embeddings, salient = _enlarge(self.embedding(features), masks[0]), _enlarge(self.saliency(features), masks[0])
         pixels, owners = gather_pixels(embeddings, masks[0])
-        objects = torch.cat([prototypes, self.queue.embeddings[0]])  # (B + K, D)
+        owners = owners + rank() * len(prototypes)
+        objects = torch.cat([gather(prototypes), self.queue.embeddings[0]])  # (B + K, D), B of all processes
         with torch.autocast(pixels.device.type, enabled=False):  # Cosines want more digits than bf16 has.
             contrast, accuracy = contrast_objects(
                 pixels, owners, objects, self.config.temperature, self.config.class_weights
             )
         saliency = balanced_cross_entropy(salient[:, 0], masks[0])
-        self.queue.push(0, gather(prototypes))
+        self.queue.push(0, prototypes)
         return Losses(contrast + saliency, {"contrast": contrast, "saliency": saliency, "accuracy": accuracy})
 
     def after_step(self, progress: TrainingProgress) -> None:
@@ -83,7 +91,7 @@ class MaskContrast(TrainingMethod):
     @torch.no_grad()
     def _describe_keys(self, images: Tensor, masks: Tensor) -> Tensor:
         """Prototypes (B, D) of the objects in the keys."""
-        shuffled, order = shuffle_batch(images)
+        shuffled, order = shuffle_batch(images, self.config.shuffle_groups)
         parts = [self.keys(part) for part in shuffled.tensor_split(self.config.shuffle_groups)]
         return average_objects(_enlarge(restore_order(torch.cat(parts), order), masks), masks)
 
@@ -117,7 +125,7 @@ def average_objects(embeddings: Tensor, masks: Tensor) -> Tensor:
 def contrast_objects(
     pixels: Tensor, owners: Tensor, objects: Tensor, temperature: float, weighted: bool
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of telling each pixel's object among all objects.
+    """Cross-entropy of telling each pixel's object among all objects, averaged over the pixels of all processes.
 
     Args:
         pixels: (P, D) unit vectors.
@@ -129,17 +137,21 @@ def contrast_objects(
     Returns:
         The loss and, without gradient, the share of pixels nearest to their own object.
 
-    Source: equation 3; the weights from the code.
+    Source: equation 3; the weights from the code, which contrasts with the objects of the same GPU's photographs and
+    the queue; here with those of all GPUs, so that their number changes nothing.
     """
     logits = pixels @ (objects / temperature).T  # (P, B + K), by far the largest tensor here
-    shares = torch.bincount(owners, minlength=len(objects)) / max(len(owners), 1)
-    weights = 1 / torch.log(1.02 + shares) if weighted else None
-    accuracy = (logits.detach().argmax(1) == owners).float().mean()
-    return F.cross_entropy(logits, owners, weights), accuracy
+    losses = F.cross_entropy(logits, owners, reduction="none")
+    accuracy = mean_over_rows((logits.detach().argmax(1) == owners).float())
+    if not weighted:
+        return mean_over_rows(losses), accuracy
+    areas = sum_over_processes(torch.bincount(owners, minlength=len(objects)).float())
+    weights = 1 / torch.log(1.02 + areas / areas.sum().clamp_min(1))
+    return weighted_mean_over_rows(losses, weights[owners]), accuracy
 
 
 def balanced_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy in which ones and zeros of the batch weigh the same.
+    """Binary cross-entropy in which ones and zeros of the batch of all processes weigh the same.
 
     Args:
         logits: (B, H, W)
@@ -147,7 +159,7 @@ def balanced_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
     Source: the code's auxiliary loss, section 3.3: ones are weighted by the share of zeros and the other way round.
     """
-    zeros = 1 - masks.float().mean()
+    zeros = 1 - mean_of_all(masks.float().flatten())
     weights = torch.where(masks, zeros, 1 - zeros)
     return F.binary_cross_entropy_with_logits(logits, masks.float(), weights)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.core.engine.distributed import mean_over_rows, weighted_mean_over_rows
 from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import Queue, sinkhorn
@@ -92,9 +93,8 @@ class VICE(TrainingMethod):
         predictions = torch.stack([F.log_softmax(each / self.config.temperature, dim=1) for each in scores])
         losses = -(codes * predictions).sum(2).mean(0)  # (R,)
         if self.config.average == "regions":
-            return losses.mean()
-        sizes = torch.bincount(photographs)
-        return (losses / sizes[photographs]).sum() / (sizes > 0).sum()
+            return mean_over_rows(losses)
+        return weighted_mean_over_rows(losses, 1 / torch.bincount(photographs)[photographs])
 
 
 def _place_of_highest(values: Tensor, region: Tensor, count: int) -> Tensor:
