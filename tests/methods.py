@@ -38,6 +38,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "backbone": {**SMALL["backbone"], "output_stride": 8},
         "decoder": {"kind": "deeplabv3", "channels": 8, "rates": [1, 2, 3], "dropout": 0.1},
         "temperature": 0.2,
+        # A batch: of two that come by turns it is the other one, or the queue would hold the batch's own objects.
+        "queue": 4,
         "momentum": {"value": 0.5, "schedule": "fixed"},
         "shuffle_groups": 1,
     },

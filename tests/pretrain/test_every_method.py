@@ -86,6 +86,20 @@ def test_prototypes_wait_for_their_first_iterations(config_type: Any) -> None:
 
 
 @every_trained_method
+def test_a_network_that_sees_nothing_gives_the_loss_that_is_expected_of_chance(config_type: Any) -> None:
+    """Features of zero: whatever a method predicts from them is even over all that it could be."""
+    index = fabricate_inputs()
+    method = build(small(config_type, queue=0))
+    assert method.expected.chance
+    for parameter in method.parameters():
+        torch.nn.init.zeros_(parameter)
+    losses = method.step(load_two_batches(method, index)[0], TrainingProgress(0, 1, 0, 1))
+    found = {"loss": losses.total, **losses.parts}
+    for name, chance in method.expected.chance.items():
+        assert found[name].item() == pytest.approx(chance, rel=1e-4)
+
+
+@every_trained_method
 def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
     check_thirty_steps_lower_the_loss(build(small(config_type)), fabricate_inputs())
 

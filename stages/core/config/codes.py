@@ -28,5 +28,5 @@ class CodesConfig(Params):
 
     @property
     def chance(self) -> float:
-        """The loss while every prototype is as likely as any other."""
+        """The loss while every prototype is as likely as any other, ln P."""
         return math.log(self.prototypes)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 Row = dict[str, float | int]
 
@@ -14,32 +15,59 @@ _STUCK, _NEAR, _OFTEN = 0.98, 0.93, 0.05
 more than the third of its values reach chance. A slow training comes to 0.97 and leaves chance behind."""
 
 
-def looks_collapsed(row: Row) -> bool:
-    """Whether a row of the history shows signs of collapse: such a state is not worth a checkpoint."""
-    return row.get("embedding_std", 1) < _ALIKE or row.get("prototype_use", 1) < _UNUSED
+class Expectation(NamedTuple):
+    """What a method's history is expected to leave behind."""
+
+    chance: Mapping[str, float] = {}
+    """What columns of the history are while nothing has been learnt, such as ln P."""
+    start: int = 0
+    """Iteration from which they are expected to fall: that at which prototypes begin to learn."""
+    causes: str = (
+        "there are too many prototypes for so few photographs, temperature is too low, or projector.last_norm: true is "
+        "needed"
+    )
+    """What else to look for where they do not."""
 
 
-def diagnose(rows: Sequence[Row], iterations: int, chance: Mapping[str, float]) -> str | None:
+def has_collapsed(rows: Sequence[Row]) -> bool:
+    """Whether the newest row shows signs of collapse that were not there from the start.
+
+    Such a state is not worth a checkpoint in place of the ones from before.
+    """
+    return bool(rows) and _looks_collapsed(rows[-1]) and not all(map(_looks_collapsed, rows))
+
+
+def diagnose(rows: Sequence[Row], iterations: int, expected: Expectation) -> str | None:
     """What is wrong, and which parameter is the likely cause; None while all is well.
 
-    A collapse that lasts for a twentieth of the training does not mend, nor does a loss that after a fifth of the
-    training stays at chance over such a time, or jumps about and comes back to it. A short training is left in peace.
+    A collapse that lasts for a twentieth of the training, and for a hundred iterations, does not mend, nor does a loss
+    that after a fifth of the training stays at chance over such a time, or jumps about and comes back to it. However
+    long a row of the history is, less than such a time ends nothing. A short training is left in peace.
 
     Args:
         rows: Of the history so far.
         iterations: Of the whole training.
-        chance: What columns of the history are while nothing has been learnt.
+        expected: What the method's history is expected to leave behind.
     """
-    done = int(rows[-1]["iteration"])
-    lasting = [row for row in rows if row["iteration"] > done - max(iterations // 20, 100)]
-    if done >= 100 and all(looks_collapsed(row) for row in lasting):
+    done, lasting = int(rows[-1]["iteration"]), _lasting(iterations)
+    if done >= lasting and all(_looks_collapsed(row) for row in rows if row["iteration"] > done - lasting):
         return _explain_collapse(rows[-1])
-    if done >= max(iterations // 5, 200):
-        for name, by_chance in chance.items():
-            losses = [row[name] for row in lasting]
+    learning = iterations - expected.start
+    if done - expected.start >= max(learning // 5, 200):
+        for name, by_chance in expected.chance.items():
+            losses = [row[name] for row in rows if row["iteration"] > done - _lasting(learning)]
             if _are_chance([loss / by_chance for loss in losses]):
-                return _explain_no_learning(sum(losses) / len(losses), done, by_chance)
+                mean = sum(losses) / len(losses)
+                return _explain_no_learning(mean, done - expected.start, by_chance, expected.causes)
     return None
+
+
+def _lasting(iterations: int) -> int:
+    return max(iterations // 20, 100)
+
+
+def _looks_collapsed(row: Row) -> bool:
+    return row.get("embedding_std", 1) < _ALIKE or row.get("prototype_use", 1) < _UNUSED
 
 
 def _are_chance(shares: Sequence[float]) -> bool:
@@ -56,10 +84,9 @@ def _explain_collapse(row: Row) -> str:
     )
 
 
-def _explain_no_learning(loss: float, done: int, by_chance: float) -> str:
+def _explain_no_learning(loss: float, done: int, by_chance: float, causes: str) -> str:
     return (
         f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
         f"{by_chance:.3f} = ln {math.exp(by_chance):.0f}. Most often training.optimizer.base_lr is too high, or "
-        "the photographs hardly differ; otherwise there are too many prototypes for so few photographs, temperature is "
-        "too low, or projector.last_norm: true is needed"
+        f"the photographs hardly differ; otherwise {causes}"
     )

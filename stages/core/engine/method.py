@@ -1,7 +1,6 @@
 """What a training method is, and what the loop tells it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.views import CoverageConfig, ViewConfig
+from stages.core.engine.diagnosis import Expectation
 from stages.core.images.dataset import Batch
 from stages.core.nets.heads import Prototypes
 
@@ -49,8 +49,8 @@ class TrainingMethod(nn.Module, ABC):
     coverage: CoverageConfig | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
 
-    chance: Mapping[str, float] = {}
-    """What a column of the history (`loss`, or a part of it) is while nothing has been learnt, such as ln P; a training
+    expected = Expectation()
+    """What columns of the history (`loss`, or a part of it) are while nothing has been learnt, such as ln P; a training
     that stays there is ended."""
 
     def choose(self, index: ImageIndex) -> ImageIndex:

@@ -41,8 +41,8 @@ def swav_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: fl
     """Predict the codes of each assigned view from every other view.
 
     Args:
-        scores: One (B, P) per view; the first `len(codes)` views are those with codes. The mean is that over the rows of
-            all processes.
+        scores: One (B, P) per view; the first `len(codes)` views are those with codes. Means are over the rows of all
+            processes.
         codes: One (B, P) per assigned view.
         temperature: T of the softmax.
 

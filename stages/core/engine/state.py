@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.core.engine.checkpoint import load_newest_checkpoint, newest_checkpoint, save_checkpoint
-from stages.core.engine.diagnosis import diagnose, looks_collapsed
+from stages.core.engine.diagnosis import diagnose, has_collapsed
 from stages.core.engine.distributed import broadcast, gather, rank
 from stages.core.engine.history import History, Row
 from stages.core.engine.method import TrainingMethod
@@ -51,7 +51,7 @@ class TrainingState:
     def save_periodically(self) -> None:
         """Write a checkpoint if the last one is old; the clock of the first process decides for all."""
         is_old = torch.tensor(time.monotonic() - self.saved > _CHECKPOINT_SECONDS)
-        if broadcast(is_old) and not (self.history.rows and looks_collapsed(self.history.rows[-1])):
+        if broadcast(is_old) and not has_collapsed(self.history.rows):
             self.save()
 
     def add_to_history(self, values: dict[str, Tensor], plain: dict[str, float | int], iterations: int) -> Row | None:
@@ -63,7 +63,7 @@ class TrainingState:
         try:
             row = self.history.add(self.iteration, values, plain)
             self.iteration += 1
-            if row and (trouble := diagnose(self.history.rows, iterations, self.method.chance)):
+            if row and (trouble := diagnose(self.history.rows, iterations, self.method.expected)):
                 raise UserError(trouble)
         except UserError as error:
             kept = newest_checkpoint(self.work)

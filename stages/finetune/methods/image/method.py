@@ -11,11 +11,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from stages.core.config.views import MultiCropConfig
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.finetune.training import SegmenterTraining
+
+_CAUSES = "the labels, artifacts/pseudolabel, follow nothing that the network sees: look at the clusters in the report"
 
 
 class ImageClassifier(SegmenterTraining):
@@ -26,7 +29,7 @@ class ImageClassifier(SegmenterTraining):
     def __init__(self, views: MultiCropConfig, features: FeatureNetwork, clusters: int) -> None:
         super().__init__()
         self.views = views
-        self.chance = {"loss": math.log(clusters)}
+        self.expected = Expectation({"loss": math.log(clusters)}, causes=_CAUSES)
         self.features = features
         self.head = PixelClassifier(features.size, clusters)
 

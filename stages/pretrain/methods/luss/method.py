@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn, swav_loss
 from stages.core.engine.swapped_prediction import SwappedPrediction
@@ -34,7 +35,7 @@ class LUSS(TrainingMethod):
         super().__init__()
         self.config = config
         self.views = config.views
-        self.chance = {"swav": config.chance}
+        self.expected = Expectation({"swav": config.chance}, config.freeze_prototypes)
         self.maps = ("saliency",) if config.saliency_weight else ()
         self.features = build_features(config.backbone, config.decoder, config.weights)
         self.attention = PixelAttention(self.features.size) if config.attention else None

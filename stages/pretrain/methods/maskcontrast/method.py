@@ -4,6 +4,8 @@ Source: Van Gansbeke et al., Unsupervised Semantic Segmentation by Contrasting O
 the paper leaves open, and the defaults, from its code at revision dfd5fa0.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import SALIENT, open_label_maps
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.distributed import (
     gather,
     mean_of_all,
@@ -29,6 +32,8 @@ from stages.core.nets.heads import PixelClassifier
 from stages.core.progress import track
 from stages.pretrain.methods.maskcontrast.config import MaskContrastConfig
 
+_CAUSES = "temperature is too high, momentum.value too near to 1 for so few steps, or the masks show no objects"
+
 
 class MaskContrast(TrainingMethod):
     """Network, embedding and saliency head, the key network that follows them, and the queue of objects.
@@ -41,6 +46,7 @@ class MaskContrast(TrainingMethod):
     def __init__(self, config: MaskContrastConfig) -> None:
         super().__init__()
         self.config, self.views, self.coverage = config, config.views, config.coverage
+        self.expected = self._expect(config.training.batch_size)
         self.features = build_features(config.backbone, config.decoder, config.weights)
         self.embedding = PixelClassifier(self.features.size, config.embedding_size)
         self.saliency = PixelClassifier(self.features.size, 1)
@@ -61,6 +67,7 @@ class MaskContrast(TrainingMethod):
                 f"artifacts/saliency: no photograph has a mask of at least {least} of its area; lower "
                 "saliency.threshold or choose another saliency method"
             )
+        self.expected = self._expect(min(self.config.training.batch_size, len(kept)))
         return index.among(kept)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
@@ -87,6 +94,11 @@ class MaskContrast(TrainingMethod):
     def export(self) -> dict[str, nn.Module]:
         """Backbone, decoder, embedding and saliency head."""
         return {**self.features.parts, "embedding": self.embedding, "saliency": self.saliency}
+
+    def _expect(self, photographs: int) -> Expectation:
+        """While nothing is learnt, a pixel is as near to its own object as to the others of a step and the queue."""
+        objects = photographs + self.config.queue
+        return Expectation({"contrast": math.log(objects)} if objects > 1 else {}, causes=_CAUSES)
 
     @torch.no_grad()
     def _describe_keys(self, images: Tensor, masks: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.config.networks import ProjectionConfig
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import swav_loss
 from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction
@@ -44,7 +45,7 @@ class PASS(TrainingMethod):
         super().__init__()
         self.config = config
         self.views = config.views
-        self.chance = {"swav": config.chance}
+        self.expected = Expectation({"swav": config.chance}, config.freeze_prototypes)
         self.backbone = build_backbone(config.backbone, config.weights)
         size, projected = embedding_size(self.backbone), config.projector.projected
         self.projector = ProjectionHead(size, config.projector)

@@ -6,6 +6,7 @@ Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cl
 import torch
 from torch import Tensor, nn
 
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
@@ -21,7 +22,7 @@ class SwAV(TrainingMethod):
     def __init__(self, config: SwAVConfig) -> None:
         super().__init__()
         self.views = config.views
-        self.chance = {"loss": config.chance}
+        self.expected = Expectation({"loss": config.chance}, config.freeze_prototypes)
         self.backbone = build_backbone(config.backbone, config.weights)
         self.projector = ProjectionHead(embedding_size(self.backbone), config.projector)
         self.clustering = SwappedPrediction(config, config.projector.projected, config.training.batch_size)

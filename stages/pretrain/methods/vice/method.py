@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.engine.distributed import mean_over_rows, weighted_mean_over_rows
 from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
+from stages.core.engine.diagnosis import Expectation
+from stages.core.engine.distributed import mean_over_rows, weighted_mean_over_rows
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import Queue, sinkhorn
 from stages.core.errors import UserError
@@ -20,6 +21,11 @@ from stages.core.nets.regions import region_means
 from stages.pretrain.methods.vice.common_regions import CommonRegions, pixel_regions
 from stages.pretrain.methods.vice.config import VICEConfig
 
+_CAUSES = (
+    "there are too many prototypes for so few regions, temperature is too low, or decoder.last_norm: true is needed, "
+    "as it is from random weights"
+)
+
 
 class VICE(TrainingMethod):
     """Network, prototypes and queue."""
@@ -28,6 +34,7 @@ class VICE(TrainingMethod):
         super().__init__()
         self.config = config
         self.views = config.views
+        self.expected = Expectation({"clustering": config.chance}, config.freeze_prototypes, _CAUSES)
         self.maps = ("superpixels",) if config.regions == "superpixels" else ()
         self.features = build_features(config.backbone, config.decoder, config.weights)
         self.prototypes = Prototypes(self.features.size, config.prototypes, config.freeze_prototypes)
