@@ -41,7 +41,10 @@ class CRFConfig(Params):
 
 
 def segment_by_crf(segmenter: "Segmenter", images: "Tensor", photograph: "UInt8", config: CRFConfig) -> "Segmentation":
-    """Segment one photograph and refine its labels; the score is the probability of an object, or of the label.
+    """Segment one photograph and refine its labels, of which the background is one wherever it can be.
+
+    The score is what it is without refinement: below the segmenter's threshold where the background is more likely than
+    all categories together. Where the background is a class, or there is none, it is the probability of the label.
 
     Args:
         segmenter: What tells the labels.
@@ -51,14 +54,33 @@ def segment_by_crf(segmenter: "Segmenter", images: "Tensor", photograph: "UInt8"
     """
     from stages.core.nets.segmenter import Segmentation
 
-    labels, probabilities = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
-    refined = refine(photograph, probabilities.cpu().numpy(), config)
-    first = int(
-        segmenter.saliency is not None
-    )  # the saliency head's background is a label of the field, not of the map
-    label = np.array(labels, np.uint16)[first:][refined[first:].argmax(0)]
-    score = 1 - refined[0] if first else refined.max(0)
-    return Segmentation(label, np.floor(100 * np.clip(score, 0, 1) + 1e-4).astype(np.uint8))
+    found = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
+    labels, shares = np.array(found.labels, np.uint16), found.shares.cpu().numpy()
+    if found.foreground is None:
+        refined = refine(photograph, shares, config)
+        return Segmentation(labels[refined.argmax(0)], _hundredths(refined.max(0)))
+    threshold = segmenter.card.threshold or 0.5
+    foreground = put_threshold_in_the_middle(found.foreground.cpu().numpy(), threshold)
+    refined = refine(photograph, np.concatenate([1 - foreground[None], shares * foreground]), config)
+    if segmenter.card.background == "class_0":
+        return Segmentation(np.insert(labels, 0, 0)[refined.argmax(0)], _hundredths(refined.max(0)))
+    score = take_threshold_from_the_middle(1 - refined[0], threshold)
+    return Segmentation(labels[refined[1:].argmax(0)], _hundredths(score))
+
+
+def put_threshold_in_the_middle(score: Float32, threshold: float) -> Float32:
+    """Scores in 0..1 as probabilities, linear below and above the threshold, which becomes 1/2."""
+    return np.interp(score, (0, threshold, 1), (0, 0.5, 1)).astype(np.float32)
+
+
+def take_threshold_from_the_middle(probability: Float32, threshold: float) -> Float32:
+    """The other way round."""
+    return np.interp(probability, (0, 0.5, 1), (0, threshold, 1)).astype(np.float32)
+
+
+def _hundredths(score: Float32) -> "UInt8":
+    """Rounded down; what is a whole hundredth stays it."""
+    return np.floor(100 * np.clip(score.astype(np.float64), 0, 1) + 1e-4).astype(np.uint8)
 
 
 def refine(image: "UInt8", probabilities: Float32, config: CRFConfig) -> Float32:

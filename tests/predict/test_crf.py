@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,30 +17,77 @@ from stages.core.images.inference import normalize
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.predict import Config
 from stages.predict.__main__ import main
-from stages.predict.crf import CRFConfig, refine
+from stages.predict.crf import (
+    CRFConfig,
+    put_threshold_in_the_middle,
+    refine,
+    segment_by_crf,
+    take_threshold_from_the_middle,
+)
 from tests.fabricate import fabricate_images, fabricate_segmenter
 
 
-def iterate_batches(segmenter: Segmenter) -> torch.Tensor:
+def draw_photograph(segmenter: Segmenter) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 255, (1, 3, 32, 40)).astype(np.uint8)
     return normalize(torch.from_numpy(pixels), segmenter.expects)
 
 
-def test_probabilities_are_the_softmax_of_the_enlarged_logits_of_the_most_likely_labels() -> None:
+def test_shares_are_the_softmax_of_the_enlarged_logits_of_the_most_likely_labels() -> None:
     fabricate_images(3)
     fabricate_segmenter(clusters=5)
     segmenter = restore_segmenter(*read_model("finetune"))
-    images = iterate_batches(segmenter)
-    labels, found = segmenter.probabilities(images, (20, 30), 3)
+    images = draw_photograph(segmenter)
+    found = segmenter.probabilities(images, (20, 30), 3)
     with torch.no_grad():
         logits = segmenter(images)
     kept = sorted(logits.softmax(1).mean((0, 2, 3)).argsort(descending=True)[:3].tolist())
-    assert labels == [number + 1 for number in kept]
-    expected = F.interpolate(logits[:, kept], (20, 30), mode="bilinear")[0].softmax(0)
-    torch.testing.assert_close(found, expected)
-    every, all_of_them = segmenter.probabilities(images, (20, 30), 9)
-    assert every == [1, 2, 3, 4, 5]
-    torch.testing.assert_close(all_of_them.sum(0), torch.ones(20, 30))
+    assert found.labels == [number + 1 for number in kept]
+    torch.testing.assert_close(found.shares, F.interpolate(logits[:, kept], (20, 30), mode="bilinear")[0].softmax(0))
+    every = segmenter.probabilities(images, (20, 30), 9)
+    assert every.labels == [1, 2, 3, 4, 5]
+    torch.testing.assert_close(every.shares.sum(0), torch.ones(20, 30))
+    torch.testing.assert_close(every.foreground, every.shares.amax(0))
+
+
+CARDS: dict[str, dict[str, Any]] = {
+    "softmax": {"score": "softmax", "background": "threshold", "threshold": 0.35},
+    "foreground": {"score": "foreground", "background": "threshold", "threshold": 0.7},
+    "normalized_logit": {"score": "normalized_logit", "background": "threshold", "threshold": 0.41},
+    "class_0": {"score": "softmax", "background": "class_0", "threshold": None},
+    "everything": {"score": "softmax", "background": "threshold", "threshold": 0.0},
+}
+
+
+@pytest.mark.parametrize("kind", CARDS)
+def test_a_field_that_joins_no_pixels_leaves_labels_and_background_as_they_are(kind: str) -> None:
+    """Whatever tells the background: the same categories, and the same pixels below the segmenter's threshold."""
+    pytest.importorskip("pydensecrf.densecrf")
+    fabricate_images(3)
+    fabricate_segmenter(clusters=4 if kind in ("foreground", "class_0") else 3)
+    segmenter = restore_segmenter(*read_model("finetune"))
+    segmenter.card = segmenter.card.model_copy(update={**CARDS[kind], "clusters": 3})
+    photograph = np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8)
+    images = normalize(torch.from_numpy(photograph.transpose(2, 0, 1).copy())[None], segmenter.expects)
+    with torch.no_grad():
+        segmenter.head.conv.weight.mul_(8)
+    plain = segmenter.segment(images, (32, 40), 10**6)
+    alone = CRFConfig(iterations=1, near_weight=0.0, alike_weight=0.0)
+    found = segment_by_crf(segmenter, images, photograph, alone)
+    level = round(100 * (segmenter.card.threshold or 0))
+    np.testing.assert_array_equal(found.score >= level, plain.score >= level)
+    np.testing.assert_array_equal(found.label, plain.label)
+    assert set(np.unique(found.label)) <= ({0, 1, 2, 3} if kind == "class_0" else {1, 2, 3})
+    if kind != "everything":
+        background = found.label == 0 if kind == "class_0" else found.score < level
+        assert 0 < background.mean() < 1, "both are there to be told apart"
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.41, 0.5, 0.99, 1.0])
+def test_the_threshold_lies_in_the_middle_and_comes_back(threshold: float) -> None:
+    scores = np.linspace(0, 1, 101, dtype=np.float32)
+    moved = put_threshold_in_the_middle(scores, threshold)
+    np.testing.assert_array_equal(moved >= 0.5, scores >= np.float32(threshold))
+    np.testing.assert_allclose(take_threshold_from_the_middle(moved, threshold), scores, atol=1e-6)
 
 
 def test_labels_move_to_the_edge_of_the_colors() -> None:

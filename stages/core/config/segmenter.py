@@ -28,6 +28,11 @@ class SegmenterCard(Params):
     threshold_source: Literal["fixed", "without_labels", "validation"] | None = None
     """How the threshold was found; null where there is none."""
 
+    @property
+    def tells_background(self) -> bool:
+        """Whether any pixel can be background: no score lies below a threshold of 0."""
+        return self.background == "class_0" or bool(self.threshold)
+
 
 class ThresholdConfig(Params):
     """Where the score of foreground begins."""

@@ -31,6 +31,18 @@ class Segmentation(NamedTuple):
     """(H, W) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
 
+class Probabilities(NamedTuple):
+    """How likely the pixels of a photograph are of each label."""
+
+    labels: list[int]
+    """L categories, cluster_id + 1."""
+    shares: Tensor
+    """(L, H, W) how likely each is among them; sums to 1."""
+    foreground: Tensor | None
+    """(H, W) in 0..1, the score that tells the background; where that is a class, the probability of all others. None
+    where no pixel is background."""
+
+
 class Segmenter(nn.Module):
     """A network of features, a 1x1 classifier of them, and a saliency head where that tells the background."""
 
@@ -83,8 +95,7 @@ class Segmenter(nn.Module):
         if self.card.background == "class_0":
             label = label - 1
         if self.saliency:
-            salient = F.interpolate(self.saliency(features).float(), inner, mode="bilinear", align_corners=False)
-            score = _hundredths(torch.sigmoid(salient[0, 0]))
+            score = _hundredths(self._foreground(features, logits, inner))
         if inner != size:
             label, score = (
                 F.interpolate(each[None, None].float(), size, mode="nearest")[0, 0] for each in (label, score)
@@ -92,28 +103,29 @@ class Segmenter(nn.Module):
         return Segmentation(label.cpu().numpy().astype(np.uint16), score.cpu().numpy().astype(np.uint8))
 
     @torch.inference_mode()
-    def probabilities(self, images: Tensor, size: tuple[int, int], most: int) -> tuple[list[int], Tensor]:
+    def probabilities(self, images: Tensor, size: tuple[int, int], most: int) -> Probabilities:
         """How likely each pixel of one photograph is of each label, for what refines labels by the photograph.
 
         Args:
             images: (1, 3, h, w), prepared and normalized.
             size: Height and width of the result.
-            most: Labels beside the background; those of the largest mean probability.
-
-        Returns:
-            L labels, ids as in `Segmentation`, and (L, H, W) summing to 1 over them. With a saliency head the first is
-            the background.
+            most: Categories; those of the largest mean probability.
         """
         features = self.features(images)
         logits = self.head(features).float()
-        kept = logits.softmax(1).mean((0, 2, 3)).topk(min(most, logits.shape[1])).indices.sort().values
-        shares = F.interpolate(logits[:, kept], size, mode="bilinear", align_corners=False)[0].softmax(0)
-        labels = [int(number) + (self.card.background != "class_0") for number in kept]
-        if not self.saliency:
-            return labels, shares
-        salient = F.interpolate(self.saliency(features).float(), size, mode="bilinear", align_corners=False)
-        inside = torch.sigmoid(salient[0])
-        return [0, *labels], torch.cat([1 - inside, shares * inside])
+        first = int(self.card.background == "class_0" or self.card.score == "foreground")  # of the categories
+        means = logits.softmax(1).mean((0, 2, 3))[first:]
+        kept = means.topk(min(most, len(means))).indices.sort().values
+        shares = _enlarge(logits[:, first + kept], size).softmax(0)
+        score = self._foreground(features, logits, size) if self.card.tells_background else None
+        return Probabilities([int(number) + 1 for number in kept], shares, score)
+
+    def _foreground(self, features: Tensor, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """(H, W) what tells the background, not yet rounded."""
+        if self.saliency:
+            return torch.sigmoid(_enlarge(self.saliency(features).float(), size)[0])
+        is_class = self.card.background == "class_0"
+        return _label_and_exact_score(logits, size, "foreground" if is_class else self.card.score)[1]
 
     def segment_photograph(self, image: UInt8, max_pixels: int) -> Segmentation:
         """Segment a decoded photograph (H, W, 3) on the network's device."""
@@ -142,7 +154,13 @@ def restore_segmenter(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]
 
 
 def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:
-    """Label and score in hundredths of every pixel, enlarging few classes at a time: 919 whole maps are 4 GB."""
+    """Label and score in hundredths of every pixel."""
+    label, exact = _label_and_exact_score(logits, size, score)
+    return label, _hundredths(exact)
+
+
+def _label_and_exact_score(logits: Tensor, size: tuple[int, int], score: Score) -> tuple[Tensor, Tensor]:
+    """Label and score in 0..1 of every pixel, enlarging few classes at a time: 919 whole maps are 4 GB."""
     top = torch.full(size, -torch.inf, device=logits.device)
     label = torch.zeros(size, dtype=torch.int32, device=logits.device)
     mass = torch.full(size, -torch.inf, device=logits.device)
@@ -155,8 +173,8 @@ def _label_and_score(logits: Tensor, size: tuple[int, int], score: Score) -> tup
         top = torch.maximum(top, highest)
         mass = torch.logaddexp(mass, part.logsumexp(0))
     if score == "foreground":
-        return label, _hundredths(torch.sigmoid(mass - _enlarge(background, size)[0]))
-    return label, _hundredths(torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top))
+        return label, torch.sigmoid(mass - _enlarge(background, size)[0])
+    return label, torch.exp(top - mass) if score == "softmax" else _scale_to_unit(top)
 
 
 def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
