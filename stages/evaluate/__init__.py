@@ -20,6 +20,12 @@ class ObjectProtocolConfig(Params):
     overclustering: tuple[int, ...] = (50, 100, 200, 500)
     """Further numbers of ids, background included; those above the number of objects are left out. Table 4: 50 to
     500."""
+    whiten: int = Field(default=32, ge=0)
+    """Principal components that the vectors of a split are whitened to before k-means, or as many as its objects and
+    their channels allow; 0 for none. MaskContrast's code, whose published numbers rest on it: 32."""
+    retrieval_classes: tuple[int, ...] = ()
+    """Also score retrieval among these classes alone, true ids, without background; none: not. MaskContrast's seven of
+    Pascal VOC: 1, 5, 6, 7, 8, 10, 15 (aeroplane, bottle, bus, car, cat, cow, person)."""
     neighbors: int = Field(default=7, ge=1)
     """Objects of the train split shown beside each; the nearest one's class is scored."""
     pictured: int = Field(default=12, ge=0)

@@ -13,7 +13,7 @@ def main(config: ExtractConfig) -> None:
 
     index = read_images().of(*config.splits)
     embeddings = config.extract(read_model("attend", ["backbone"]), index)
-    write_features(embeddings.rows, embeddings.size, config.dtype, config.method)
+    write_features(embeddings.rows, embeddings.size, config.dtype, config.method, embeddings.space)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from stages.core.artifacts.shards import (
 from stages.core.errors import UserError
 from stages.core.hashing import hash_files
 
-HEAD = {"contract": "features/1", "stage": "extract", "method": "image"}
+HEAD = {"contract": "features/2", "stage": "extract", "method": "image"}
 TABLE = pa.table({"number": pa.array(range(100_000), pa.int32())})
 
 
@@ -80,10 +80,10 @@ def test_a_table_comes_back_with_its_description(tmp_path: Path) -> None:
 def test_another_contract_or_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_table(path, TABLE, HEAD)
-    with pytest.raises(UserError, match=r"a\.parquet: holds features/1, this version reads clusters/1; run the stage"):
+    with pytest.raises(UserError, match=r"a\.parquet: holds features/2, this version reads clusters/2; run the stage"):
         read_table(path, "clusters")
     write_table(path, TABLE, {**HEAD, "contract": "features/0"})
-    with pytest.raises(UserError, match="holds features/0, this version reads features/1"):
+    with pytest.raises(UserError, match="holds features/0, this version reads features/2"):
         open_table(path, "features")
     write_table(path, TABLE, {})
     with pytest.raises(UserError, match="holds no luss artifact"):

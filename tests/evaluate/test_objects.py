@@ -9,23 +9,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.shards import ARTIFACTS
+from stages.core.config.networks import Space
+from stages.core.errors import UserError
 from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.__main__ import main
+from stages.evaluate.evaluators.object_protocol import _whiten
 from stages.evaluate.evaluators.objects import (
     ObjectCounts,
     count_object,
     find_nearest,
+    majority_class,
     score_confusion,
     score_kmeans,
     score_retrieval,
 )
 from tests.evaluate.project import CLASSES, write_project
 
-RULES = ObjectProtocolConfig(seeds=2, overclustering=(6, 500), neighbors=3, pictured=2)
+RULES = ObjectProtocolConfig(
+    seeds=2, overclustering=(6, 500), neighbors=3, pictured=2, whiten=3, retrieval_classes=(1, 2)
+)
 
 
 def draw(seed: int, photographs: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,6 +91,40 @@ def test_retrieval_takes_the_class_of_the_nearest_object() -> None:
     assert abs(score_retrieval(nearest, count(true, seen)) - expected) < 1e-9
 
 
+def test_retrieval_among_a_few_classes_leaves_out_other_pixels_and_the_background() -> None:
+    true, seen, _ = draw(1)
+    nearest = np.random.default_rng(0).integers(1, 4, 30)
+    pred = np.where(seen, nearest[:, None, None], 0)
+    scored = np.isin(true, (0, 1, 3))
+    ious = [((true == c) & (pred == c)).sum() / (((true == c) | (pred == c)) & scored).sum() for c in (1, 3)]
+    assert abs(score_retrieval(nearest, count(true, seen), (1, 3)) - 100 * np.mean(ious)) < 1e-9
+
+
+def test_an_object_is_of_the_class_of_most_of_its_pixels() -> None:
+    true = np.array([[0, 0, 0, 0], [2, 2, 1, 1000], [3, 3, 3, 1000]])
+    mask = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1]], bool)
+    assert majority_class(true, mask, (1, 2, 3)) == 2
+    assert majority_class(true, mask, (1, 3)) == 1
+    assert majority_class(true, mask, (4,)) == majority_class(true, np.zeros_like(mask), (1, 2, 3)) == 0
+
+
+def test_vectors_are_whitened_inside_the_protocol() -> None:
+    """As scikit-learn does it, of the objects that are there; without more components than they span."""
+    rng = np.random.default_rng(0)
+    told = np.eye(3)[np.arange(30) % 3]
+    vectors = np.concatenate([5 + rng.normal(0, 0.2, (30, 1)), 3 * rng.normal(size=(30, 1)), told], 1)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    vectors[4] = 0
+    whitened = _whiten(vectors, 4)
+    there = np.arange(30) != 4
+    np.testing.assert_allclose(np.cov(whitened[there].T), np.eye(4), atol=1e-4)
+    expected = PCA(4, whiten=True, svd_solver="full").fit_transform(vectors[there])
+    np.testing.assert_allclose(np.abs(whitened[there]), np.abs(expected), atol=1e-3)
+    assert not whitened[4].any()
+    assert _whiten(vectors, 32).shape == (30, 5)
+    np.testing.assert_array_equal(_whiten(vectors, 0), vectors)
+
+
 def test_nearest_is_by_cosine() -> None:
     rng = np.random.default_rng(0)
     queries, bank = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(20, 4)).astype(np.float32)
@@ -96,7 +137,7 @@ def test_ids_without_a_class_are_missing_everywhere() -> None:
     assert abs(score_confusion(confusion, np.array([0, -1])) - 100 * (6 / 9 + 0) / 2) < 1e-9
 
 
-def write_vectors(truth: Any, splits: tuple[str, ...], leave_out: str = "") -> None:
+def write_vectors(truth: Any, splits: tuple[str, ...], leave_out: str = "", space: Space = "embedding") -> None:
     rng, rows = np.random.default_rng(0), []
     for split in splits:
         for class_id, name in CLASSES.items():
@@ -105,7 +146,7 @@ def write_vectors(truth: Any, splits: tuple[str, ...], leave_out: str = "") -> N
                 vector = 3 * np.eye(4)[class_id] + rng.normal(0, 0.1, 4)
                 if image_id != leave_out:
                     rows.append(Feature(image_id, 1, 100, vector.astype(np.float32)))
-    write_features(sorted(rows, key=lambda row: row.image_id), 4, "float32", "salient_object")
+    write_features(sorted(rows, key=lambda row: row.image_id), 4, "float32", "salient_object", space)
 
 
 def test_the_stage_scores_and_pictures_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +167,7 @@ def test_the_stage_scores_and_pictures_objects(tmp_path: Path, monkeypatch: pyte
     # Without a vector a photograph has no cluster; its object's pixels count as background.
     assert abs(metrics["validation"]["retrieval_mIoU"] - expected) < 1e-4
     assert abs(metrics["validation"]["objects_mIoU"] - expected) < 1e-4
+    assert metrics["validation"]["retrieval_mIoU_among"] > 0
     assert "objects_mIoU_6" in metrics["validation"]
     assert "objects_mIoU_500" not in metrics["validation"]
     assert "objects_mIoU" not in metrics["test"]
@@ -142,3 +184,10 @@ def test_objects_that_are_not_described_are_missed_aloud(
     main(Config(objects=RULES))
     assert "set extract.splits=[train,validation]" in capsys.readouterr().err
     assert "objects_mIoU" not in (ARTIFACTS / "evaluate" / "metrics.json").read_text()
+
+
+def test_vectors_that_are_whitened_already_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_vectors(write_project(), ("train", "validation"), space="whitened")
+    with pytest.raises(UserError, match=r"set extract\.whiten: 0"):
+        main(Config(objects=RULES))

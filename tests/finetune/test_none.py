@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.models import read_model
+from stages.core.config.networks import Space
 from stages.core.config.segmenter import ThresholdConfig
 from stages.core.errors import UserError
 from stages.core.nets.heads import PixelClassifier
@@ -23,18 +25,18 @@ from tests.fabricate import SIZE, fabricate_backbone, fabricate_images, fabricat
 FIXED = ThresholdConfig(rule="fixed", value=0.5)
 
 
-def write_centroids(size: int, normalize: bool = True, scale: float = 1.0) -> np.ndarray:
+def write_centroids(size: int, normalize: bool = True, scale: float = 1.0, space: Space = "stage4") -> np.ndarray:
     """Centroids of different lengths, so that angle and distance do not agree."""
     rng = np.random.default_rng(3)
     vectors = (rng.normal(size=(5, size)) * rng.uniform(0.3, 1.0, (5, 1)) * scale).astype(np.float32)
     nothing = Assignments([], np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalize), nothing, "kmeans")
+    write_clusters(Centroids(vectors, np.ones(5, np.int64), normalize, space), nothing, "kmeans")
     return vectors
 
 
 def test_embedding_and_saliency_head_are_taken_along() -> None:
     index, network = fabricate_images(3), fabricate_object_network()
-    centroids = write_centroids(6)
+    centroids = write_centroids(6, space="embedding")
     main(NoFineTuningConfig(short_side=32, background="saliency_head", threshold=FIXED))
     card, states = read_model("finetune", ["backbone", "head", "saliency"])
     segmenter = restore_segmenter(card, states)
@@ -80,10 +82,20 @@ def test_a_missing_saliency_head_and_vectors_of_another_size_are_told() -> None:
         main(NoFineTuningConfig(threshold=FIXED))
 
 
+@pytest.mark.parametrize("space", ["whitened", "projected", "decoder", "embedding"])
+def test_centroids_of_something_else_are_refused_even_at_the_right_size(space: Space) -> None:
+    fabricate_images(3)
+    fabricate_backbone("attend")
+    write_centroids(SIZE, space=space)
+    with pytest.raises(UserError, match=f"centroids are of {space} vectors .* the pixels of the model of stage4 ones"):
+        main(NoFineTuningConfig(threshold=FIXED))
+    assert not Path("artifacts/finetune").exists()
+
+
 def test_nothing_is_trained() -> None:
     fabricate_images(3)
     network = fabricate_object_network()
-    write_centroids(6)
+    write_centroids(6, space="embedding")
     main(NoFineTuningConfig(short_side=32, background="saliency_head", threshold=FIXED))
     _, states = read_model("finetune")
     for name, value in network.features.backbone.state_dict().items():

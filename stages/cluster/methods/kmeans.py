@@ -50,4 +50,4 @@ class KMeansConfig(Params):
             distances[~forms], cluster_ids[~forms] = far[:, 0], nearby[:, 0]
         sizes = np.bincount(found.cluster_ids, minlength=self.k)
         assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances)
-        return Centroids(found.centroids, sizes, self.normalize), assignments
+        return Centroids(found.centroids, sizes, self.normalize, features.space), assignments

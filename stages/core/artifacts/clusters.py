@@ -16,6 +16,8 @@ from stages.core.artifacts.shards import (
     read_table_metadata,
     write_table,
 )
+from stages.core.config.networks import Space
+from stages.core.errors import UserError
 
 OUT = ARTIFACTS / "cluster"
 _CENTROIDS, _ASSIGNMENTS = "centroids.parquet", "assignments.parquet"
@@ -30,6 +32,24 @@ class Centroids(NamedTuple):
     """(K,) members of each cluster."""
     normalize_at_use: bool
     """Whether vectors and centroids are L2-normalized before they are compared."""
+    space: Space = "stage4"
+    """What they are made of."""
+
+    def check_space(self, pixels: Space, remedy: str) -> None:
+        """Make sure that pixels can be compared with the centroids; their size alone does not tell.
+
+        Args:
+            pixels: What the pixels are.
+            remedy: What to do where they cannot.
+
+        Raises:
+            UserError: The centroids are made of something else.
+        """
+        if self.space != pixels:
+            raise UserError(
+                f"artifacts/cluster: its centroids are of {self.space} vectors ({self.embeddings.shape[1]} channels), "
+                f"the pixels of the model of {pixels} ones: they do not compare; {remedy}"
+            )
 
 
 class Assignments(NamedTuple):
@@ -46,7 +66,7 @@ def write_clusters(centroids: Centroids, assignments: Assignments, method: str) 
     """Write `artifacts/cluster`."""
     head = {"contract": contract_name("clusters"), "stage": "cluster", "method": method}
     with partial_out(OUT, "clusters", "cluster", method) as out:
-        metadata = {**head, "normalize_at_use": centroids.normalize_at_use}
+        metadata = {**head, "normalize_at_use": centroids.normalize_at_use, "space": centroids.space}
         write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
         write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)
 
@@ -61,7 +81,7 @@ def read_centroids(out: Path = OUT) -> Centroids:
     metadata = read_table_metadata(out / _CENTROIDS, "clusters")
     column = table.column("embedding").combine_chunks()
     embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalize_at_use"]))
+    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalize_at_use"]), metadata["space"])
 
 
 def read_assignments(out: Path = OUT) -> Assignments:

@@ -16,10 +16,12 @@ from stages.core.artifacts.shards import (
     open_table,
     partial_out,
     read_manifest,
+    read_table_metadata,
     reading,
     shard_paths,
     write_table,
 )
+from stages.core.config.networks import Space
 
 _SHARD_ROWS = 65536
 OUT = ARTIFACTS / "extract"
@@ -44,6 +46,7 @@ class Embeddings(NamedTuple):
     """Sorted by image and region."""
     size: int
     """D"""
+    space: Space
 
 
 class Features(NamedTuple):
@@ -54,9 +57,10 @@ class Features(NamedTuple):
     areas: npt.NDArray[np.int32]
     embeddings: npt.NDArray[np.float32]
     """(N, D)"""
+    space: Space
 
 
-def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str) -> None:
+def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str, space: Space = "stage4") -> None:
     """Write `artifacts/extract` from rows that come sorted by image id and region id; streams.
 
     Args:
@@ -64,9 +68,10 @@ def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str) 
         size: D.
         dtype: "float16" or "float32".
         method: What a row stands for.
+        space: What the embeddings are made of.
     """
     pending = iter(rows)
-    metadata = {"contract": contract_name("features"), "stage": "extract", "method": method}
+    metadata = {"contract": contract_name("features"), "stage": "extract", "method": method, "space": space}
     with partial_out(OUT, "features", "extract", method) as out:
         for shard, chunk in enumerate(_chunks(pending)):
             write_table(out / f"part-{shard:05d}.parquet", _to_table(chunk, size, dtype), metadata)
@@ -97,6 +102,7 @@ def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Feat
         region_ids=table.column("region_id").to_numpy(),
         areas=table.column("area").to_numpy(),
         embeddings=flat.reshape(len(table), embeddings.type.list_size).astype(np.float32, copy=False),
+        space=read_table_metadata(shard_paths(out)[0], "features")["space"],
     )
 
 

@@ -16,7 +16,7 @@ from stages.core.hashing import hash_files, hash_json
 
 ARTIFACTS = Path("artifacts")
 MANIFEST = "manifest.json"
-CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 1, "clusters": 1, "model": 1}
+CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 2, "clusters": 2, "model": 1}
 """Version of each contract; raised when the format of its files changes."""
 
 _METADATA_KEY = b"luss"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.model_card import ModelCard
+from stages.core.config.networks import Space
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
@@ -29,6 +30,7 @@ class ObjectNetwork(nn.Module):
         super().__init__()
         self.features, self.embedding, self.saliency = features, embedding, saliency
         self.size = embedding.conv.out_channels if embedding else features.size
+        self.space: Space = "embedding" if embedding else features.feature_map
 
     def forward(self, images: Tensor) -> Objects:
         """(B, 3, H, W) normalized to what is enlarged to their size, bilinearly."""

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.artifacts.features import read_features
+from stages.core.errors import UserError
 from stages.core.faiss_ops import normalize_rows
-from stages.core.image_files import read_mask
 from stages.core.progress import track
+from stages.core.whitening import whiten
 from stages.evaluate import Config, ObjectProtocolConfig
 from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.evaluators.object_retrieval import Objects, Retrieval, object_mask, retrieve
 from stages.evaluate.evaluators.objects import (
     ObjectCounts,
     Spread,
     count_object,
-    find_nearest,
     score_kmeans,
-    score_retrieval,
 )
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.evaluation import Evaluation
@@ -41,17 +41,15 @@ class ObjectScores(NamedTuple):
     kmeans: Spread
     overclustered: dict[int, Spread]
     """By the number of ids, background included."""
-    retrieval: float | None
-    """None without objects of the train split whose photographs are filed under classes."""
-    grid: list[tuple[str, list[str]]]
-    """Ids of photographs with objects, and of those with the nearest ones of the train split."""
+    retrieval: Retrieval
 
     @property
     def summary(self) -> dict[str, float]:
         """As it stands in metrics.json."""
         kmeans = {"objects_mIoU": self.kmeans.mean, "objects_mIoU_deviation": self.kmeans.deviation}
         over = {f"objects_mIoU_{ids}": spread.mean for ids, spread in self.overclustered.items()}
-        return kmeans | over | ({} if self.retrieval is None else {"retrieval_mIoU": self.retrieval})
+        found = {"retrieval_mIoU": self.retrieval.miou, "retrieval_mIoU_among": self.retrieval.miou_among}
+        return kmeans | over | {name: value for name, value in found.items() if value is not None}
 
 
 def score_objects(config: Config, inputs: Inputs, evaluation: Evaluation) -> list[ObjectScores]:
@@ -71,8 +69,17 @@ def score_objects(config: Config, inputs: Inputs, evaluation: Evaluation) -> lis
 
 
 def _read_vectors() -> dict[str, Float32]:
-    """The vector of each photograph's object."""
+    """The vector of each photograph's object.
+
+    Raises:
+        UserError: They are whitened.
+    """
     features = read_features()
+    if features.space == "whitened":
+        raise UserError(
+            "evaluate.objects: artifacts/extract holds whitened vectors, and the protocol whitens each split's by "
+            "itself; set extract.whiten: 0, or evaluate.objects: null"
+        )
     rows = zip(features.image_ids, features.region_ids, features.embeddings, strict=True)
     return {image_id: vector for image_id, region, vector in rows if region == _OBJECT}
 
@@ -88,15 +95,15 @@ def _score_split(
     counts = _count(inputs, config.ignore_id, pairs, level, vectors)
     found, classes = sum(image_id in vectors for image_id in ids), inputs.classes
     over = [number for number in rules.overclustering if classes + 1 < number <= found]
-    retrieval, grid = _retrieve(rules, inputs, vectors, ids, counts)
+    retrieval = retrieve(config, inputs, vectors, Objects(ids, counts, level))
+    heaps = _whiten(queries, rules.whiten)
     return ObjectScores(
         split=split,
         photographs=len(ids),
         objects=found,
-        kmeans=score_kmeans(queries, counts, classes, range(rules.seeds)),
-        overclustered={number: score_kmeans(queries, counts, number - 1, range(rules.seeds)) for number in over},
+        kmeans=score_kmeans(heaps, counts, classes, range(rules.seeds)),
+        overclustered={number: score_kmeans(heaps, counts, number - 1, range(rules.seeds)) for number in over},
         retrieval=retrieval,
-        grid=grid,
     )
 
 
@@ -108,35 +115,23 @@ def _count(
     Where a photograph has no vector, it has no object.
     """
     counted = []
-    for image_id, mask_path in track(pairs, label="objects"):
-        predicted = inputs.predictions[image_id]
-        mask = np.asarray(predicted.map) > 0
-        mask &= image_id in vectors
-        if predicted.score is not None:
-            mask &= predicted.score >= level
-        counted.append(count_object(read_mask(mask_path).astype(np.int64), mask, inputs.classes, ignore))
+    for image_id, _ in track(pairs, label="objects"):
+        true = inputs.labels.read_mask(image_id)
+        mask = object_mask(inputs, image_id, level, true.shape) & (image_id in vectors)
+        counted.append(count_object(true.astype(np.int64), mask, inputs.classes, ignore))
     stacked = np.stack(counted)
     return ObjectCounts(stacked[:, 0], stacked[:, 1])
 
 
-def _retrieve(
-    rules: ObjectProtocolConfig, inputs: Inputs, vectors: dict[str, Float32], ids: list[str], counts: ObjectCounts
-) -> tuple[float | None, list[tuple[str, list[str]]]]:
-    """The nearest objects of the train split: what their classes score, and for some which they are."""
-    train = inputs.images.of("train").image_ids if inputs.images.has("train") else []
-    bank = [image_id for image_id in train if image_id in vectors and image_id not in ids]
-    known = [number for number, image_id in enumerate(ids) if image_id in vectors]
-    if not bank or not known:
-        return None, []
-    queries = np.stack([vectors[ids[number]] for number in known])
-    rows = find_nearest(queries, np.stack([vectors[image_id] for image_id in bank]), rules.neighbors)
-    number_of = {name: number for number, name in inputs.labels.classes.items()}
-    classes = np.array([number_of.get(inputs.labels.class_name(image_id) or "", 0) for image_id in bank])
-    nearest = np.zeros(len(ids), np.int64)
-    nearest[known] = classes[rows[:, 0]]
-    drawn = np.sort(np.random.default_rng(0).permutation(len(known))[: rules.pictured])
-    grid = [(ids[known[row]], [bank[each] for each in rows[row]]) for row in drawn]
-    return (score_retrieval(nearest, counts) if classes.all() else None), grid
+def _whiten(queries: Float32, components: int) -> Float32:
+    """The unit vectors that are there, whitened among themselves; rows of zeros, where no object is, stay."""
+    there = np.abs(queries).sum(1) > 0
+    components = min(components, int(there.sum()) - 1, queries.shape[1])
+    if components < 1:
+        return queries
+    whitened = np.zeros((len(queries), components), np.float32)
+    whitened[there] = whiten(queries[there], components, "evaluate.objects.whiten")
+    return whitened
 
 
 def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[list[ObjectScores]]:
@@ -147,7 +142,7 @@ def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[
 OBJECTS = Evaluator(
     name="objects",
     needs=("extract",),
-    measures=("objects_mIoU", "retrieval_mIoU"),
+    measures=("objects_mIoU", "retrieval_mIoU", "retrieval_mIoU_among"),
     is_wanted=lambda config: config.objects is not None,
     measure=_measure,
 )

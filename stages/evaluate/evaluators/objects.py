@@ -73,16 +73,35 @@ def score_kmeans(vectors: Float32, counts: ObjectCounts, objects: int, seeds: It
     return Spread(float(np.mean(scores)), float(np.std(scores)))
 
 
-def score_retrieval(neighbors: Sequence[int] | Int64, counts: ObjectCounts) -> float:
+def score_retrieval(neighbors: Sequence[int] | Int64, counts: ObjectCounts, among: Sequence[int] = ()) -> float:
     """MIoU in percent when every object takes the class of the object it was found nearest to.
 
     Args:
         neighbors: (N,) class, from 1, of each photograph's nearest object.
         counts: The same photographs.
+        among: Classes that are scored: pixels of other classes do not count, and the background not in the mean. None:
+            all classes and the background.
     """
     classes = counts.inside.shape[1] - 1
+    scored = np.isin(np.arange(classes + 1), (0, *among)) if among else np.ones(classes + 1, bool)
+    counts = ObjectCounts(counts.inside * scored, counts.outside * scored)
     confusion = _confuse(counts, np.asarray(neighbors, np.int64) - 1, classes)
-    return score_confusion(confusion, match_identity(classes, classes))
+    ious = class_ious(confusion, match_identity(classes, classes))
+    return float(100 * (ious[list(among)] if among else ious).mean())
+
+
+def majority_class(true: npt.NDArray[np.integer], mask: npt.NDArray[np.bool_], among: Sequence[int]) -> int:
+    """The most frequent of some classes within an object, the lowest of equal ones; 0 where it shows none of them.
+
+    Args:
+        true: (H, W) ids.
+        mask: (H, W) where the object is.
+        among: Classes that count: neither the background nor what is ignored.
+
+    Source: MaskContrast's code, retrieval.
+    """
+    areas = np.bincount(true[mask & np.isin(true, among)], minlength=1)
+    return int(areas.argmax()) if areas.any() else 0
 
 
 def find_nearest(queries: Float32, bank: Float32, count: int) -> npt.NDArray[np.int64]:
@@ -97,11 +116,16 @@ def score_confusion(confusion: Int64, match: Match) -> float:
         confusion: (predicted ids, true ids) pixels.
         match: True id of every predicted one, -1 for none.
     """
+    return float(100 * class_ious(confusion, match).mean())
+
+
+def class_ious(confusion: Int64, match: Match) -> npt.NDArray[np.float64]:
+    """(C + 1,) IoU of every true id as a fraction, 0 of those that are absent; arguments as of `score_confusion`."""
     merged = np.zeros((confusion.shape[1], confusion.shape[1]), np.int64)
     np.add.at(merged, match[match >= 0], confusion[match >= 0])
     shared = merged.diagonal()
     union = merged.sum(1) + confusion.sum(0) - shared
-    return float(100 * np.mean(shared / np.maximum(union, 1)))
+    return np.asarray(shared / np.maximum(union, 1))
 
 
 def _confuse(counts: ObjectCounts, clusters: Int64, objects: int) -> Int64:

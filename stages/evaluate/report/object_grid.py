@@ -26,4 +26,4 @@ def draw_object_grid(inputs: Inputs, scores: ObjectScores) -> list[tuple[Shown, 
         picture = data_uri(thumbnail(inputs.images.read(place[image_id])))
         return Shown(picture, image_id, inputs.labels.class_name(image_id) or "")
 
-    return [(show(query), [show(near) for near in nearest]) for query, nearest in scores.grid]
+    return [(show(query), [show(near) for near in nearest]) for query, nearest in scores.retrieval.grid]

@@ -9,6 +9,7 @@ from torch import nn
 from stages.core.artifacts.features import Embeddings, Feature
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.models import Model
+from stages.core.config.networks import Space
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
@@ -33,29 +34,29 @@ def extract(config: ImageEmbeddingConfig, model: Model, index: ImageIndex) -> Em
         UserError: The model has no projection head and one is asked for, or it belongs to another map; or it has no
             class token.
     """
-    network, size = _restore_network(config, model)
-    return Embeddings(_embed(config, network, model.card.input, index), size)
+    network, size, space = _restore_network(config, model)
+    return Embeddings(_embed(config, network, model.card.input, index), size, space)
 
 
-def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Module, int]:
-    """The network (B, 3, crop, crop) -> (B, D), and D."""
+def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Module, int, Space]:
+    """The network (B, 3, crop, crop) -> (B, D), D, and what the vectors are."""
     card, states = model
     features = restore_features(card, states, config.feature_map)
     if config.embedding == "class_token":
-        return ClassTokens(features.backbone), embedding_size(features.backbone)
+        return ClassTokens(features.backbone), embedding_size(features.backbone), "class_token"
     own_map = features.feature_map == card.feature_map
     # Attention and projection head were trained on the model's own map and fit no other.
     attention = card.parts.attention if own_map else None
     pool = restore_attention(attention, states["attention"], features.size) if attention else GlobalPool()
     if config.embedding == "backbone":
-        return nn.Sequential(features, pool), features.size
+        return nn.Sequential(features, pool), features.size, features.feature_map
     if card.parts.projector is None:
         raise UserError(f"extract.embedding: the model of {card.method} has no projector; take backbone")
     if not own_map:
         raise UserError(f"extract.embedding: projected is made of the model's {card.feature_map}; take backbone")
     head = ProjectionHead(features.size, card.parts.projector)
     head.load_state_dict(dict(states["projector"]))
-    return nn.Sequential(features, pool, head), card.parts.projector.projected
+    return nn.Sequential(features, pool, head), card.parts.projector.projected, "projected"
 
 
 def _embed(

@@ -19,6 +19,7 @@ from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import iterate_batches
 from stages.core.nets.objects import ObjectNetwork, Objects, restore_objects
 from stages.core.progress import Progress
+from stages.core.whitening import whiten
 from stages.extract.methods.salient_object.config import SalientObjectConfig
 
 OBJECT = 1
@@ -37,7 +38,9 @@ def extract(config: SalientObjectConfig, model: Model, index: ImageIndex) -> Emb
         )
     network = restore_objects(*model).to(inference_device()).to(memory_format=torch.channels_last).eval()
     rows = _embed(config, network, model.card.input, index)
-    return Embeddings(_whiten(rows, config.whiten), config.whiten) if config.whiten else Embeddings(rows, network.size)
+    if config.whiten:
+        return Embeddings(_whiten(rows, config.whiten), config.whiten, "whitened")
+    return Embeddings(rows, network.size, network.space)
 
 
 def _embed(
@@ -77,14 +80,7 @@ def _pool(config: SalientObjectConfig, objects: Objects, mask: Tensor) -> Tensor
 
 
 def _whiten(rows: Iterator[Feature], components: int) -> Iterator[Feature]:
-    """Project all rows on their first principal components and scale each to unit variance."""
     features = list(rows)
-    vectors = np.stack([feature.embedding for feature in features]).astype(np.float64)
-    if min(len(vectors) - 1, vectors.shape[1]) < components:
-        raise UserError(f"extract.whiten: vectors of shape {vectors.shape} do not span {components} components")
-    vectors -= vectors.mean(0)
-    _, spread, axes = np.linalg.svd(vectors, full_matrices=False)
-    axes *= np.where(axes[:, np.abs(axes).argmax(1)].diagonal() < 0, -1, 1)[:, None]  # the sign is free: fix it
-    scale = np.sqrt(len(features) - 1) / np.maximum(spread[:components], 1e-12)
-    for feature, vector in zip(features, vectors @ axes[:components].T * scale, strict=True):
+    vectors = whiten(np.stack([feature.embedding for feature in features]), components, "extract.whiten")
+    for feature, vector in zip(features, vectors, strict=True):
         yield feature._replace(embedding=vector)

@@ -37,10 +37,11 @@ def join_centroids(
     if config.background == "saliency_head" and model.card.parts.saliency is None:
         raise UserError(f"finetune.background: the model of {model.card.method} has no saliency head; take threshold")
     network, size = restore_objects(*model), centroids.embeddings.shape[1]
+    centroids.check_space(network.space, "set extract.whiten: 0 or extract.embedding: backbone, or fine-tune")
     if size != network.size:
         raise UserError(
             f"finetune: the centroids have {size} channels, the pixels of the model of {model.card.method} "
-            f"{network.size}; cluster embeddings of pixels as they are, neither projected nor whitened"
+            f"{network.size}; run `dvc repro`, which makes them of this model"
         )
     unit = centroids.normalize_at_use or network.embedding is not None  # whose objects are means of directions
     vectors = torch.tensor(normalize_rows(centroids.embeddings) if unit else centroids.embeddings)

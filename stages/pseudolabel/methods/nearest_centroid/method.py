@@ -127,10 +127,18 @@ def _restore(config: NearestCentroidConfig) -> _Labeler:
         raise UserError(f"pseudolabel: the model of {card.method} has no attention; take a recipe that trains one")
     features = restore_features(card, states)
     pool = restore_attention(card.parts.attention, states["attention"], features.size)
-    centroids = None if config.category == "image" else torch.tensor(read_centroids().embeddings)
-    if centroids is not None and centroids.shape[1] != features.size:
-        raise UserError(
-            f"pseudolabel.category: centroids have {centroids.shape[1]} channels, pixels {features.size}; set "
-            "extract.embedding: backbone, or pseudolabel.category: image"
-        )
+    centroids = None if config.category == "image" else _read_centroids(features)
     return _Labeler(AttendedPixels(features, pool, centroids), card.input, config.resize)
+
+
+def _read_centroids(features: FeatureNetwork) -> Tensor:
+    """(K, D) of the network's own pixels."""
+    centroids = read_centroids()
+    remedy = "set extract.embedding: backbone and extract.feature_map: null, or pseudolabel.category: image"
+    centroids.check_space(features.feature_map, remedy)
+    if centroids.embeddings.shape[1] != features.size:
+        raise UserError(
+            f"pseudolabel.category: centroids have {centroids.embeddings.shape[1]} channels, pixels {features.size}; "
+            "run `dvc repro`, which makes them of this model"
+        )
+    return torch.tensor(centroids.embeddings)
