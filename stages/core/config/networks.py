@@ -14,7 +14,7 @@ FeatureMap = Literal["stage4", "decoder"]
 
 Space = Literal["stage4", "decoder", "class_token", "embedding", "projected", "whitened"]
 """What vectors are made of, and so what they compare with: a map's pixels, a transformer's class token, pixels of the
-embedding head, what the projection head makes of an image, or any of them whitened, which compares with nothing else."""
+embedding head, what the projection head makes of an image, or any of them whitened, which nothing compares with."""
 
 AttentionKind = Literal["pixel", "channel"]
 
