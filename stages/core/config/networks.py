@@ -12,9 +12,10 @@ from stages.core.config.params import Params
 FeatureMap = Literal["stage4", "decoder"]
 """Which map of features is meant: the backbone's last one, or the decoder's."""
 
-Space = Literal["stage4", "decoder", "class_token", "embedding", "projected", "whitened"]
-"""What vectors are made of, and so what they compare with: a map's pixels, a transformer's class token, pixels of the
-embedding head, what the projection head makes of an image, or any of them whitened, which nothing compares with."""
+Space = Literal["stage4", "decoder", "embedding", "projected", "whitened"]
+"""What vectors are made of, and so what they compare with: a map's pixels (of a transformer the class token too, which
+passes the same blocks), those of the embedding head, what the projection head makes of an image, or any of them
+whitened, which nothing compares with."""
 
 AttentionKind = Literal["pixel", "channel"]
 

@@ -43,7 +43,7 @@ def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Mod
     card, states = model
     features = restore_features(card, states, config.feature_map)
     if config.embedding == "class_token":
-        return ClassTokens(features.backbone), embedding_size(features.backbone), "class_token"
+        return ClassTokens(features.backbone), embedding_size(features.backbone), "stage4"
     own_map = features.feature_map == card.feature_map
     # Attention and projection head were trained on the model's own map and fit no other.
     attention = card.parts.attention if own_map else None
