@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stages.core.errors import UserError
+from stages.core.images.color import is_srgb, to_rgb
 
 MAX_PIXELS = 178_956_970
 """Of the largest image that is decoded: Pillow's own limit for a decompression bomb."""
@@ -34,6 +35,8 @@ _TURNED = (5, 6, 7, 8)
 """Orientations in which height and width change places."""
 
 _END_OF_JPEG = b"\xff\xd9"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF and BigTIFF, of either byte order."""
 
 _GRAY, _RGB, _PALETTE = 0, 2, 3
 _COLOR_TYPES = {_PALETTE: "a palette", 4: "gray with alpha", 6: "RGB with alpha"}
@@ -49,7 +52,7 @@ class UnreadableImage(UserError):
 def read_image(path: str | Path, reduction: int = 1) -> UInt8:
     """Decode a photograph of any common kind.
 
-    EXIF rotation is applied; gray, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white.
+    Turned as the file says (EXIF or XMP), in 8-bit sRGB whatever the file holds (see `color`), transparency on white.
 
     Args:
         path: The file.
@@ -69,11 +72,11 @@ def decode_image(data: bytes, name: str, reduction: int = 1) -> UInt8:
     """Decode the bytes of a photograph; `name` stands in the error. See `read_image`."""
     with _open(data, name) as image:
         if image.format != "JPEG":
-            return np.asarray(_to_rgb(_upright(image)).reduce(reduction))
+            return np.asarray(_upright(image, data).reduce(reduction))
         if reduction == 1 and (pixels := _decode_plain_jpeg(image, data)) is not None:
             return pixels
         image.draft(None, (max(image.width // reduction, 1), max(image.height // reduction, 1)))
-        return np.asarray(_to_rgb(_upright(image)))
+        return np.asarray(_upright(image, data))
 
 
 def _decode_plain_jpeg(image: Image.Image, data: bytes) -> UInt8 | None:
@@ -81,7 +84,7 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> UInt8 | None:
 
     None for any other file: OpenCV fills up what is missing without a word.
     """
-    if image.mode != "RGB" or _orientation(image) != 1 or not data.endswith(_END_OF_JPEG):
+    if image.mode != "RGB" or _orientation(image) != 1 or not data.endswith(_END_OF_JPEG) or not is_srgb(image):
         return None
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     return None if pixels is None else np.asarray(pixels, np.uint8)
@@ -95,7 +98,7 @@ def measure_image(data: bytes, name: str) -> tuple[int, int]:
     """
     with _open(data, name) as image:
         if image.format != "JPEG":
-            width, height = _to_rgb(_upright(image)).size
+            width, height = _upright(image, data).size
             return height, width
         height, width = image.height, image.width
         turned = _orientation(image) in _TURNED
@@ -135,9 +138,15 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise UnreadableImage(f"{name}: more than the {MAX_PIXELS} pixels that are decoded") from None
     except UnidentifiedImageError:
-        raise UnreadableImage(f"{name}: {'not an image' if data else 'empty file'}") from None
+        raise UnreadableImage(f"{name}: {_describe_unknown(data)}") from None
     except Exception as error:  # Decoders of broken files raise almost anything: struct.error, TypeError, KeyError ...
         raise UnreadableImage(f"{name}: cannot be decoded ({error})") from None
+
+
+def _describe_unknown(data: bytes) -> str:
+    if data[:4] in _TIFF:
+        return "a TIFF of a kind that cannot be decoded (floating-point colors, unusual bits, samples or compression)"
+    return "not an image" if data else "empty file"
 
 
 def _check_sums(data: bytes) -> None:
@@ -146,9 +155,11 @@ def _check_sums(data: bytes) -> None:
         image.verify()
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, data: bytes) -> Image.Image:
+    """The photograph in RGB and turned. Pillow turns TIFF itself while it loads: what is left to do is asked after."""
+    colors = to_rgb(image, data)
     turn = _TURNS.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    return colors if turn is None else colors.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -156,18 +167,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Broken EXIF says nothing about the pixels: the photograph stands as it is stored.
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        opaque = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
-    image.load()  # Numpy would not say what is wrong with it.
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_mask(path: str | Path) -> Int32:
@@ -180,7 +179,8 @@ def read_mask(path: str | Path) -> Int32:
         (H, W) int32 ids.
 
     Raises:
-        UnreadableImage: Missing, broken, or a PNG with a palette or transparency (whose ids would be a guess).
+        UnreadableImage: Missing, broken, or a PNG with a palette or transparency (whose ids would be a guess), or with
+            an orientation other than upright (whose places would be).
     """
     return decode_mask(read_bytes(path), str(path))
 
@@ -195,12 +195,19 @@ def decode_mask(data: bytes, name: str) -> Int32:
     if color_type not in (_GRAY, _RGB) or (color_type == _RGB and depth != 8):
         kind = _COLOR_TYPES.get(color_type, f"color type {color_type} and {depth} bits")
         raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
+    if b"eXIf" in data and _is_turned(data, name):
+        raise UnreadableImage(f"{name}: PNG whose EXIF asks for a turn; save it upright, without that tag")
     pixels = _decode(data, name)
     if pixels.ndim == 3:
         # The bytes G, R of BGR, read as one big-endian number, are the id.
         return np.ndarray(pixels.shape[:2], ">u2", pixels.data, 1, pixels.strides[:2]).astype(np.int32)
     # The decoder spreads 1, 2 and 4 bits over 0..255.
     return pixels.astype(np.int32) // (255 // (2**depth - 1) if depth < 8 else 1)
+
+
+def _is_turned(data: bytes, name: str) -> bool:
+    with _open(data, name) as image:
+        return _orientation(image) in _TURNS
 
 
 def encode_png(pixels: npt.NDArray[np.generic]) -> bytes:

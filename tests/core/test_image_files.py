@@ -78,7 +78,7 @@ def test_a_cmyk_jpeg_has_the_colors_of_the_rgb_one() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -109,7 +109,7 @@ ONE_BIT_WRONG[60] ^= 1
         (b"a letter to the editor", "not an image"),
         (JPEG[: len(JPEG) // 2], "truncated"),
         (as_file(Image.fromarray(COLOR))[:-60], "truncated"),
-        (bytes(ONE_BIT_WRONG), "broken PNG"),
+        (bytes(ONE_BIT_WRONG), "broken"),
         (png(20000, 20000, 8, 0, b"\0"), f"more than the {MAX_PIXELS}"),
         (as_file(Image.fromarray(GRADIENT.astype(np.float32)), "TIFF"), "floating-point"),
     ],
@@ -151,6 +151,17 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
+def turned_mask(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return as_file(Image.fromarray(IDS.astype(np.uint8)), exif=exif)
+
+
+def test_a_mask_may_say_that_it_is_upright(tmp_path: Path) -> None:
+    stored = read_mask(write(tmp_path / "m.png", turned_mask(1)))
+    np.testing.assert_array_equal(stored, IDS.astype(np.uint8))
+
+
 def test_a_mask_in_color_holds_r_plus_256_g(tmp_path: Path) -> None:
     pixels = np.stack([IDS % 256, IDS // 256, np.zeros_like(IDS)], axis=-1).astype(np.uint8)
     np.testing.assert_array_equal(read_mask(write(tmp_path / "m.png", as_file(Image.fromarray(pixels)))), IDS)
@@ -173,11 +184,12 @@ def test_a_single_channel_mask_holds_the_ids(tmp_path: Path) -> None:
         (as_file(Image.fromarray(COLOR).convert("RGBA")), "RGB with alpha"),
         (png(1, 1, 16, 2, b"\0" + b"\0\1" * 3), "16 bits"),
         (as_file(Image.fromarray(GRADIENT))[:-30], "truncated"),
+        (turned_mask(6), "EXIF asks for a turn"),
         (JPEG, "not a PNG"),
         (b"", "empty file"),
         (png(60000, 60000, 8, 0, b"\0"), f"more than the {MAX_PIXELS}"),
     ],
-    ids=["palette", "alpha", "16-bit color", "truncated", "jpeg", "empty", "bomb"],
+    ids=["palette", "alpha", "16-bit color", "truncated", "turned", "jpeg", "empty", "bomb"],
 )
 def test_a_mask_whose_ids_would_be_a_guess_is_refused(data: bytes, reason: str, tmp_path: Path) -> None:
     path = write(tmp_path / "mask.png", data)
