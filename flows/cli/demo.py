@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.recipes.composing import Recipe, write_params
+from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
 from flows.workspace.scores import MAIN_SCORES, SPLITS
 from stages.core.config.params import PARAMS_FILE
@@ -27,6 +28,7 @@ _RECIPE = Recipe("luss", "sample")
 def run_demo() -> int:
     """Run the pipeline and print its scores; returns the exit status."""
     check_workspace()
+    check_names()
     _provide_params()
     refresh_fingerprints()
     _provide_data()

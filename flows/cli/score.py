@@ -9,11 +9,15 @@ from typing import Annotated, Any, get_args
 import typer
 
 from stages.core.errors import UserError
+from stages.core.outputs import provide_place
 from stages.evaluate.protocols.rules import ProtocolName
 
 GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, id = R + 256 G, or single-channel ids.")]
 Predictions = Annotated[
-    Path, typer.Option(help="Folder of predictions under the same names; scores as float .npy beside them.")
+    Path,
+    typer.Option(
+        help="Folder of predictions, named as the masks or by luss predict; scores as float .npy beside them."
+    ),
 ]
 Classes = Annotated[int | None, typer.Option(min=1, help="Number of classes; by default the highest id of the masks.")]
 Clusters = Annotated[
@@ -54,6 +58,8 @@ def score(
     """Score a folder of predictions against a folder of masks; needs nothing else of the pipeline."""
     from stages.evaluate.tools.score_folder import Request, score_folder
 
+    if save_match is not None:
+        provide_place(save_match, "--save-match")
     request = Request(
         ground_truth=ground_truth,
         predictions=predictions,
@@ -66,12 +72,12 @@ def score(
         boundary=boundary,
     )
     result = score_folder(request)
-    if save_match is not None:
-        save_match.write_text(json.dumps({"match": result["match"]}, indent=2) + "\n")
     if as_json:
         print(json.dumps(result))
     else:
         _print(result)
+    if save_match is not None:
+        save_match.write_text(json.dumps({"match": result["match"]}, indent=2) + "\n")
 
 
 def submit(

@@ -19,8 +19,10 @@ import yaml
 from flows.doctor.disk import check_cache_links, check_disk
 from flows.doctor.finding import Finding
 from flows.recipes.composing import stage_names
+from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace
 from stages.core.config.params import PARAMS_FILE
+from stages.core.data import DATA
 from stages.core.errors import UserError
 
 SERVER_PORT = 4200
@@ -64,6 +66,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("workspace", "not a project", str(error))
         return
     yield check_params()
+    yield check_data_names()
     yield check_lock_file(Path("dvc.lock"))
     yield check_disk(Path(), shutil.disk_usage(Path()).free)
     yield check_cache_links(Path())
@@ -132,6 +135,15 @@ def check_params() -> Finding:
     except UserError as error:
         return Finding("parameters", f"{PARAMS_FILE} is not valid", str(error))
     return Finding("parameters", f"{PARAMS_FILE} is valid")
+
+
+def check_data_names(data: Path = DATA) -> Finding:
+    """DVC can take every name below data/."""
+    try:
+        check_names(data)
+    except UserError as error:
+        return Finding("names", "some that DVC cannot take", str(error))
+    return Finding("names", f"all in {data}/ are UTF-8" if data.is_dir() else f"no {data}/ yet")
 
 
 def check_lock_file(path: Path) -> Finding:

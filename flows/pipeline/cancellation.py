@@ -17,6 +17,7 @@ from prefect.states import Failed
 
 from flows.pipeline.states import stopped
 from flows.server.connection import answers, silence_prefect
+from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace, signals_interrupt
 from flows.workspace.lock import workspace_lock
 from flows.workspace.monitor import Watch
@@ -33,6 +34,7 @@ def run_in_workspace(work: Callable[[Watch], State[Any]]) -> State[Any]:
     with ending_with_the_flow(watch):
         try:
             check_workspace()
+            check_names()
             with workspace_lock():
                 refresh_fingerprints()
                 return work(watch)

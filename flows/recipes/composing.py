@@ -20,7 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flows.recipes.pinned_files import pin_files
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
+from stages.core.config.splits import list_categories
+from stages.core.data import DATA
 from stages.core.errors import UserError, did_you_mean
+from stages.core.files import read_text
 from stages.core.fingerprint import refresh_fingerprints
 
 RECIPES = Path(__file__).parent
@@ -106,7 +109,7 @@ def render(sections: dict[str, dict[str, Any]], recipe: Recipe) -> str:
 def _read(kind: str, name: str, allowed: Sequence[str]) -> dict[str, Any]:
     path = _locate(kind, name)
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content = OmegaConf.to_container(OmegaConf.create(read_text(path)))
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path}: not a valid recipe: {error}") from None
     if not isinstance(content, dict):
@@ -137,6 +140,8 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
             OmegaConf.update(merged, key, given, merge=not _is_other_kind(OmegaConf.select(merged, key), given))
         if OmegaConf.select(merged, "shared.classes") == COUNTED:
             merged.shared.classes = _count_categories()
+            # So that a folder more or less ends the next run at its start, and not at the scores.
+            merged.index.setdefault("classes", merged.shared.classes)
         sections = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise UserError(f"the recipes and values do not fit together: {str(error).splitlines()[0]}") from None
@@ -144,9 +149,9 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
     return {str(section): values for section, values in sections.items()}
 
 
-def _count_categories(train: Path = Path("data/train")) -> int:
-    """As many categories as there are folders of training photographs: all that the benchmark lets a method know."""
-    folders = [folder for folder in sorted(train.glob("*/")) if any(folder.iterdir())]
+def _count_categories() -> int:
+    """As many categories as there are folders of photographs: all that the benchmark lets a method know."""
+    train, folders = DATA / "train", list_categories()
     if len(folders) < 2:
         raise UserError(
             f"{train}: found {len(folders)} category folders to count; put photographs into {train}/CATEGORY/ first, "

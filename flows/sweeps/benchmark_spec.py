@@ -12,6 +12,7 @@ from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names
 from flows.sweeps.combinations import Combination
 from stages.core.config.params import Params
 from stages.core.errors import UserError
+from stages.core.files import read_text
 from stages.evaluate.report.published import find_published
 
 BENCHMARKS = RECIPES / "benchmarks"
@@ -119,7 +120,7 @@ def _read(path: Path) -> BenchmarkSpec:
 
 def _load(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(read_text(path))
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{path}: not a valid list of rows: {error}") from None
 

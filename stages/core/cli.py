@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import signal
@@ -45,6 +46,9 @@ def guard(name: str, work: Callable[[], None]) -> int:
     # DVC and schedulers stop a stage with SIGTERM: it ends like Ctrl-C, with its checkpoint kept.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A name of any bytes, on a terminal of any encoding, can be printed.
+            stream.reconfigure(errors="backslashreplace")
     try:
         work()
     except UserError as error:
@@ -80,7 +84,7 @@ def _describe_runtime_error(error: RuntimeError) -> str | None:
 
 
 def _describe_os_error(error: OSError) -> str | None:
-    where = f"{error.filename or Path.cwd()}: "
+    where = f"{os.fsdecode(error.filename or Path.cwd())}: "
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}the disk is full; free some space, the same command goes on from there"
     if error.errno == errno.EFBIG:
@@ -91,6 +95,10 @@ def _describe_os_error(error: OSError) -> str | None:
         return f"the system gives no more processes or memory ({error.strerror}); set LUSS_WORKERS lower"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}not allowed to write or read here; check the permissions"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{where[:200]}... longer than the file system allows; give a shorter path"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return f"{where}a file lies where a folder is wanted, or a folder where a file is; move it away"
     return None
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DATA = Path("data")
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes, in lower case, of the files that are taken for photographs."""
 IGNORE_ID = 1000
 """Class id of pixels that are not scored. Source: ImageNet-S."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,4 +33,4 @@ def hash_folder(folder: Path) -> str:
     """Hash over the sorted relative paths and the hashes of all files in a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n" for path in files]
-    return hash_bytes("".join(lines).encode())
+    return hash_bytes(os.fsencode("".join(lines)))  # Whatever bytes the names consist of.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stages.core.errors import UserError
-from stages.core.images.color import is_srgb, to_rgb
+from stages.core.image_colors import is_srgb, to_rgb
 
 MAX_PIXELS = 178_956_970
 """Of the largest image that is decoded: Pillow's own limit for a decompression bomb."""
@@ -52,7 +52,8 @@ class UnreadableImage(UserError):
 def read_image(path: str | Path, reduction: int = 1) -> UInt8:
     """Decode a photograph of any common kind.
 
-    Turned as the file says (EXIF or XMP), in 8-bit sRGB whatever the file holds (see `color`), transparency on white.
+    Turned as the file says (EXIF or XMP), in 8-bit sRGB whatever the file holds (see `image_colors`), transparency on
+    white.
 
     Args:
         path: The file.

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from stages.core.artifacts.image_index import Label, Photo
 from stages.core.data import IGNORE_ID, Rejected
-from stages.index.layout import Layout, image_id_of
+from stages.core.files import image_id_of
+from stages.index.layout import Layout
 from stages.index.reading import Reading
 
 Readings = Mapping[str, Reading]

@@ -8,7 +8,7 @@ from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
 from stages.index import Config
 from stages.index.acceptance import accept_masks, accept_photographs
-from stages.index.layout import require_data
+from stages.index.layout import Layout, require_data
 from stages.index.reading import read_files
 
 
@@ -29,6 +29,7 @@ def index_data(config: Config) -> None:
     classes = dict(enumerate(layout.classes, start=1))
     write_labels(labels, classes, rejected_masks, config.method, layout.mask_ids)
     _report(photos, labels, len(rejected), len(rejected_masks))
+    _report_empty_categories(layout)
 
 
 def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
@@ -51,3 +52,12 @@ def _report(photos: list[Photo], labels: list[Label], rejected: int, rejected_ma
     for count, kind, out in ((rejected, "photographs", IMAGES), (rejected_masks, "masks", LABELS)):
         if count:
             print(f"index: {count} files cannot be used as {kind}: see {out / 'rejected.csv'}")
+
+
+def _report_empty_categories(layout: Layout) -> None:
+    filled = {photo.class_name for photo in layout.photographs}
+    if filled != {None} and (empty := [name for name in layout.classes if name not in filled]):
+        print(
+            f"index: {len(empty)} of {len(layout.classes)} category folders hold no photograph, and keep their ids: "
+            f"{', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}"
+        )

@@ -1,6 +1,7 @@
 """Segment any folder of photographs: masks, overlays and a legend for people."""
 
 import csv
+import errno
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,15 @@ import numpy.typing as npt
 
 from stages.core.artifacts.models import read_model
 from stages.core.artifacts.shards import write_atomically
-from stages.core.data import IMAGE_SUFFIXES
+from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
+from stages.core.files import fits, image_id_of, list_files, readable_name, wrong_name
 from stages.core.image_files import UInt8, UnreadableImage, encode_png, read_image
 from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
+from stages.core.outputs import provide_folder
 from stages.core.progress import track
 
 _MAX_PIXELS = 1_000_000
@@ -28,37 +31,36 @@ def predict_folder(images: Path, out: Path) -> None:
 
     Writes `out/masks/NAME.png` (single-channel, id = cluster + 1, 0 background, of the photograph's own size after EXIF
     rotation), `out/overlays/NAME.png`, `out/legend.csv` (id, color, share of pixels) and `out/legend.png`. Files that
-    are not usable photographs are listed in `out/rejected.csv`.
+    are not usable photographs, by the rule of the stage `index`, are counted and listed in `out/rejected.csv`.
 
     Args:
         images: Folder, nested as you like.
         out: Folder; made if missing.
 
     Raises:
-        UserError: No folder, nothing usable in it, `out` lies where photographs are read, or no trained segmenter.
+        UserError: No folder, nothing usable in it, `out` lies where photographs are read or cannot be written to, or no
+            trained segmenter.
     """
-    paths = _find_photographs(images, out)
+    paths, rejected = _find_photographs(images, out)
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
+    provide_folder(out, "--out")
     colors = category_colors(segmenter.card.clusters)
-    areas = np.zeros(len(colors), np.int64)
-    rejected = []
-    for path in track(paths, label="predict"):
+    areas, done = np.zeros(len(colors), np.int64), 0
+    for path, target in track(paths.items(), len(paths), label="predict"):
         try:
-            image = read_image(path)
+            image = read_image(images / path)
+            label = segment_photograph(segmenter, image)
+            _write_pictures(out, target, image, label, colors)
         except UnreadableImage as error:
-            rejected.append((path.relative_to(images).as_posix(), str(error).removeprefix(f"{path}: ")))
+            rejected.append(Rejected(path, str(error).removeprefix(f"{images / path}: ")))
             continue
-        label = segment_photograph(segmenter, image)
         areas += np.bincount(label.reshape(-1), minlength=len(colors))
-        _write_pictures(out, path.relative_to(images), image, label, colors)
-    _write_csv(out / "rejected.csv", ("path", "reason"), rejected)
-    if len(rejected) == len(paths):
-        raise UserError(f"{images}: none of its {len(paths)} files is a usable photograph; see {out / 'rejected.csv'}")
+        done += 1
+    _write_csv(out / "rejected.csv", Rejected._fields, sorted(rejected))
+    if not done:
+        raise UserError(f"{images}: none of its {len(rejected)} files is a usable photograph; see {out}/rejected.csv")
     _write_legend(out, areas, colors)
-    print(
-        f"{len(paths) - len(rejected)} photographs segmented into {out}"
-        + (f", {len(rejected)} rejected" * bool(rejected))
-    )
+    print(f"{done} photographs segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
 
 
 def segment_photograph(segmenter: Segmenter, image: UInt8) -> npt.NDArray[np.uint16]:
@@ -68,28 +70,53 @@ def segment_photograph(segmenter: Segmenter, image: UInt8) -> npt.NDArray[np.uin
     return np.where(below, 0, found.label).astype(np.uint16)
 
 
-def _find_photographs(images: Path, out: Path) -> list[Path]:
+def _find_photographs(images: Path, out: Path) -> tuple[dict[str, str], list[Rejected]]:
+    """Photographs with the names of their results, both relative; and the files that are not even opened."""
     if not images.is_dir():
         raise UserError(f"{images}: no such folder of photographs")
     if out.resolve() == images.resolve():
         raise UserError(f"{out}: the results cannot lie in the folder of photographs itself; name another one")
-    inside = out.resolve().is_relative_to(images.resolve()) and out.exists()
-    found = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    found = [path for path in found if not (inside and path.resolve().is_relative_to(out.resolve()))]
-    if not found:
+    found: dict[str, str] = {}
+    taken, rejected = set(), []
+    for path in _list_outside(images, out):
+        target = _name_result(path)
+        if problem := wrong_name(path, IMAGE_SUFFIXES):
+            rejected.append(Rejected(readable_name(path), problem))
+        elif target in taken:
+            rejected.append(Rejected(path, f"its mask would take the name of another one, {target}; rename the file"))
+        else:
+            found[path] = target
+            taken.add(target)
+    if not found and not rejected:
         raise UserError(f"{images}: no photographs ({', '.join(IMAGE_SUFFIXES)}) in it")
-    return found
+    return found, rejected
 
 
-def _write_pictures(out: Path, name: Path, image: UInt8, label: npt.NDArray[np.uint16], colors: UInt8) -> None:
+def _list_outside(images: Path, out: Path) -> list[str]:
+    """Files below `images`; results of an earlier run are not among them."""
+    found, results = list_files(images), out.resolve()
+    if not (out.exists() and results.is_relative_to(images.resolve())):
+        return found
+    return [path for path in found if not (images / path).resolve().is_relative_to(results)]
+
+
+def _name_result(path: str) -> str:
     # The suffix stays in the name: a.jpg and a.png are two photographs.
-    target = name.with_name(f"{name.name}.png")
+    whole = f"{path}.png"
+    return whole if fits(whole.rpartition("/")[2]) else f"{image_id_of(path)}.png"
+
+
+def _write_pictures(out: Path, target: str, image: UInt8, label: npt.NDArray[np.uint16], colors: UInt8) -> None:
     narrow = label.astype(np.uint8) if len(colors) <= 256 else label
-    write_atomically(out / "masks" / target, encode_png(narrow))
     step = max(1, -(-max(label.shape) // _PREVIEW_SIDE))
-    write_atomically(
-        out / "overlays" / target, encode_png(overlay(image[::step, ::step], label[::step, ::step], colors))
-    )
+    shown = overlay(image[::step, ::step], label[::step, ::step], colors)
+    try:
+        write_atomically(out / "masks" / target, encode_png(narrow))
+        write_atomically(out / "overlays" / target, encode_png(shown))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UnreadableImage("the path of its mask is longer than the system allows; name a shorter --out") from None
 
 
 def _write_legend(out: Path, areas: npt.NDArray[np.int64], colors: UInt8) -> None:

@@ -21,7 +21,8 @@ from stages.core.metrics.counts import Counts
 from stages.core.metrics.matching import assign, count_together
 from stages.core.metrics.scores import benchmark_summary, score
 from stages.core.metrics.thresholds import Thresholds
-from stages.evaluate.tools.score_folder import FileMaps, Triple
+from stages.evaluate.tools.pairing import Triple
+from stages.evaluate.tools.score_folder import FileMaps
 from tests.benchmarks.timing import alternate
 from tests.evaluate.plain import IGNORE, count_plainly
 

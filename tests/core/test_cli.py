@@ -38,6 +38,9 @@ def failing(error: BaseException) -> Callable[[], None]:
         (OSError(errno.ENOSPC, "No space left on device", "out.parquet"), 1, "out.parquet: the disk is full"),
         (OSError(errno.EFBIG, "File too large", "out.parquet"), 1, "out.parquet: a file may not grow this large"),
         (PermissionError(errno.EACCES, "Permission denied", "artifacts"), 1, "artifacts: not allowed"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 1, "longer than the file system allows"),
+        (FileExistsError(errno.EEXIST, "File exists", "artifacts"), 1, "artifacts: a file lies where a folder"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", b"caf\xe9"), 1, "caf\\udce9: a file lies where"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message(
@@ -47,6 +50,15 @@ def test_what_a_user_can_mend_is_one_message(
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+
+
+def test_a_name_of_any_bytes_can_be_printed(tmp_path: Path) -> None:
+    script = "import sys; from stages.core.cli import guard; sys.exit(guard('x', lambda: print('caf\\udce9', '±')))"
+    for encoding in ("utf-8", "ascii"):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.startswith(b"caf\\udce9 ")
 
 
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

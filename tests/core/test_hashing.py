@@ -1,5 +1,6 @@
 """Hashes against `sha256sum`, the program."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def test_equal_content_has_the_hash_of_the_program(tmp_path: Path) -> None:
     assert hash_bytes(data) == hash_file(tmp_path / "deep" / "file") == known
     assert hash_files([tmp_path / "a", tmp_path / "deep" / "file"]) == {"a": empty, "file": known}
     assert hash_folder(tmp_path) == by_program(f"a\0{empty}\ndeep/file\0{known}\n".encode())
+
+
+def test_names_may_be_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9")).touch()
+    assert hash_folder(tmp_path) == by_program(b"caf\xe9\0" + by_program(b"").encode() + b"\n")
 
 
 def test_the_order_of_keys_does_not_count() -> None:

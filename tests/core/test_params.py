@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from stages.core.config.params import Params, load_section, models_by_method, validate_section
+from stages.core.config.params import Params, load_section, models_by_method, read_params, validate_section
 from stages.core.errors import UserError
 
 
@@ -75,6 +75,13 @@ def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None
         load(tmp_path, text)
     assert message in str(caught.value)
     assert "params.yaml" in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes("index: é".encode("latin-1"))
+    with pytest.raises(UserError, match=f"^{path}: not a text in UTF-8; save it as UTF-8"):
+        read_params(path)
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from stages.evaluate.tools.score_folder import Triple
+from stages.evaluate.tools.pairing import Triple
 
 IGNORE = 1000
 

@@ -12,6 +12,7 @@ from stages.evaluate.__main__ import main
 from stages.evaluate.provenance import read_provenance
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
 from stages.evaluate.report.histories import draw_training_curves
+from stages.evaluate.report.overlays import Overlay
 from stages.evaluate.report.pictures import make_panels
 from stages.evaluate.report.published import published_numbers
 from stages.evaluate.scoring import OUT
@@ -105,3 +106,11 @@ def test_every_use_of_labels_is_found(project):
     assert read_provenance(Config(neighbors=DistanceMatchingConfig())).label_uses[2:] == [
         "evaluate: neighbors vote by masks of the train split"
     ]
+
+
+def test_pictures_have_names_of_their_own_that_fit():
+    ids = ["test/dog/1", "test__dog/1", "test/dog__1", "test/" + "x" * 254, "test/" + "x" * 255, "test/" + "é" * 126]
+    names = {Overlay(each, "", None, [], [], None).file_name for each in ids}
+    assert len(names) == len(ids)
+    assert all(name.endswith(".jpg") and len(name.encode()) <= 255 for name in names)
+    assert Overlay("test/dog/1", "", None, [], [], None).file_name == "test__dog__1.jpg"

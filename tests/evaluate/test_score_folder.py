@@ -1,6 +1,8 @@
 """`luss score` on folders of files."""
 
 import json
+import os
+import re
 
 import numpy as np
 import pytest
@@ -193,6 +195,104 @@ def test_masks_without_a_class_are_refused(folders):
     for classes in (None, 3):
         with pytest.raises(UserError, match="class"):
             score_folder(request(root, classes=classes))
+
+
+def put(root, folder, name, pixels):
+    path = root / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(pixels) if isinstance(pixels, np.ndarray) else pixels)
+
+
+@pytest.fixture
+def plain(tmp_path, monkeypatch):
+    """Two masks of classes 1 and 2 with void 255, and predictions that are all but right."""
+    monkeypatch.setenv("LUSS_WORKERS", "1")
+    for name in "ab":
+        ids = np.zeros((40, 60), np.uint8)
+        ids[5:30, 5:25], ids[8:35, 30:55] = 1, 2
+        pred = ids.copy()
+        pred[6:12, 6:12] = 0
+        ids[3:5] = 255
+        put(tmp_path, "masks", f"{name}.png", ids)
+        put(tmp_path, "predictions", f"{name}.png", pred)
+    return tmp_path
+
+
+def test_an_id_far_above_the_others_is_asked_about(plain):
+    with pytest.raises(UserError, match=r"masks: the highest id is 255, the next 2: .* --ignore 255; .* --classes 255"):
+        score_folder(request(plain))
+    result = score_folder(request(plain, ignore=255))
+    assert result["protocol"]["classes"] == 2
+    assert 90 < result["scores"]["mIoU"] < 100
+    assert score_folder(request(plain, classes=255))["protocol"]["classes"] == 255
+    with pytest.raises(UserError, match="holds id 255"):
+        score_folder(request(plain, classes=2))
+
+
+def test_a_predicted_id_far_above_the_others_is_asked_about(plain):
+    for name in "ab":
+        put(plain, "predictions", f"{name}.png", np.full((40, 60), 255, np.uint8) * (np.arange(60) > 50))
+    with pytest.raises(UserError, match=r"predictions: the highest predicted id is 255, .* add --clusters 255"):
+        score_folder(request(plain, ignore=255, protocol="greedy"))
+    assert score_folder(request(plain, ignore=255, protocol="greedy", clusters=255))["protocol"]["clusters"] == 255
+
+
+def test_a_file_counts_by_the_rule_of_index(plain, capsys):
+    (plain / "further").mkdir()
+    for folder in ("masks", "predictions"):
+        (plain / folder / "b.png").rename(plain / folder / "B.PNG")
+        (plain / folder / "B.PNG").rename(plain / folder / "b.PNG")
+        (plain / "further" / folder).mkdir()
+        put(plain, f"further/{folder}", "c.png", np.eye(40, 60, dtype=np.uint8))
+        (plain / folder / "linked").symlink_to(plain / "further" / folder)
+    put(plain, "masks", "._a.png", b"\0\5\x16\7")
+    put(plain, "masks", ".DS_Store", b"")
+    put(plain, "masks", "@eaDir/a.png", b"")
+    put(plain, "predictions", "notes.txt", b"")
+    put(plain, "masks", "d.jpg", b"")
+    result = score_folder(request(plain, ignore=255))
+    assert (result["protocol"]["images"], result["protocol"]["left_out"]) == (3, 2)
+    told = capsys.readouterr().err
+    assert f"2 files left out, which are no PNG: {plain}/masks/d.jpg, {plain}/predictions/notes.txt" in told
+
+
+def test_two_files_of_one_id_and_names_that_are_no_text_cannot_be_scored(plain):
+    put(plain, "predictions", "a.PNG", np.zeros((40, 60), np.uint8))
+    put(plain, "masks", os.fsdecode(b"caf\xe9.png"), b"")
+    with pytest.raises(UserError) as caught:
+        score_folder(request(plain, ignore=255))
+    assert "a.png: same name but for the suffix as" in str(caught.value)
+    assert r"caf\xe9.png: the name is not UTF-8; rename the file" in str(caught.value)
+
+
+def test_predictions_as_luss_predict_names_them_are_scored(plain):
+    expected = score_folder(request(plain, ignore=255))
+    (plain / "predictions/a.png").rename(plain / "predictions/a.jpg.png")
+    (plain / "predictions/b.png").rename(plain / "predictions/b.JFIF.png")
+    assert score_folder(request(plain, ignore=255)) == expected
+    for name in ("a.jpg", "b.JFIF"):
+        np.save(plain / "predictions" / f"{name}.npy", np.ones((40, 60), np.float32))
+    assert score_folder(request(plain, ignore=255, thresholds=(0.5,)))["scores"] == expected["scores"]
+    put(plain, "predictions", "a.png.png", np.zeros((40, 60), np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: .*a\.jpg\.png and .*a\.png\.png are predictions of it"):
+        score_folder(request(plain, ignore=255))
+
+
+def test_masks_that_cannot_be_read_are_the_reason(plain):
+    for name in "ab":
+        save_palette(plain / f"masks/{name}.png")
+    with pytest.raises(UserError, match=r"^2 of 2 masks cannot be read:\n.*a\.png: PNG with a palette"):
+        score_folder(request(plain))
+
+
+def test_where_the_match_goes_is_looked_at_before_the_work(plain):
+    options = ("--ignore", "255", "--save-match")
+    assert run(plain, *options, str(plain / "new/deep/match.json")).exit_code == 0
+    assert json.loads((plain / "new/deep/match.json").read_text()) == {"match": {"0": 0, "1": 1, "2": 2}}
+    for place, reason in ((plain, "is a folder; name a file"), (plain / "masks/a.png/m.json", "a file lies where")):
+        failed = run(plain, *options, str(place))
+        assert re.match(rf"--save-match .*: {reason}", str(failed.exception))
+        assert failed.stdout == ""
 
 
 def run(root, *options):

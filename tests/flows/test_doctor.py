@@ -15,6 +15,7 @@ import pytest
 
 from flows.doctor.checks import (
     check_clashes,
+    check_data_names,
     check_lock_file,
     check_locks,
     check_params,
@@ -96,6 +97,19 @@ def test_a_large_data_set_is_better_linked(project: Path) -> None:
     write_lock(project, 10e9, 1e9)
     assert not check_disk(project, int(11e9)).remedy
     assert check_disk(project, int(9e9)).remedy
+
+
+def test_names_that_dvc_cannot_take_are_shown(tmp_path: Path) -> None:
+    assert check_data_names(tmp_path / "data").found == f"no {tmp_path / 'data'}/ yet"
+    (tmp_path / "data" / "é").mkdir(parents=True)
+    (tmp_path / "data" / "é" / "ü.jpg").touch()
+    assert not check_data_names(tmp_path / "data").remedy
+    for name in (b"caf\xe9.jpg", b".hidden\xff", *(b"%d\xe9" % number for number in range(5))):
+        (tmp_path / "data" / "é" / os.fsdecode(name)).touch()
+    told = check_data_names(tmp_path / "data").remedy
+    assert "data: 7 names are not UTF-8, which DVC needs; rename:" in told
+    assert r"é/.hidden\xff" in told
+    assert "... and 2 more" in told
 
 
 def test_locks_of_the_living_and_of_the_dead(tmp_path: Path) -> None:

@@ -86,10 +86,19 @@ def test_a_shared_value_reaches_every_section_that_uses_it() -> None:
 
 def test_a_data_set_recipe_may_count_the_category_folders(project: Path) -> None:
     assert compose(Recipe("swav", "small_photos"))["cluster"]["k"] == 3
+    for name in (".ipynb_checkpoints", "@eaDir"):
+        (project / "data/train" / name).mkdir()
+        (project / "data/train" / name / "a.png").touch()
+    counted = compose(Recipe("swav", "small_photos"))
+    assert (counted["cluster"]["k"], counted["index"]["classes"]) == (3, 3)
     (project / "data/train/empty").mkdir()
-    assert compose(Recipe("swav", "small_photos"))["cluster"]["k"] == 3
-    assert compose(Recipe("swav", "small_photos", ("shared.classes=7",)))["cluster"]["k"] == 7
-    shutil.rmtree(project / "data/train/bird")
+    assert compose(Recipe("swav", "small_photos"))["cluster"]["k"] == 4
+    given = compose(Recipe("swav", "small_photos", ("shared.classes=7",)))
+    assert (given["cluster"]["k"], given["index"]["classes"]) == (7, None)
+    free = compose(Recipe("swav", "small_photos", ("index.classes=null",)))
+    assert (free["cluster"]["k"], free["index"]["classes"]) == (4, None)
+    for name in ("empty", "bird"):
+        shutil.rmtree(project / "data/train" / name)
     shutil.rmtree(project / "data/train/cat")
     with pytest.raises(UserError, match=r"found 1 category folders .* shared\.classes=N"):
         compose(Recipe("swav", "small_photos"))
@@ -156,6 +165,12 @@ def test_a_mistake_in_a_recipe_of_ones_own_is_named(project: Path, content: str,
     with pytest.raises(UserError) as caught:
         compose(Recipe("mine.yaml", "sample"))
     assert message in str(caught.value)
+
+
+def test_a_recipe_in_another_encoding_is_named(project: Path) -> None:
+    (project / "mine.yaml").write_bytes("# é\npretrain: {method: none}".encode("utf-16"))
+    with pytest.raises(UserError, match=r"^mine\.yaml: not a text in UTF-8"):
+        compose(Recipe("mine.yaml", "sample"))
 
 
 def test_outside_a_project_it_says_so(project: Path) -> None:

@@ -1,6 +1,7 @@
 """The layout of ImageNet-S."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,44 @@ def test_links_are_followed_and_circles_left() -> None:
     assert rejected("images") == {"train/cat/gone.jpg": "a link that leads nowhere"}
 
 
-def test_a_folder_without_photographs_is_no_category() -> None:
+def test_a_folder_without_photographs_keeps_its_id_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    put("train/ant/a.jpg", photograph())
     put("train/cat/a.jpg", photograph())
-    put("train/notes/readme.txt", b"")
-    Path("data/train/empty").mkdir()
-    run("imagenet_s", classes=None)
+    put("train/dog/readme.txt", b"")
+    Path("data/train/bee").mkdir()
+    Path("data/validation/eel").mkdir(parents=True)
+    put("train-segmentation/cat/a.png", mask(3))
+    run("imagenet_s", classes=5)
+    labels = read_labels()
+    assert labels.classes == {1: "ant", 2: "bee", 3: "cat", 4: "dog", 5: "eel"}
+    assert labels.mask_path("train/cat/a") is not None
+    assert list(rejected("images")) == ["train/dog/readme.txt"]
+    told = "index: 3 of 5 category folders hold no photograph, and keep their ids: bee, dog, eel\n"
+    assert capsys.readouterr().out.endswith(told)
+
+
+def test_what_systems_put_beside_photographs_is_no_category() -> None:
+    put("train/cat/a.jpg", photograph())
+    for name in (
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "__MACOSX/a.jpg",
+        ".cache/a.jpg",
+        "cat/Thumbs.db",
+        "cat/._a.jpg",
+    ):
+        put(f"train/{name}", photograph())
+    Path("data/train/again").symlink_to(Path("data").resolve())
+    run("imagenet_s", classes=1)
     assert read_labels().classes == {1: "cat"}
-    assert list(rejected("images")) == ["train/notes/readme.txt"]
+    assert read_images().image_ids == ["train/cat/a"]
+    assert rejected("images") == {}
+
+
+def test_a_category_whose_name_is_no_text_is_refused_since_ids_would_shift() -> None:
+    put("train/cat/a.jpg", photograph())
+    put(os.fsdecode(b"train/ant\xe9/a.jpg"), photograph())
+    with pytest.raises(UserError, match=r"^data: category folder ant\\xe9: the name is not UTF-8; rename the folder"):
+        run("imagenet_s", classes=None)
 
 
 def test_a_category_of_broken_photographs_keeps_its_id() -> None:

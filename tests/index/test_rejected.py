@@ -38,7 +38,7 @@ BROKEN_PHOTOGRAPHS = {
     "bomb.png": (bomb(50_000), "more than the 178956970 "),
     "half_bomb.png": (bomb(15_000), "^more than the 178956970 pixels that are decoded$"),
     "float.tif": (encode(Image.fromarray(np.ones((4, 6), np.float32)), "TIFF"), "floating-point"),
-    "photo.heic": (photograph(), "^suffix '.heic' is not one of .bmp .gif .jpeg .jpg .png .tif .tiff .webp$"),
+    "photo.heic": (photograph(), "^suffix '.heic' is not one of .bmp .gif .jfif .jpeg .jpg .png .tif .tiff .webp$"),
     "no_suffix": (photograph(), "^suffix '' is not one of"),
     "notes, by hand.txt": (b"dear diary", "^suffix '.txt'"),
 }

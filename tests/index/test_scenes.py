@@ -99,6 +99,17 @@ def test_what_is_missing_is_named() -> None:
     assert read_labels().classes == {}
 
 
+def test_a_mark_at_the_beginning_is_no_part_of_a_name_and_other_encodings_are_refused() -> None:
+    put_scene("train", "a", (0, 1, 2))
+    put("classes.txt", "sky\nroad\ncafé\n".encode("utf-8-sig"))
+    run("scenes")
+    assert read_labels().classes == {1: "sky", 2: "road", 3: "café"}
+    for encoding in ("utf-16", "utf-16-le", "latin-1"):
+        put("classes.txt", "sky\nroad\ncafé\n".encode(encoding))
+        with pytest.raises(UserError, match=r"^data/classes\.txt: not a text in UTF-8; save it as UTF-8$"):
+            run("scenes")
+
+
 def test_an_id_stands_once() -> None:
     with pytest.raises(UserError, match="id 4 stands twice"):
         run("scenes", classes={"a": [1, 4], "b": [4]}, void=[255])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -77,14 +78,53 @@ def test_ten_odd_photographs_get_masks_of_their_own_sizes() -> None:
         assert ids.max() <= 3
         pixels += np.bincount(ids.ravel(), minlength=4)
     rejected = read_rows(OUT / "rejected.csv")
-    assert [row["path"] for row in rejected] == ["broken.jpg"]
+    assert [row["path"] for row in rejected] == ["broken.jpg", "notes.txt"]
     assert rejected[0]["reason"]
+    assert rejected[1]["reason"].startswith("suffix '.txt' is not one of .bmp")
     legend = read_rows(OUT / "legend.csv")
     assert [row["id"] for row in legend] == ["0", "1", "2", "3"]
     np.testing.assert_allclose([float(row["share_of_pixels"]) for row in legend], pixels / pixels.sum(), atol=6e-5)
     assert [row["color"] for row in legend] == [f"#{bytes(color).hex()}" for color in category_colors(3)]
     with Image.open(OUT / "legend.png") as drawn:
         assert drawn.size[1] > 4 * 20
+
+
+def test_what_is_no_photograph_is_listed_and_counted_as_by_index(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Path("store")
+    for path in (
+        PHOTOS / "a.jpg",
+        PHOTOS / "b.jfif",
+        PHOTOS / "._a.jpg",
+        PHOTOS / "@eaDir/a.jpg",
+        store / "linked.jpg",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(30, 40)).save(path, "JPEG")
+    (PHOTOS / "further").symlink_to(store.resolve())
+    (PHOTOS / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (PHOTOS / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"junk")
+    (PHOTOS / "two\nlines.txt").touch()
+    fabricate_segmenter()
+    predict_folder(PHOTOS, OUT)
+    assert names_below(OUT / "masks") == {"a.jpg.png", "b.jfif.png", "further/linked.jpg.png"}
+    reasons = {row["path"]: row["reason"] for row in read_rows(OUT / "rejected.csv")}
+    assert sorted(reasons) == ["IMG_1.HEIC", "caf\\xe9.jpg", "two\nlines.txt"]
+    assert reasons["caf\\xe9.jpg"] == "the name is not UTF-8; rename the file"
+    assert "3 photographs segmented into out, 3 rejected" in capsys.readouterr().out
+
+
+def test_names_as_long_as_the_file_system_allows_are_segmented() -> None:
+    PHOTOS.mkdir()
+    names = ["x" * 251 + ".jpg", "y" * 247 + ".jpg", "é" * 125 + ".jpeg", "z" * 251 + ".jpg", "z" * 251 + ".png"]
+    for name in names:
+        Image.fromarray(noise(10, 20)).save(PHOTOS / name)
+    fabricate_segmenter()
+    predict_folder(PHOTOS, OUT)
+    stems = ("x" * 251, "y" * 247 + ".jpg", "é" * 125, "z" * 251)
+    assert names_below(OUT / "masks") == names_below(OUT / "overlays") == {f"{stem}.png" for stem in stems}
+    assert [(row["path"], row["reason"][:37]) for row in read_rows(OUT / "rejected.csv")] == [
+        (names[-1], "its mask would take the name of anoth")
+    ]
 
 
 def test_below_the_threshold_is_background() -> None:
@@ -141,6 +181,10 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(UserError, match=r"artifacts/finetune.*dvc repro finetune"):
         predict_folder(PHOTOS, OUT)
     fabricate_segmenter()
+    for taken in (Path("file"), Path("file/below")):
+        Path("file").touch()
+        with pytest.raises(UserError, match=r"^--out file.*: a file lies where a folder is wanted"):
+            predict_folder(PHOTOS, taken)
     with pytest.raises(UserError, match="photos: the results cannot lie in the folder of photographs itself"):
         predict_folder(PHOTOS, PHOTOS)
     (PHOTOS / "a.jpg").write_bytes(b"")

@@ -54,6 +54,14 @@ def test_maps_may_be_cut_into_masks():
     np.testing.assert_array_equal(open_label_maps("saliency")["train/c"].map, np.where(ramp() > 127.5, 255, 0))
 
 
+def test_an_id_that_leaves_no_room_for_a_suffix_has_no_map(capsys):
+    names = ["train/c", f"train/{'x' * 252}"]
+    write_images([Photo(name, "train", "train/c.png", 20, 30, 1, "0" * 64) for name in names], [], "folder")
+    pinned().write_maps(read_images())
+    assert open_label_maps("saliency").image_ids == ["train/c"]
+    assert f"{names[1]}: no map" in capsys.readouterr().err
+
+
 def test_a_changed_folder_is_refused_and_the_message_names_the_hash_to_write():
     method = pinned()
     write("maps/train/c.png", ramp()[:, ::-1])

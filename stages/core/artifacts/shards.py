@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.core.errors import UserError
+from stages.core.files import fitting_name
 from stages.core.hashing import hash_files, hash_json
 
 ARTIFACTS = Path("artifacts")
@@ -59,7 +60,7 @@ def partial_out(out: Path, contract: str, stage: str, method: str) -> Iterator[P
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees either the old content or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(fitting_name(path.name, ".partial"))
     try:
         with partial.open("wb") as file:
             file.write(data)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from stages.core.errors import UserError, did_you_mean
+from stages.core.files import read_text
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -49,7 +50,7 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
         UserError: The file is missing, is not YAML or is not a mapping.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`") from None
     except yaml.YAMLError as error:

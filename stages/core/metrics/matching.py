@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
+from stages.core.files import read_text
 
 Int64 = npt.NDArray[np.int64]
 Match = npt.NDArray[np.int64]
@@ -133,7 +134,7 @@ def read_match(path: Path, clusters: int, classes: int) -> Match:
         UserError: Not such a file, or ids out of range.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
         pairs = content.get("match", content)
         items = [(int(pred), int(true)) for pred, true in pairs.items()]
     except FileNotFoundError:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.config.splits import SPLITS
+from stages.core.files import fitting_name
+from stages.core.hashing import hash_bytes
 from stages.core.metrics.kernels import UInt8, UInt16
 from stages.evaluate import Config
 from stages.evaluate.inputs import Inputs
@@ -34,8 +36,10 @@ class Overlay(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Name of its picture in `overlays/`."""
-        return f"{self.image_id.replace('/', '__')}.jpg"
+        """Name of its picture in `overlays/`; no other photograph's is the same."""
+        flat = self.image_id.replace("/", "__")
+        apart = f"~{hash_bytes(self.image_id.encode())[:12]}" if "__" in self.image_id else ""
+        return fitting_name(flat + apart, ".jpg")
 
 
 def choose_split(inputs: Inputs, scored: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,18 @@ import numpy as np
 
 from stages.core.errors import UserError
 from stages.core.image_files import read_mask
-from stages.core.metrics.counting import Maps, Scale, count_images, list_problems
+from stages.core.metrics.counting import Maps, Scale, count_images
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
-from stages.core.progress import track
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
 from stages.evaluate.protocols.rules import ProtocolName
+from stages.evaluate.tools.pairing import Triple, pair_files
+from stages.evaluate.tools.sizes import count_classes, count_clusters
+
+_SHOWN = 5
+"""Files that are left out and named."""
 
 
 class Request(NamedTuple):
@@ -36,14 +41,6 @@ class Request(NamedTuple):
     """Empty: predictions stand as they are."""
     ignore: int = 1000
     boundary: bool = True
-
-
-class Triple(NamedTuple):
-    """Files of one image."""
-
-    mask: Path
-    prediction: Path
-    scores: Path | None
 
 
 class FileMaps:
@@ -70,13 +67,18 @@ def score_folder(request: Request) -> dict[str, Any]:
     Raises:
         UserError: Everything that keeps the images from being scored, counted and listed.
     """
-    triples, problems = _pair_files(request)
-    classes = request.classes or _highest_id([files.mask for files in triples], request.ignore)
-    clusters = _choose_clusters(request, classes, triples)
+    pairing = pair_files(request.ground_truth, request.predictions, bool(request.thresholds))
+    triples = pairing.triples
+    _report_left_out(pairing.left_out)
+    masks, predictions = [files.mask for files in triples], [files.prediction for files in triples]
+    classes = request.classes or count_classes(request.ground_truth, masks, request.ignore)
+    if (clusters := request.clusters) is None:
+        is_fixed = PROTOCOLS[request.protocol].is_one_to_one
+        clusters = classes if is_fixed else count_clusters(request.predictions, predictions, classes)
     check_sizes(request.protocol, clusters, classes)
     thresholds = Thresholds(request.thresholds) if request.thresholds else None
     scale = Scale(classes, clusters, request.ignore, len(thresholds) if thresholds else 1)
-    counts = count_images(triples, FileMaps(thresholds), scale, "score", problems)
+    counts = count_images(triples, FileMaps(thresholds), scale, "score", pairing.problems)
     if not counts.true_area[ALL, 1:].any():
         raise UserError(f"{request.ground_truth}: the masks hold no class at all, only 0 and {request.ignore}")
     matches = _find_matches(request, counts)
@@ -87,7 +89,10 @@ def score_folder(request: Request) -> dict[str, Any]:
     best = int(np.argmax([entry["mIoU"] or 0.0 for entry in curve]))
     return {
         "scores": _without_gaps(curve[best]),
-        "protocol": _describe(request, counts, request.thresholds[best] if request.thresholds else None),
+        "protocol": {
+            **_describe(request, counts, request.thresholds[best] if request.thresholds else None),
+            "left_out": len(pairing.left_out),
+        },
         "match": write_match(matches[best]),
         "curve": [
             {"threshold": value, **_without_gaps(entry)}
@@ -96,37 +101,10 @@ def score_folder(request: Request) -> dict[str, Any]:
     }
 
 
-def _pair_files(request: Request) -> tuple[list[Triple], list[str]]:
-    """Masks and predictions under the same name, and a line for every name without its partner."""
-    masks, predictions = (_list_files(folder, ".png") for folder in (request.ground_truth, request.predictions))
-    for folder, found in ((request.ground_truth, masks), (request.predictions, predictions)):
-        if not found:
-            raise UserError(f"{folder}: holds no PNG")
-    scores = _list_files(request.predictions, ".npy")
-    if request.thresholds and not scores:
-        raise UserError(f"{request.predictions}: thresholds need scores, but there is no .npy beside the predictions")
-    problems = [
-        f"{mask}: no prediction {request.predictions / name}.png"
-        for name, mask in masks.items()
-        if name not in predictions
-    ]
-    problems += [
-        f"{path}: no mask {request.ground_truth / name}.png" for name, path in predictions.items() if name not in masks
-    ]
-    shared = [name for name in masks if name in predictions]
-    if request.thresholds:
-        problems += [f"{predictions[name]}: no scores {name}.npy beside it" for name in shared if name not in scores]
-        shared = [name for name in shared if name in scores]
-    if not shared:
-        raise UserError(list_problems(problems, "no prediction has the name of a mask"))
-    return [Triple(masks[name], predictions[name], scores.get(name)) for name in shared], problems
-
-
-def _list_files(folder: Path, suffix: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
-    return {str(path.relative_to(folder).with_suffix("")): path for path in paths}
+def _report_left_out(files: Sequence[str]) -> None:
+    if files:
+        shown = ", ".join(files[:_SHOWN]) + (" ..." if len(files) > _SHOWN else "")
+        print(f"score: {len(files)} files left out, which are no PNG: {shown}", file=sys.stderr, flush=True)
 
 
 def _read_scores(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
@@ -140,30 +118,6 @@ def _read_scores(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype
     if np.isnan(scores).any():
         raise UserError(f"{path}: holds NaN")
     return scores
-
-
-def _highest_id(paths: Sequence[Path], ignore: int) -> int:
-    """Highest id other than the ignored one; files that cannot be read are left to the scoring, which lists them."""
-    highest = 0
-    for path in track(paths, label="find the classes"):
-        try:
-            ids = read_mask(path)
-        except UserError:
-            continue
-        highest = max(highest, int(ids.max(initial=0, where=ids != ignore)))
-    if not highest:
-        raise UserError(
-            f"{paths[0].parent}: no mask holds a class, only 0 and {ignore}; say how many there are with --classes"
-        )
-    return highest
-
-
-def _choose_clusters(request: Request, classes: int, triples: Sequence[Triple]) -> int:
-    if request.clusters is not None:
-        return request.clusters
-    if PROTOCOLS[request.protocol].is_one_to_one:
-        return classes
-    return max(classes, _highest_id([files.prediction for files in triples], -1))
 
 
 def _find_matches(request: Request, counts: Counts) -> list[Match]:

@@ -15,7 +15,9 @@ from stages.core.artifacts.label_maps import LabelMap, LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.errors import UserError
+from stages.core.files import fitting_name
 from stages.core.image_files import encode_png
+from stages.core.outputs import provide_place
 from stages.core.progress import track
 from stages.evaluate.inputs import PREDICTIONS
 
@@ -46,6 +48,7 @@ def write_submission(out: Path, description: Description) -> int:
 
     Source: PASS, inference on the test split.
     """
+    provide_place(out, "--out")
     match, threshold = _read_evaluation()
     predictions = LabelMaps(PREDICTIONS)
     index = read_images()
@@ -57,8 +60,7 @@ def write_submission(out: Path, description: Description) -> int:
             f"artifacts/predict: {len(missing)} test photographs are not segmented, first {missing[0]}; "
             "put test into predict.splits"
         )
-    partial = out.with_name(out.name + ".partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(fitting_name(out.name, ".partial"))
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
         for image_id in track(ids, label="submission"):
             _add(file, _member_name(image_id), encode_png(_to_rgb(_cut(predictions[image_id], threshold))))

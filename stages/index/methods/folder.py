@@ -4,7 +4,8 @@ from typing import Literal
 
 from stages.core.config.params import Params
 from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
-from stages.index.layout import Candidate, Layout, list_files, readable_name, wrong_name
+from stages.core.files import list_files, readable_name, wrong_name
+from stages.index.layout import Candidate, Layout
 
 
 class FolderConfig(Params):

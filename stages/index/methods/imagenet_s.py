@@ -4,7 +4,8 @@
     data/validation/CATEGORY/NAME.jpg     data/validation-segmentation/CATEGORY/NAME.png
     data/test/CATEGORY/NAME.jpg           data/test-segmentation/CATEGORY/NAME.png
 
-Masks hold id = R + 256 G: 0 is "other", 1..C the categories in the order of their folders' names, 1000 is ignored.
+Masks hold id = R + 256 G: 0 is "other", 1..C the categories in the order of their folders' names (those in
+any split, empty ones too), 1000 is ignored.
 A photograph's category is the folder it lies in, never a part of its name: validation and test photographs are filed
 under their relabelled category, and five of ImageNet's categories are merged into others. Further folders, as
 `train-semi`, are not touched.
@@ -17,10 +18,11 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.config.params import Params
-from stages.core.config.splits import SPLITS
+from stages.core.config.splits import SPLITS, list_categories
 from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.index.layout import Candidate, Layout, image_id_of, list_files, readable_name, wrong_name
+from stages.core.files import image_id_of, list_files, readable_name, wrong_name
+from stages.index.layout import Candidate, Layout
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": "validation-segmentation"}
 _MASKS = "-segmentation"
@@ -49,7 +51,7 @@ class ImageNetSConfig(Params):
                 else:
                     photographs.append(Candidate(f"{split}/{path}", split, path.split("/")[0]))
         masks, rejected_masks = _find_masks()
-        classes = sorted({str(photo.class_name) for photo in photographs})
+        classes = list_categories()
         self._check_classes(classes, bool(masks))
         return Layout(photographs, masks, classes, rejected, rejected_masks)
 
@@ -62,7 +64,7 @@ class ImageNetSConfig(Params):
         if self.classes is not None and classes and len(classes) != self.classes:
             raise UserError(
                 f"{DATA}: {len(classes)} category folders ({', '.join(classes[:3])} ...), but index.classes = "
-                f"{self.classes}; take out folders that do not belong to the set, or set index.classes to null"
+                f"{self.classes}; take out folders that do not belong to the set, or count them again with `luss use`"
             )
         if len(classes) >= IGNORE_ID and has_masks:
             raise UserError(

@@ -20,7 +20,8 @@ from stages.core.config.params import Params
 from stages.core.config.splits import Split
 from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.index.layout import Candidate, Layout, image_id_of, list_files, readable_name, wrong_name
+from stages.core.files import image_id_of, list_files, read_text, readable_name, wrong_name
+from stages.index.layout import Candidate, Layout
 
 _FOLDERS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 _NAMES = DATA / "classes.txt"
@@ -104,7 +105,7 @@ class ScenesConfig(Params):
             return self.classes
         if not _NAMES.is_file():
             raise UserError(f"{_NAMES}: no such file; write one name per line, or give the ids in index.classes")
-        names = [line.strip() for line in _NAMES.read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(_NAMES).splitlines() if line.strip()]
         if not names or len(set(names)) < len(names) or set(range(len(names))) & set(self.void):
             raise UserError(f"{_NAMES}: wants one name per line, each once, and none for an id in index.void")
         return {name: (number,) for number, name in enumerate(names)}

@@ -1,5 +1,6 @@
 """Saliency maps made elsewhere, from a folder."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def _open_folder(maps: MapsFolderConfig) -> Path:
 def _find_map(folder: Path, image_id: str) -> Path | None:
     # Ids may hold dots: the suffix is appended, not replaced.
     paths = (folder / f"{image_id}{suffix}" for suffix in _SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)  # Path's own raises where a name is too long.
 
 
 def _check_shape(path: Path, shape: tuple[int, int], photo: "Photo") -> None:

@@ -103,7 +103,7 @@ def test_match_files_go_there_and_back(tmp_path):
     path = tmp_path / "match.json"
     path.write_text(json.dumps({"match": write_match(match)}))
     assert read_match(path, 3, 3).tolist() == match.tolist()
-    path.write_text(json.dumps({"1": 2, "1000": 1000}))
+    path.write_text(json.dumps({"1": 2, "1000": 1000}), encoding="utf-8-sig")
     assert read_match(path, 2, 2).tolist() == [0, 2, -1]
 
 
@@ -112,4 +112,7 @@ def test_a_wrong_match_file_is_named(tmp_path, content):
     path = tmp_path / "match.json"
     path.write_text(content)
     with pytest.raises(UserError, match=r"match\.json"):
+        read_match(path, 2, 2)
+    path.write_text(content, encoding="utf-16")
+    with pytest.raises(UserError, match=r"match\.json: not a text in UTF-8"):
         read_match(path, 2, 2)

@@ -1,4 +1,4 @@
-"""What a viewer shows of deep, profiled and transparent pixels; colorimetry by hand and scikit-image are the oracles."""
+"""What a viewer shows of deep, profiled and transparent pixels; colorimetry by hand and scikit-image as oracles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageOps
 from skimage.color import lab2xyz
 
-from stages.core.images.decode import UnreadableImage, decode_image, encode_png, measure_image
+from stages.core.image_files import UnreadableImage, decode_image, encode_png, measure_image
 
 RAMP = np.add.outer(np.arange(20), np.arange(44))
 """0 to 62."""
@@ -64,7 +64,9 @@ def test_the_largest_sample_that_a_tiff_declares_counts() -> None:
 
 
 def test_white_is_zero_at_every_depth() -> None:
-    np.testing.assert_array_equal(gray_of(as_tiff((RAMP * 4).astype(np.uint8), photometric="miniswhite")), 255 - RAMP * 4)
+    np.testing.assert_array_equal(
+        gray_of(as_tiff((RAMP * 4).astype(np.uint8), photometric="miniswhite")), 255 - RAMP * 4
+    )
     np.testing.assert_array_equal(
         gray_of(as_tiff((RAMP * 1024).astype(np.uint16), photometric="miniswhite")), 255 - RAMP * 4
     )
@@ -154,7 +156,9 @@ def curve(gamma: float) -> bytes:
 
 ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
 """Linear Adobe RGB (1998) to XYZ of D50. Source: B. Lindbloom, RGB/XYZ matrices, adapted by Bradford."""
-SRGB = np.array([[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.033454], [0.0719453, -0.2289914, 1.4052427]])
+SRGB = np.array(
+    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.033454], [0.0719453, -0.2289914, 1.4052427]]
+)
 """XYZ of D50 to linear sRGB. Source: the same."""
 WIDE = profile(
     b"RGB ",

@@ -18,7 +18,7 @@ _DEPTHS = (8, 10, 12, 14, 16)
 _DARK = 64
 """Of the high byte of 16 bits: where all lie below it, 14 bits or fewer are in use."""
 _ALIKE = 3
-"""Levels of 255 up to which a profile is taken for sRGB itself, so that its photographs are decoded as fast as others."""
+"""Levels of 255 up to which a profile is taken for sRGB itself: most are, and need no conversion."""
 
 _BITS, _PHOTOMETRIC, _MOST, _PLANES = 258, 262, 281, 284
 """TIFF's tags BitsPerSample, PhotometricInterpretation, MaxSampleValue, PlanarConfiguration."""

@@ -1,0 +1,41 @@
+"""Names in data/ that DVC cannot take: it would stop at the first one without saying which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.core.data import DATA
+from stages.core.errors import UserError
+
+_SHOWN = 5
+
+
+def check_names(data: Path = DATA) -> None:
+    """Make sure that every name below a folder is UTF-8, those of hidden files too.
+
+    Raises:
+        UserError: Some are not; names the first.
+    """
+    wrong = list(_find_wrong(os.fsencode(data)))
+    if wrong:
+        lines = [f"  {path.decode('utf-8', 'backslashreplace')}" for path in sorted(wrong)[:_SHOWN]]
+        more = [f"  ... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        count = "1 name is" if len(wrong) == 1 else f"{len(wrong)} names are"
+        raise UserError("\n".join([f"{data}: {count} not UTF-8, which DVC needs; rename:", *lines, *more]))
+
+
+def _find_wrong(data: bytes) -> Iterator[bytes]:
+    for folder, folders, files in os.walk(data):
+        for name in (*folders, *files):
+            if not name.isascii() and not _is_utf8(name):
+                yield os.path.join(folder, name)
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

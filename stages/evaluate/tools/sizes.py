@@ -1,0 +1,70 @@
+"""How many classes and clusters there are, where nobody says: read off the ids, unless these are ambiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.data import IGNORE_ID
+from stages.core.errors import UserError
+from stages.core.image_files import read_mask
+from stages.core.metrics.counting import list_problems
+from stages.core.progress import track
+
+_VOID_IDS = (255, IGNORE_ID, 65535)
+"""What data sets give to pixels that are not scored: the largest of 8 bits, ImageNet-S's, the largest of 16 bits."""
+
+
+def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
+    """The highest id of some masks.
+
+    Args:
+        folder: Where they lie, for messages.
+        masks: Files.
+        ignore: Id whose pixels do not count.
+
+    Raises:
+        UserError: There is none, or it looks like a mark for pixels that are not scored.
+    """
+    ids, unreadable = _find_ids(masks, "find the classes")
+    scored = [each for each in ids if each != ignore]
+    if not any(scored):
+        if unreadable:
+            raise UserError(list_problems(unreadable, f"{len(unreadable)} of {len(masks)} masks cannot be read"))
+        raise UserError(f"{folder}: no mask holds a class, only 0 and {ignore}; say how many there are with --classes")
+    highest, next_below = scored[-1], max(scored[:-1], default=0)
+    if highest in _VOID_IDS and next_below < highest - 1:
+        raise UserError(
+            f"{folder}: the highest id is {highest}, the next {next_below}: if {highest} marks pixels that are not "
+            f"scored, add --ignore {highest}; if it is a class, add --classes {highest}"
+        )
+    return highest
+
+
+def count_clusters(folder: Path, predictions: Sequence[Path], classes: int) -> int:
+    """The highest id of some predictions, at least the number of classes.
+
+    Raises:
+        UserError: It looks like a mark for pixels without a prediction.
+    """
+    ids, _ = _find_ids(predictions, "find the clusters")
+    highest, next_below = max(ids, default=0), max(ids[:-1], default=0)
+    if highest in _VOID_IDS and next_below < highest - 1 and highest > classes:
+        raise UserError(
+            f"{folder}: the highest predicted id is {highest}, the next {next_below}: every pixel needs a prediction; "
+            f"if {highest} is a cluster, add --clusters {highest}"
+        )
+    return max(classes, highest)
+
+
+def _find_ids(paths: Sequence[Path], label: str) -> tuple[list[int], list[str]]:
+    """All ids in order, and a line for each file that cannot be read; the scoring lists these again."""
+    found, unreadable = np.zeros(2**16, bool), []
+    for path in track(paths, label=label):
+        try:
+            found[read_mask(path)] = True
+        except UserError as error:
+            unreadable.append(str(error))
+    return np.flatnonzero(found).tolist(), unreadable
