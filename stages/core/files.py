@@ -72,8 +72,9 @@ def is_utf8(name: str) -> bool:
 
 
 def readable_name(path: str) -> str:
-    """The path in characters that any file can hold, whatever bytes the name consists of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """The path on one line, in characters that any file and terminal can show, whatever bytes the name consists of."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def fitting_name(name: str, suffix: str) -> str:

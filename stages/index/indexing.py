@@ -6,6 +6,7 @@ from stages.core.artifacts.image_index import IMAGES, LABELS, Label, Photo, writ
 from stages.core.config.splits import SPLITS
 from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
+from stages.core.files import readable_name
 from stages.index import Config
 from stages.index.acceptance import accept_masks, accept_photographs
 from stages.index.layout import Layout, require_data
@@ -34,7 +35,7 @@ def index_data(config: Config) -> None:
 
 def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
     found = f"; {len(rejected)} files cannot be used:" if rejected else ""
-    lines = [f"  {file.path}: {file.reason}" for file in rejected[:5]]
+    lines = [f"  {readable_name(file.path)}: {file.reason}" for file in rejected[:5]]
     return "\n".join(
         [
             f"{DATA}: no usable photograph to train on{found}",

@@ -56,7 +56,8 @@ def predict_folder(images: Path, out: Path) -> None:
             continue
         areas += np.bincount(label.reshape(-1), minlength=len(colors))
         done += 1
-    _write_csv(out / "rejected.csv", Rejected._fields, sorted(rejected))
+    lines = sorted((readable_name(file.path), readable_name(file.reason)) for file in rejected)
+    _write_csv(out / "rejected.csv", Rejected._fields, lines)
     if not done:
         raise UserError(f"{images}: none of its {len(rejected)} files is a usable photograph; see {out}/rejected.csv")
     _write_legend(out, areas, colors)
@@ -81,7 +82,7 @@ def _find_photographs(images: Path, out: Path) -> tuple[dict[str, str], list[Rej
     for path in _list_outside(images, out):
         target = _name_result(path)
         if problem := wrong_name(path, IMAGE_SUFFIXES):
-            rejected.append(Rejected(readable_name(path), problem))
+            rejected.append(Rejected(path, problem))
         elif target in taken:
             rejected.append(Rejected(path, f"its mask would take the name of another one, {target}; rename the file"))
         else:

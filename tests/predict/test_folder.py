@@ -108,7 +108,7 @@ def test_what_is_no_photograph_is_listed_and_counted_as_by_index(capsys: pytest.
     predict_folder(PHOTOS, OUT)
     assert names_below(OUT / "masks") == {"a.jpg.png", "b.jfif.png", "further/linked.jpg.png"}
     reasons = {row["path"]: row["reason"] for row in read_rows(OUT / "rejected.csv")}
-    assert sorted(reasons) == ["IMG_1.HEIC", "caf\\xe9.jpg", "two\nlines.txt"]
+    assert sorted(reasons) == ["IMG_1.HEIC", "caf\\xe9.jpg", "two\\nlines.txt"]
     assert reasons["caf\\xe9.jpg"] == "the name is not UTF-8; rename the file"
     assert "3 photographs segmented into out, 3 rejected" in capsys.readouterr().out
 

@@ -22,6 +22,7 @@ from stages.core.artifacts.shards import (
 )
 from stages.core.data import DATA, IGNORE_ID, Rejected
 from stages.core.errors import UserError
+from stages.core.files import readable_name
 from stages.core.image_files import Int32, UInt8, read_image, read_mask
 
 IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
@@ -241,5 +242,5 @@ def _write_rejected(out: Path, rejected: Iterable[Rejected]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Rejected._fields)
-    writer.writerows(sorted(rejected))
+    writer.writerows(sorted((readable_name(file.path), readable_name(file.reason)) for file in rejected))
     write_atomically(out / "rejected.csv", text.getvalue().encode())

@@ -4,7 +4,7 @@ from typing import Literal
 
 from stages.core.config.params import Params
 from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
-from stages.core.files import list_files, readable_name, wrong_name
+from stages.core.files import list_files, wrong_name
 from stages.index.layout import Candidate, Layout
 
 
@@ -18,7 +18,7 @@ class FolderConfig(Params):
         photographs, rejected = [], []
         for path in list_files(DATA):
             if problem := wrong_name(path, IMAGE_SUFFIXES):
-                rejected.append(Rejected(readable_name(path), problem))
+                rejected.append(Rejected(path, problem))
             else:
                 photographs.append(Candidate(path, "train", None))
         return Layout(photographs, {}, [], rejected, [])

@@ -20,7 +20,7 @@ from stages.core.config.params import Params
 from stages.core.config.splits import Split
 from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.core.files import image_id_of, list_files, read_text, readable_name, wrong_name
+from stages.core.files import image_id_of, list_files, read_text, wrong_name
 from stages.index.layout import Candidate, Layout
 
 _FOLDERS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
@@ -82,7 +82,7 @@ class ScenesConfig(Params):
         for folder, split in _FOLDERS.items():
             for path in list_files(DATA / "images" / folder):
                 if problem := wrong_name(path, IMAGE_SUFFIXES):
-                    rejected.append(Rejected(readable_name(f"images/{folder}/{path}"), problem))
+                    rejected.append(Rejected(f"images/{folder}/{path}", problem))
                 else:
                     found.append(Candidate(f"images/{folder}/{path}", split, None))
         return found, rejected
@@ -94,7 +94,7 @@ class ScenesConfig(Params):
                 if not image_id_of(path).endswith(self.annotation_ending):
                     continue
                 if problem := wrong_name(path, (".png",)):
-                    rejected.append(Rejected(readable_name(f"annotations/{folder}/{path}"), problem))
+                    rejected.append(Rejected(f"annotations/{folder}/{path}", problem))
                 else:
                     name = image_id_of(path).removesuffix(self.annotation_ending) + self.image_ending
                     found[f"annotations/{folder}/{path}"] = f"images/{folder}/{name}"
