@@ -163,7 +163,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 FEW = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
@@ -190,7 +190,7 @@ def test_index_takes_what_a_viewer_shows_and_lists_the_rest(workspace: Path, fil
         assert sorted(listed(IMAGES / "rejected.csv")) == readable(path for path in seen if path not in taken)
 
 
-@settings(FEW, max_examples=12)
+@settings(FEW, max_examples=8)
 @given(folders(), st.integers(0, 1000))
 def test_what_predict_writes_score_counts_and_nothing_else(workspace: Path, files: list[File], seed: int) -> None:
     expected = usable(files)
