@@ -48,7 +48,9 @@ def pretrain(config: TrainedPretrainConfig) -> None:
 
 def describe_start(weights: WeightsFile | None) -> StartCard:
     """Where the weights come from before training; None for random ones."""
-    return StartCard(origin=weights.origin, sha256=weights.sha256) if weights else StartCard()
+    if weights is None:
+        return StartCard()
+    return StartCard(origin=weights.origin, sha256=weights.sha256, licence=weights.licence)
 
 
 def uses_labels(weights: WeightsFile | None) -> bool:

@@ -46,6 +46,8 @@ class StartCard(_Card):
     origin: Origin | Literal["random"] = "random"
     sha256: str | None = None
     """Of the file of weights; null for random ones."""
+    licence: str | None = None
+    """Of the file of weights, empty where nobody said it; null for random ones."""
 
 
 class PhotographCounts(_Card):

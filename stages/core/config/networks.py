@@ -41,6 +41,8 @@ class TransformerConfig(Params):
     patch, see `stages.core.nets.positions`). Rotary positions (DINOv3) need none."""
     image_size: int | None = Field(None, ge=8)
     """Side in pixels that the position embeddings are laid out for; null for timm's of this network."""
+    heads: int | None = Field(None, ge=1)
+    """Heads of attention; null for timm's of this network. MoCo v3's ViT-S: 12."""
 
 
 class BackboneConfig(Params):

@@ -1,51 +1,35 @@
-"""Weights from files: this project's, torchvision's, timm's, and those that self-supervised code bases save."""
+"""Weights of a network from a file: this project's, timm's, torchvision's, and those of self-supervised code bases."""
 
-from collections.abc import Mapping
+import hashlib
 from pathlib import Path
-from typing import cast
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from stages.core.config.networks import BackboneConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
-from stages.core.hashing import hash_file
-
-_CONTAINERS = ("state_dict", "model", "teacher", "net")
-_WRAPPERS = ("module", "backbone", "encoder_q", "encoder", "base_encoder", "model", "student", "teacher", "net")
-_SHOWN = 5
+from stages.core.nets.weight_files import read_tensors
+from stages.core.nets.weight_fit import fit_tensors
+from stages.core.nets.weight_names import name_as_timm
 
 
 def load_weights(module: nn.Module, file: WeightsFile) -> None:
-    """Load a network's weights from a file, whatever prefix its keys carry; heads in the file are left out.
+    """Load a network's weights from a file, whatever its code base calls them; heads in the file are left out.
+
+    Half precision becomes the network's own. See `stages.core.nets.weight_names` for the code bases.
 
     Raises:
-        UserError: The file is missing, changed, unreadable, or lacks a tensor of the network or has another shape.
+        UserError: The file is missing, changed or unreadable; or lacks a tensor of the network, has one in another
+            shape, or is of a network with more of the same modules.
     """
-    state = strip_prefixes(_read_state(file), set(module.state_dict()))
     own = module.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
-    problems = [_list(missing, "missing")] * bool(missing) + [_list(wrong, "of another shape")] * bool(wrong)
-    if problems:
-        raise UserError(f"{file.path}: does not fit the network: {'; '.join(problems)}")
-    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
-
-
-def _list(keys: list[str], what: str) -> str:
-    return f"{len(keys)} tensors {what} ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"
-
-
-def strip_prefixes(state: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    """Rename `module.encoder_q.conv1.weight` to `conv1.weight` wherever that is a wanted key."""
-    renamed: dict[str, Tensor] = {}
-    for key, value in state.items():
-        short = key
-        while short not in wanted and short.partition(".")[0] in _WRAPPERS:
-            short = short.partition(".")[2]
-        if short in wanted:
-            renamed.setdefault(short, value)
-    return renamed
+    tensors = read_tensors(find_weights(file))
+    fit = fit_tensors(name_as_timm(tensors, file.branch, own.keys()).tensors, own)
+    if fit.problems:
+        raise UserError(
+            f"{file.path}: does not fit {_name(module)}: {fit.describe()}; `luss weights {file.path}` says what it is"
+        )
+    module.load_state_dict({**own, **fit.tensors})
 
 
 def find_weights(file: WeightsFile) -> Path:
@@ -57,30 +41,15 @@ def find_weights(file: WeightsFile) -> Path:
     path = Path(file.path)
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
-    if (digest := hash_file(path)) != file.sha256:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != file.sha256:
         raise UserError(
             f"{path}: its sha256 is {digest}, not {file.sha256} as in params.yaml; `luss use` takes it as it is"
         )
     return path
 
 
-def _read_state(file: WeightsFile) -> dict[str, Tensor]:
-    path = find_weights(file)
-    try:
-        content = _load_file(path)
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise UserError(f"{path}: not a file of weights that can be read safely ({error})") from None
-    for name in _CONTAINERS:
-        content = inner if isinstance(inner := content.get(name), Mapping) else content
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-
-
-def _load_file(path: Path) -> Mapping[str, object]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return cast(Mapping[str, object], load_file(path))
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping):
-        raise TypeError(f"holds {type(content).__name__}, not a mapping of tensors")
-    return content
+def _name(module: nn.Module) -> str:
+    card = getattr(module, "card", None)
+    return card.name if isinstance(card, BackboneConfig) else "the network"

@@ -114,6 +114,34 @@ def test_what_is_not_weights_is_refused() -> None:
     assert "holds list" in refused(saved([torch.zeros(1)]))
 
 
+def check_explained(path: str, reason: str) -> None:
+    message = refused(named(path))
+    assert message.startswith(f"{path}: not a file of weights that can be read safely: ")
+    assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("path", ["page.pth", "page.safetensors"])
+def test_what_a_download_leaves_in_place_of_weights_is_named(path: str) -> None:
+    Path(path).write_text("\n<!DOCTYPE html>\n<html><body>Please log in</body></html>")
+    check_explained(path, "it is a web page, saved in place of the weights; download the file itself")
+    Path(path).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4\n")
+    check_explained(path, "it is a Git LFS pointer to the weights")
+    Path(path).write_bytes(b"")
+    check_explained(path, "it is empty")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(trained: dict[str, torch.Tensor], share: float) -> None:
+    torch.save(trained, "short.pth")
+    torch.save(trained, "legacy.pth", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file(trained, "short.safetensors")
+    for path in map(Path, ("short.pth", "legacy.pth", "short.safetensors")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        check_explained(str(path), "it is cut short")
+
+
 class Bomb:
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (Path("exploded"),)
@@ -121,7 +149,9 @@ class Bomb:
 
 def test_code_in_a_pickle_is_not_run() -> None:
     torch.save({"state_dict": Bomb()}, "bomb.pth")
-    assert "not a file of weights that can be read safely" in refused(named("bomb.pth"))
+    check_explained("bomb.pth", "it holds Python code (")
+    Path("plain.pth").write_bytes(pickle.dumps({"state_dict": Bomb()}, protocol=2))
+    check_explained("plain.pth", "it holds Python code (")
     Path("plain.pth").write_bytes(pickle.dumps({"state_dict": Bomb()}))
-    assert "not a file of weights that can be read safely" in refused(named("plain.pth"))
+    check_explained("plain.pth", "it is a pickle that torch did not write and that can hold code")
     assert not Path("exploded").exists()
