@@ -43,6 +43,14 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "momentum": {"value": 0.5, "schedule": "fixed"},
         "shuffle_groups": 1,
     },
+    "dino": {
+        "head": {"hidden": 16, "bottleneck": 8, "prototypes": 6},
+        # A center that stands and a slow teacher: targets that stand still enough to be learnt in thirty steps.
+        "teacher_temperature": {"warmup_epochs": 1},
+        "center_momentum": 0.999,
+        "momentum": {"value": 0.999, "schedule": "cosine"},
+        "freeze_last_layer": 0,
+    },
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
     "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
 }
@@ -71,6 +79,8 @@ def _small_views(views: dict[str, Any]) -> dict[str, Any]:
     if "crops" not in views:
         return {**views, "size": 24, "count": 3, "side": (32, 32)}
     crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[: len(views["crops"])]]
+    if views["crops"][0]["count"] == 1 < len(views["crops"]):  # Each large view is a group of its own.
+        crops = [{**crops[0], "count": 1}, *crops]
     crops[0]["count"] = min(views["crops"][0]["count"], 2)
     return {**views, "crops": crops}
 

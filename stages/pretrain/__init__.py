@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.pretrain.methods.dino.config import DINOConfig
 from stages.pretrain.methods.luss.config import LUSSConfig
 from stages.pretrain.methods.maskcontrast.config import MaskContrastConfig
 from stages.pretrain.methods.none.config import NoPretrainingConfig
@@ -20,6 +21,7 @@ Config = Annotated[
     | SwAVConfig
     | LUSSConfig
     | PASSConfig
+    | DINOConfig
     | MaskContrastConfig
     | VICEConfig,
     Field(discriminator="method"),

@@ -56,13 +56,13 @@ class TrainedPretrainConfig(PretrainConfig):
 
 
 def _check_two_large_views(views: MultiCropConfig) -> MultiCropConfig:
-    if views.crops[0].count < 2:
-        raise ValueError("the first group of crops must hold at least two views")
+    if len(set(views.sizes[:2])) != 1 or len(views.sizes) < 2:
+        raise ValueError("the first two views must be of one size: let the first group hold two, or two groups one each")
     return views
 
 
 PairedMultiCropConfig = Annotated[MultiCropConfig, AfterValidator(_check_two_large_views)]
-"""Views whose first group holds the two large ones that get codes."""
+"""Views of which the first two are large and of one size: those that get codes, or that the teacher sees."""
 
 
 class MultiCropClusteringConfig(CodesConfig, TrainedPretrainConfig):

@@ -31,12 +31,16 @@ class OptimizerConfig(Params):
     for 256."""
     weight_decay: float = Field(1e-6, ge=0)
     """SwAV: 1e-6."""
+    final_weight_decay: float | None = Field(None, ge=0)
+    """Weight decay at the end, approached along a cosine; null where it stays. DINO: from 0.04 to 0.4."""
     decay_norm_and_bias: bool = True
     """Whether biases and norms decay too. SwAV's LARC: yes; usual for LARS and AdamW: no."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of SGD; AdamW's first beta. SwAV: 0.9."""
     clip_norm: float = Field(0.0, ge=0)
-    """Norm of all gradients above which they are scaled down; 0 for none. SwAV: none; DINO: 3."""
+    """Norm of the gradients above which they are scaled down; 0 for none. SwAV: none; DINO: 3."""
+    clip_each: bool = False
+    """Whether every parameter's gradient is scaled down by its own norm, and not all by their common one. DINO: yes."""
     lr_scales: dict[str, float] = Field({})
     """Factors of the learning rate by the beginning of parameters' names, as {backbone: 0.1}; the longest counts."""
 

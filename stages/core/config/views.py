@@ -18,6 +18,23 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
+class PhotometricConfig(Params):
+    """Random changes of color, per view."""
+
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
+    """Strengths of brightness, contrast, saturation and hue (torchvision's ColorJitter). SwAV, section A.1."""
+    jitter_probability: float = Field(0.8, ge=0, le=1)
+    """SwAV, section A.1."""
+    gray_probability: float = Field(0.2, ge=0, le=1)
+    """SwAV, section A.1."""
+    blur_probability: float = Field(0.5, ge=0, le=1)
+    """SwAV, section A.1."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Range of the Gaussian's standard deviation in pixels of the view. SwAV, section A.1."""
+    solarize_probability: float = Field(0.0, ge=0, le=1)
+    """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
+
+
 class CropConfig(Params):
     """A group of random resized crops of one size."""
 
@@ -27,6 +44,8 @@ class CropConfig(Params):
     """Side in pixels."""
     scale: tuple[Share, Share]
     """Smallest and largest share of the photograph's area."""
+    photometric: PhotometricConfig | None = None
+    """Color changes of this group alone; null for those of all views. DINO and BYOL: other ones for each large view."""
 
     @field_validator("scale")
     @classmethod
@@ -58,23 +77,6 @@ class CoverageConfig(Params):
     def accepts(self, mask: "npt.NDArray[Any]") -> bool:
         """Whether a view's mask (size, size) of truth values lies within the limits."""
         return bool(self.share[0] < mask.mean() <= self.share[1])
-
-
-class PhotometricConfig(Params):
-    """Random changes of color, per view."""
-
-    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
-    """Strengths of brightness, contrast, saturation and hue (torchvision's ColorJitter). SwAV, section A.1."""
-    jitter_probability: float = Field(0.8, ge=0, le=1)
-    """SwAV, section A.1."""
-    gray_probability: float = Field(0.2, ge=0, le=1)
-    """SwAV, section A.1."""
-    blur_probability: float = Field(0.5, ge=0, le=1)
-    """SwAV, section A.1."""
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """Range of the Gaussian's standard deviation in pixels of the view. SwAV, section A.1."""
-    solarize_probability: float = Field(0.0, ge=0, le=1)
-    """Share of views whose bright half is inverted (BYOL's second view: 0.2)."""
 
 
 class InputCard(Params):
@@ -115,7 +117,7 @@ class MultiCropConfig(ViewConfig):
     """Random resized crops, in groups of one size (multi-crop)."""
 
     crops: tuple[CropConfig, ...] = Field(min_length=1)
-    """Groups of crops; the first group holds the large views."""
+    """Groups of crops; the large views come first."""
 
     @property
     def sizes(self) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
@@ -26,7 +26,7 @@ from stages.core.engine.launch import (
     report_lost_process,
 )
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
-from stages.core.engine.optim import build_optimizer, learning_rate
+from stages.core.engine.optim import build_optimizer, clip_gradients, learning_rate, set_rates, weight_decay
 from stages.core.engine.state import TrainingState
 from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
@@ -42,7 +42,7 @@ class TrainingPlan:
         self._steps = steps_per_epoch(photographs, config.batch_size)
         self.iterations = config.epochs * self._steps
         self._warmup = round(config.optimizer.warmup_epochs * self._steps)
-        self.clip_norm = config.optimizer.clip_norm
+        self.optimizer = config.optimizer
 
     def progress(self, iteration: int) -> TrainingProgress:
         """Where an iteration stands."""
@@ -58,6 +58,10 @@ class TrainingPlan:
         if optimizer.lr_step == "epoch" and iteration >= self._warmup:
             iteration = max(iteration - iteration % self._steps, self._warmup)
         return learning_rate(optimizer, batch_size, iteration, self.iterations, self._warmup)
+
+    def weight_decay(self, iteration: int) -> float:
+        """The weight decay of an iteration."""
+        return weight_decay(self.optimizer, iteration, self.iterations)
 
 
 def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, stage: str, work: Path) -> list[Row]:
@@ -145,26 +149,16 @@ def take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, pl
         The row of the history that this iteration fills, if it does.
     """
     progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
-    for group in run.optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+    set_rates(run.optimizer, lr, plan.weight_decay(run.iteration))
     losses = network(batch, progress)
     fabric.backward(losses.total)
     run.method.after_gradients(progress)
-    norm = _clip_gradients(run.method, plan.clip_norm)
+    norm = clip_gradients(run.method.parameters(), plan.optimizer)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     run.method.after_step(progress)
     values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
     return run.add_to_history(values, {"epoch": progress.epoch + 1, "lr": lr}, plan.iterations)
-
-
-def _clip_gradients(method: TrainingMethod, largest: float) -> Tensor:
-    """The norm of all gradients, which are then scaled down to `largest` where that is not 0."""
-    gradients = [p.grad for p in method.parameters() if p.grad is not None]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    if largest:
-        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))
-    return norm
 
 
 def _finished(

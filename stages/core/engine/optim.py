@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stages.core.config.training import OptimizerConfig
 from stages.core.engine.larc import LARC
@@ -13,9 +13,9 @@ from stages.core.errors import UserError
 
 
 def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int) -> torch.optim.Optimizer:
-    """The optimizer of a method's trainable parameters, at the full learning rate.
+    """The optimizer of a method's trainable parameters, at the full learning rate and the first weight decay.
 
-    Every group carries `lr_scale`, the factor of its learning rate.
+    Every group carries `lr_scale`, the factor of its learning rate, and whether it `decays`.
 
     Raises:
         UserError: No parameter's name begins with a key of `lr_scales`.
@@ -42,9 +42,11 @@ def _group_parameters(method: nn.Module, config: OptimizerConfig) -> list[dict[s
 def _choose_options(name: str, parameter: nn.Parameter, config: OptimizerConfig) -> dict[str, Any]:
     is_vector = parameter.ndim <= 1
     prefixes = [prefix for prefix in config.lr_scales if name.startswith(prefix)]
+    decays = config.decay_norm_and_bias or not is_vector
     options = {
         "lr_scale": config.lr_scales[max(prefixes, key=len)] if prefixes else 1.0,
-        "weight_decay": config.weight_decay if config.decay_norm_and_bias or not is_vector else 0.0,
+        "weight_decay": config.weight_decay if decays else 0.0,
+        "decays": decays,
     }
     return options | {"scaled": not is_vector} if config.kind == "lars" else options
 
@@ -72,3 +74,37 @@ def learning_rate(config: OptimizerConfig, batch_size: int, iteration: int, iter
         return base
     shape = (1 + math.cos(math.pi * t)) / 2 if config.schedule == "cosine" else math.pow(1 - t, config.power)
     return final + (base - final) * shape
+
+
+def set_rates(optimizer: torch.optim.Optimizer, lr: float, decay: float) -> None:
+    """Let every group take its share of a learning rate, and a weight decay if it decays."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+        group["scaled_decay" if "scaled_decay" in group else "weight_decay"] = decay * group["decays"]
+
+
+def weight_decay(config: OptimizerConfig, iteration: int, iterations: int) -> float:
+    """The weight decay of an iteration, for the parameters that decay.
+
+    Source: DINO's cosine schedule, final + (first - final)(1 + cos(pi t / T)) / 2, without a warm-up.
+    """
+    first, final = config.weight_decay, config.final_weight_decay
+    if final is None:
+        return first
+    return final + (first - final) * (1 + math.cos(math.pi * iteration / iterations)) / 2
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Tensor:
+    """Scale gradients down to the norm that the config allows.
+
+    Returns:
+        The norm of all gradients together before that.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch._foreach_norm(gradients)
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    if config.clip_norm:
+        factors = [config.clip_norm / (each + 1e-6) for each in (norms if config.clip_each else [norm])]
+        clamped = [factor.clamp(max=1) for factor in factors]
+        torch._foreach_mul_(gradients, clamped if config.clip_each else clamped[0])
+    return norm

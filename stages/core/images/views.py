@@ -69,8 +69,12 @@ def _cut_views(
     reduction = largest_reduction(zip(windows, config.sizes, strict=True))
     image, windows = photo.read(reduction), [align(window, reduction) for window in windows]
     return [
-        View(window, cut(image, reduce_window(window, reduction), size), draw_photometric(config.photometric, rng))
-        for window, size in zip(windows, config.sizes, strict=True)
+        View(
+            window,
+            cut(image, reduce_window(window, reduction), crop.size),
+            draw_photometric(crop.photometric or config.photometric, rng),
+        )
+        for window, crop in zip(windows, config.each, strict=True)
     ]
 
 

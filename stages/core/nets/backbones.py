@@ -87,6 +87,16 @@ def embedding_size(backbone: nn.Module) -> int:
     return feature_size(backbone) if is_transformer(backbone) else cast(int, backbone.num_features)
 
 
+def embed_images(backbone: nn.Module, images: Tensor) -> Tensor:
+    """One embedding (B, L) per image: its class token, or the mean of the map of a network that has none."""
+    network = cast(Any, backbone)
+    if getattr(network, "has_class_token", False):
+        tokens: Tensor = network.forward_features(images)
+        return tokens[:, 0]
+    features: Tensor = backbone(images)
+    return features.mean((2, 3))
+
+
 def stage_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
     """Maps (B, C_s, h_s, w_s) of the last four stages, finest first, the last as the backbone's own.
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.config.training import TrainingConfig
+from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
 from stages.core.engine import loop, state
 from stages.core.engine.history import History
 from stages.core.engine.loop import train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.optim import clip_gradients
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
 from tests.fabricate import fabricate_images
@@ -133,7 +134,7 @@ def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
         for each in (network, twin):
             each.zero_grad()
             (each(torch.ones(2, 4)).sum() * scale).backward()
-        norm = loop._clip_gradients(network, largest)
+        norm = clip_gradients(network.parameters(), OptimizerConfig(clip_norm=largest))
         torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(twin.parameters(), largest))
         for p, q in zip(network.parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(p.grad, q.grad)

@@ -11,7 +11,7 @@ from torch import nn
 from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.engine.larc import LARC
 from stages.core.engine.loop import TrainingPlan
-from stages.core.engine.optim import build_optimizer, learning_rate
+from stages.core.engine.optim import build_optimizer, clip_gradients, learning_rate, set_rates, weight_decay
 from stages.core.errors import UserError
 
 START = {"weight": [3.0, -4.0, 0.5], "bias": [0.0, 0.0], "small": [1e-3]}
@@ -200,3 +200,33 @@ def test_sgd_is_torchs() -> None:
     assert type(optimizer) is torch.optim.SGD
     group = optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.6, 0.5, 0.8)
+
+
+def test_weight_decay_goes_along_a_cosine_and_spares_vectors() -> None:
+    network = small_network()
+    config = OptimizerConfig(kind="adamw", weight_decay=0.04, final_weight_decay=0.4, decay_norm_and_bias=False)
+    decays = [weight_decay(config, iteration, 10) for iteration in range(11)]
+    assert decays[0] == pytest.approx(0.04)
+    assert decays[5] == pytest.approx(0.22)
+    assert decays[10] == pytest.approx(0.4)
+    assert weight_decay(OptimizerConfig(weight_decay=0.1), 7, 10) == 0.1
+    optimizer = build_optimizer(network, config, 256)
+    set_rates(optimizer, 0.2, 0.3)
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.2, 0.3), (0.2, 0.0)]
+
+
+def test_larcs_decay_stays_within_its_scaling() -> None:
+    (group,) = (optimizer := build_optimizer(small_network(), OptimizerConfig(weight_decay=0.5), 256)).param_groups
+    set_rates(optimizer, 0.1, 0.25)
+    assert (group["scaled_decay"], group["weight_decay"]) == (0.25, 0)
+
+
+def test_every_parameter_can_be_clipped_by_its_own_norm() -> None:
+    network, twin = nn.Linear(4, 3), nn.Linear(4, 3)
+    for each in (network, twin):
+        each.weight.grad, each.bias.grad = torch.full((3, 4), 2.0), torch.full((3,), 1e-3)
+    norm = clip_gradients(network.parameters(), OptimizerConfig(clip_norm=0.5, clip_each=True))
+    torch.testing.assert_close(norm, torch.tensor((12 * 4 + 3e-6) ** 0.5))
+    for p, q in zip(network.parameters(), twin.parameters(), strict=True):
+        nn.utils.clip_grad_norm_([q], 0.5)
+        torch.testing.assert_close(p.grad, q.grad)
