@@ -57,7 +57,9 @@ class TrainedPretrainConfig(PretrainConfig):
 
 def _check_two_large_views(views: MultiCropConfig) -> MultiCropConfig:
     if len(set(views.sizes[:2])) != 1 or len(views.sizes) < 2:
-        raise ValueError("the first two views must be of one size: let the first group hold two, or two groups one each")
+        raise ValueError(
+            "the first two views must be of one size: two in the first group, or one in each of two groups"
+        )
     return views
 
 

@@ -22,7 +22,7 @@ from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small
 
 FIRST = TrainingProgress(iteration=0, iterations=10, epoch=0, epochs=5)
-TRANSFORMER = {"name": "test_vit", "output_stride": 16, "drop_path": 0.2}
+TRANSFORMER = {"name": "test_vit", "drop_path": 0.2}
 
 
 def build(**values: Any) -> tuple[DINO, Batch]:

@@ -39,6 +39,8 @@ class TransformerConfig(Params):
     """How position embeddings come to another image size, bicubically: `antialiased` (timm, DINOv2 with registers),
     `plain` (`transformers`' ViT and DINOv2, MAE), or `dino` (DINO, iBOT, DINOv2: plain, and shifted by a tenth of a
     patch, see `stages.core.nets.positions`). Rotary positions (DINOv3) need none."""
+    patch_size: int | None = Field(None, ge=2, le=64)
+    """Side of a patch in pixels; null for timm's of this network."""
     image_size: int | None = Field(None, ge=8)
     """Side in pixels that the position embeddings are laid out for; null for timm's of this network."""
     heads: int | None = Field(None, ge=1)

@@ -9,12 +9,14 @@ from stages.core.config.networks import BackboneConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.transformers import (
+    class_token,
     create_transformer,
     feature_size,
     is_transformer,
     patch_size,
     quarter_channels,
     quarter_maps,
+    view_images,
 )
 from stages.core.nets.weights import load_weights
 
@@ -89,10 +91,8 @@ def embedding_size(backbone: nn.Module) -> int:
 
 def embed_images(backbone: nn.Module, images: Tensor) -> Tensor:
     """One embedding (B, L) per image: its class token, or the mean of the map of a network that has none."""
-    network = cast(Any, backbone)
-    if getattr(network, "has_class_token", False):
-        tokens: Tensor = network.forward_features(images)
-        return tokens[:, 0]
+    if is_transformer(backbone) and cast(Any, backbone).cls_token is not None:
+        return class_token(backbone, view_images(backbone, images))
     features: Tensor = backbone(images)
     return features.mean((2, 3))
 

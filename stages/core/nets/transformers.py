@@ -49,9 +49,9 @@ def create_transformer(config: BackboneConfig) -> nn.Module | None:
     from timm.models.vision_transformer import VisionTransformer
 
     wanted = config.transformer or TransformerConfig()
-    options: dict[str, Any] = {"num_classes": 0, "global_pool": "", "drop_path_rate": config.drop_path}
-    options |= {"img_size": wanted.image_size} if wanted.image_size else {}
-    options |= {"num_heads": wanted.heads} if wanted.heads else {}
+    asked = {"img_size": wanted.image_size, "patch_size": wanted.patch_size, "num_heads": wanted.heads}
+    options: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    options |= {"num_classes": 0, "global_pool": "", "drop_path_rate": config.drop_path}
     try:
         network = timm.create_model(config.name, dynamic_img_size=True, dynamic_img_pad=True, **options)
     except TypeError:  # other networks know no images of any size

@@ -50,7 +50,7 @@ class DINOConfig(TrainedPretrainConfig):
     """DINO. The defaults are those of the published ViT-S/16, for 256 photographs a batch."""
 
     method: Literal["dino"] = "dino"
-    backbone: BackboneConfig = BackboneConfig(name="vit_small_patch16_224", output_stride=16, drop_path=0.1)
+    backbone: BackboneConfig = BackboneConfig(name="vit_small_patch16_224", drop_path=0.1)
     """The student's; the teacher drops no path. Class tokens are learnt from, or the mean of a network without one."""
     views: PairedMultiCropConfig = MultiCropConfig(
         crops=(
@@ -103,7 +103,6 @@ class DINOConfig(TrainedPretrainConfig):
     def chance(self) -> float:
         """The loss while every prototype is as likely as any other: ln P."""
         return math.log(self.head.prototypes)
-
 
     def build(self) -> "DINO":
         """What is trained, with fresh weights from torch's generator."""

@@ -5,12 +5,14 @@ from the authors' code at revision 7c446df.
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
+from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.distributed import sum_over_processes, world_size
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.momentum import MomentumCopy
@@ -21,6 +23,7 @@ from stages.pretrain.methods.dino.config import DINOConfig
 from stages.pretrain.methods.dino.head import DINOHead
 from stages.pretrain.multi_crop import map_views
 
+_CAUSES = "teacher_temperature is too high or head.prototypes too many for so few photographs"
 TAUGHT = 2
 """Views that the teacher sees: the first two, which are large."""
 
@@ -45,7 +48,7 @@ class DINO(TrainingMethod):
     def __init__(self, config: DINOConfig) -> None:
         super().__init__()
         self.config, self.views = config, config.views
-        self.chance = {"loss": config.chance}
+        self.expected = Expectation({"loss": config.chance}, causes=_CAUSES)
         self.encoder = ImageEncoder(build_backbone(config.backbone, config.weights))
         self.head = DINOHead(embedding_size(self.encoder.backbone), config.head)
         self.teacher = MomentumCopy(nn.ModuleList([self.encoder, self.head]), buffers="own")
@@ -53,7 +56,7 @@ class DINO(TrainingMethod):
         self.register_buffer("center", torch.zeros(config.head.prototypes))
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
-        """Cross-entropy of the teacher's assignments and the student's predictions from every other view (equation 3)."""
+        """Cross-entropy of the teacher's assignments and what the student predicts of them from other views; equation 3."""
         temperature = self.config.teacher_temperature.at(progress.epoch)
         taught = self._teach(batch.views[:TAUGHT])
         targets = [((scores - self.center) / temperature).softmax(1) for scores in taught]
@@ -78,13 +81,18 @@ class DINO(TrainingMethod):
 
     def export(self) -> dict[str, nn.Module]:
         """The teacher's backbone, which is the better one of the two (section 4, figure 6)."""
-        encoder, _ = self.teacher.network
-        return {"backbone": encoder.backbone}
+        return {"backbone": self._teachers_parts[0].backbone}
+
+    @property
+    def _teachers_parts(self) -> tuple[Any, Any]:
+        """Encoder and head of the teacher."""
+        encoder, head = cast(nn.ModuleList, self.teacher.network)
+        return encoder, head
 
     @torch.no_grad()
     def _teach(self, views: Sequence[Tensor]) -> list[Tensor]:
         """The teacher's scores (B, P) of each large view."""
-        encoder, head = self.teacher.network
+        encoder, head = self._teachers_parts
         return list(head(encoder(torch.cat(list(views)))).chunk(len(views)))
 
     @torch.no_grad()
@@ -96,6 +104,8 @@ class DINO(TrainingMethod):
 
 def drop_no_path(network: nn.Module) -> None:
     """Switch stochastic depth off."""
+    from timm.layers import DropPath
+
     for module in network.modules():
-        if hasattr(module, "drop_prob"):
+        if isinstance(module, DropPath):
             module.drop_prob = 0.0
