@@ -86,7 +86,7 @@ def _load_safetensors(path: Path) -> Mapping[str, object]:
 
 
 def _explain(error: Exception) -> str:
-    """torch's many lines in one."""
+    """Torch's many lines in one."""
     if found := re.search(r"GLOBAL (\S+)", str(error)):
         return (
             f"it holds Python code ({found[1]}), which is never run; take a file of tensors alone, best as .safetensors"

@@ -17,7 +17,7 @@ from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
-from stages.core.engine import loop, state
+from stages.core.engine import state
 from stages.core.engine.history import History
 from stages.core.engine.loop import train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress

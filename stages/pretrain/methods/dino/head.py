@@ -1,6 +1,5 @@
 """DINO's head."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
