@@ -23,5 +23,5 @@ class WeightsFile(Params):
     """Of the weights, as their authors name it (Apache-2.0, CC-BY-NC-4.0, dinov3-license); stands in the model's card
     and in the report, which warns where it is empty."""
     branch: Branch | None = None
-    """Whose weights are taken of a file with a network that learns and its moving average; null for its authors' choice:
+    """Whose weights are taken of a file with a learning network and its moving average; null for its authors' choice:
     the teacher of DINO, iBOT, DINOv2 and DINOv3, the student of the others."""

@@ -56,7 +56,7 @@ class DINO(TrainingMethod):
         self.register_buffer("center", torch.zeros(config.head.prototypes))
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
-        """Cross-entropy of the teacher's assignments and what the student predicts of them from other views; equation 3."""
+        """Cross-entropy of the teacher's assignments and the student's predictions from other views; equation 3."""
         temperature = self.config.teacher_temperature.at(progress.epoch)
         taught = self._teach(batch.views[:TAUGHT])
         targets = [((scores - self.center) / temperature).softmax(1) for scores in taught]
