@@ -15,7 +15,7 @@ from typing import Any
 
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.errors import UserError
-from stages.core.fingerprint import CODE_FILE, NO_METHOD, check_fingerprint
+from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
 from stages.core.parent import leave_signals_to_parent
 
 _INTERRUPTED = 130
@@ -34,7 +34,7 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
 
     def work() -> None:
         config = load_section(stage, config_type, path)
-        if Path("dvc.yaml").exists() and CODE_FILE.exists():
+        if is_project():
             check_fingerprint(stage, getattr(config, "method", NO_METHOD))
         main(config)
 

@@ -2,7 +2,8 @@
 
 A stage's own files are its dependencies by name. Of `stages/core`, it depends on the modules that its command line and
 the selected method import, directly or through others: every stage in dvc.yaml names its entry of code.json as a
-parameter. A changed comment, docstring or annotation, and code that a method does not reach, leave its entry as it is.
+parameter. A changed comment, docstring or annotation, and code that a method does not reach, leave its entry as it is;
+annotations count where they are read at run time, as in the body of a class (`stages.core.syntax`).
 
 `python -m stages.core.fingerprint` brings code.json up to date; `--check` only says whether it is.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -76,11 +76,14 @@ def reached_modules(stage: str, method: str, root: Path, syntax: SyntaxCache | N
     """
     syntax = syntax or SyntaxCache()
     waiting = [f"stages.{stage}.__main__", *_modules_of_method(stage, method, root)]
-    apart = {f"stages.{stage}"} if (root / "stages" / stage / "methods").is_dir() else set()
+    seen = {f"stages.{stage}"} if (root / "stages" / stage / "methods").is_dir() else set()
     found: dict[str, Syntax] = {}
     while waiting:
         name = waiting.pop()
-        if name in found or name in apart or not _is_counted(name, stage, method) or not (file := _locate(name, root)):
+        if name in seen:
+            continue
+        seen.add(name)
+        if not _is_counted(name, stage, method) or not (file := _locate(name, root)):
             continue
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         found[name] = syntax.read(file, package)
@@ -100,8 +103,13 @@ def write_fingerprints(root: Path = Path()) -> list[str]:
 
 def refresh_fingerprints() -> None:
     """Bring code.json of the current folder up to date, and say so, where the project's code lies in it."""
-    if Path("dvc.yaml").exists() and Path("stages").is_dir() and (changed := write_fingerprints()):
+    if is_project() and (changed := write_fingerprints()):
         print(f"{CODE_FILE}: the code of {', '.join(changed)} has changed")
+
+
+def is_project(root: Path = Path()) -> bool:
+    """Whether a folder holds the pipeline and its code, and so should hold code.json."""
+    return (root / "dvc.yaml").is_file() and (root / "stages").is_dir()
 
 
 def read_fingerprints(root: Path = Path()) -> Fingerprints:
@@ -165,11 +173,11 @@ def _locate(name: str, root: Path) -> Path | None:
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
-def _with_packages(name: str) -> Iterator[str]:
+@cache
+def _with_packages(name: str) -> list[str]:
     """The name and those of the packages it lies in, whose `__init__` runs first."""
-    while name:
-        yield name
-        name = name.rpartition(".")[0]
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _digest(modules: dict[str, Syntax]) -> str:

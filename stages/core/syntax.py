@@ -6,19 +6,28 @@ Nothing is imported or run; equal code gives equal text under every Python versi
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from typing import NamedTuple
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_HARMLESS_DECORATORS = {
+    *("abstractmethod", "cache", "cached_property", "classmethod", "contextmanager", "lru_cache", "override"),
+    *("property", "setter", "staticmethod", "wraps"),
+    *("field_validator", "model_validator", "inference_mode", "no_grad", "full_precision", "kernel"),
+}
+"""Decorators that do not look at annotations. Of a function with another one, annotations count: it may."""
+_READERS = {"__annotations__", "get_annotations", "get_type_hints", "signature"}
+"""In a module that says one of these, all annotations count."""
+_FOR_ANNOTATIONS = ("typing", "collections.abc", "numpy.typing", "__future__")
+"""What is imported from these runs nothing; wherever it is used beyond annotations, the use counts."""
 
 
 class Syntax(NamedTuple):
     """What counts of one module."""
 
     digest: str
-    """sha256 of the syntax tree without comments, docstrings and annotations; empty if nothing is left of it."""
+    """sha256 of the syntax tree, reduced to what can change a result; empty if nothing is left of it."""
     imports: frozenset[str]
     """Dotted names of everything it imports anywhere: modules, and names in modules, which may be modules too."""
 
@@ -32,66 +41,95 @@ def read_syntax(source: str, package: str) -> Syntax:
         package: Dotted name of the package it lies in, from which relative imports start.
     """
     tree = ast.parse(source)
-    text = "".join(_describe(tree, in_class=False))
-    digest = sha256(text.encode()).hexdigest() if _drop_unused(tree.body) else ""
-    return Syntax(digest, frozenset(_list_imports(tree, package)))
+    imports = frozenset(_list_imports(tree, package))
+    _Reduction(annotations_count=any(_name_of(node) in _READERS for node in ast.walk(tree))).visit(tree)
+    return Syntax(sha256("".join(_describe(tree)).encode()).hexdigest() if tree.body else "", imports)
 
 
-def _describe(node: ast.AST, in_class: bool) -> Iterator[str]:
+class _Reduction(ast.NodeTransformer):
+    """Leaves out docstrings, what is for type checkers only, and annotations that nothing reads at run time.
+
+    In the body of a class annotations count: they are the fields of configs and dataclasses.
+    """
+
+    def __init__(self, annotations_count: bool) -> None:
+        self._everywhere = self._count = annotations_count
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._visit_body(node, annotations_count=True)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._visit_function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._visit_function(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return node if self._count else ast.arg(node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if self._count:
+            return node
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if _is_for_type_checkers(node) else self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        is_renamed = any(alias.asname for alias in node.names)
+        return None if node.module in _FOR_ANNOTATIONS and not node.level and not is_renamed else node
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        are_read = any(_name_of(decorator) not in _HARMLESS_DECORATORS for decorator in node.decorator_list)
+        if not (are_read or self._everywhere):
+            node.returns = None
+        return self._visit_body(node, annotations_count=are_read)
+
+    def _visit_body(self, node: ast.AST, annotations_count: bool) -> ast.AST:
+        outside, self._count = self._count, annotations_count or self._everywhere
+        self.generic_visit(node)
+        self._count = outside
+        return node
+
+
+def _describe(value: object) -> Iterator[str]:
     """The tree as text, written here because `ast.dump` differs between Python versions; absent fields are left out."""
-    yield type(node).__name__ + "("
-    for name, value in ast.iter_fields(node):
-        if _is_annotation(node, name, in_class):
-            continue
-        kept = _drop_unused(value) if isinstance(value, list) else value
-        if kept is not None and kept != []:
-            yield f"{name}="
-            yield from _describe_value(kept, _is_in_class(node, in_class))
-    yield ")"
-
-
-def _describe_value(value: object, in_class: bool) -> Iterator[str]:
     if isinstance(value, ast.AST):
-        yield from _describe(value, in_class)
+        yield type(value).__name__ + "("
+        for name, field in ast.iter_fields(value):
+            if field is not None and field != [] and name != "kind":  # `kind` tells u"" from "".
+                yield f"{name}="
+                yield from _describe(field)
+        yield ")"
     elif isinstance(value, list):
         yield "["
         for item in value:
-            yield from _describe_value(item, in_class)
+            yield from _describe(item)
             yield ","
         yield "]"
     else:
         yield ascii(value)
 
 
-def _drop_unused(nodes: Iterable[ast.AST]) -> list[ast.AST]:
-    return [node for node in nodes if not _is_bare_text(node) and not _is_for_types_only(node)]
+def _name_of(node: ast.AST) -> str:
+    """The last part of a name; of a call, that of what is called."""
+    if isinstance(node, ast.Call):
+        return _name_of(node.func)
+    return getattr(node, "attr", getattr(node, "id", ""))
 
 
-def _is_bare_text(node: ast.AST) -> bool:
-    """Docstrings of modules, classes, functions and attributes."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_for_types_only(node: ast.AST) -> bool:
+def _is_for_type_checkers(node: ast.AST) -> bool:
     """Whether a statement is `if TYPE_CHECKING:`, whose block never runs."""
-    if not isinstance(node, ast.If) or node.orelse:
-        return False
-    return getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING"
-
-
-def _is_annotation(node: ast.AST, name: str, in_class: bool) -> bool:
-    """Annotations say nothing at run time, except in the body of a class: there they are fields."""
-    if isinstance(node, ast.AnnAssign):
-        return not in_class and name in ("annotation", "simple")
-    return name in ("returns", "annotation", "type_comment", "kind")
-
-
-def _is_in_class(node: ast.AST, in_class: bool) -> bool:
-    return isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _FUNCTIONS))
+    return isinstance(node, ast.If) and not node.orelse and _name_of(node.test) == "TYPE_CHECKING"
 
 
 def _list_imports(node: ast.AST, package: str) -> Iterator[str]:
-    if _is_for_types_only(node):
+    if _is_for_type_checkers(node):
         return
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)

@@ -24,9 +24,10 @@ class SyntaxCache:
         self._path = Path(os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")) / "syntax.json"
         self._kept = _load(str(self._path.absolute()))
         self._used: dict[str, Syntax] = {}
+        self._read: dict[tuple[Path, str], Syntax] = {}
 
     def read(self, file: Path, package: str) -> Syntax:
-        """What counts of a module.
+        """What counts of a module; each file is read once.
 
         Args:
             file: Its source.
@@ -35,11 +36,11 @@ class SyntaxCache:
         Raises:
             UserError: It is not valid Python.
         """
-        source = file.read_bytes()
-        key = _hash(package, source)
-        if key not in self._used:
-            self._used[key] = self._kept.get(key) or _parse(file, source, package)
-        return self._used[key]
+        if (file, package) not in self._read:
+            source = file.read_bytes()
+            key = _hash(package, source)
+            self._read[file, package] = self._used[key] = self._kept.get(key) or _parse(file, source, package)
+        return self._read[file, package]
 
     def save(self) -> None:
         """Keep what was read, and only that. A folder where nothing may be written keeps nothing."""

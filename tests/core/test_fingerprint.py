@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from stages.core.fingerprint import (
     read_fingerprints,
     write_fingerprints,
 )
-from stages.core.syntax import read_syntax
+from stages.core.syntax import Syntax, read_syntax
+from stages.core.syntax_cache import SyntaxCache
 from tests.project.rooms import ROOT
 
 PAIRS = [(stage, method) for stage, methods in find_methods(ROOT).items() for method in methods]
@@ -51,8 +51,33 @@ def test_of_every_module_a_constant_counts_and_a_comment_does_not(module: str) -
     assert read_syntax(f"{source}\n_ADDED = 1\n", "stages.core").digest != digest
 
 
-@pytest.mark.parametrize("module", ["stages.core.engine.loop", "stages.core.images.slic", "stages.core.faiss_ops"])
-def test_a_changed_module_changes_whoever_reaches_it_and_nobody_else(copy: Path, module: str) -> None:
+class Edited(SyntaxCache):
+    """Reads a module as if a constant had been added to it."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__()
+        self._edited = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+    def read(self, file: Path, package: str) -> Syntax:
+        return (
+            read_syntax(f"{file.read_text()}\n_ADDED = 1\n", package)
+            if file == self._edited
+            else super().read(file, package)
+        )
+
+
+def test_a_constant_in_any_module_changes_whoever_reaches_it_and_nobody_else() -> None:
+    now = core_fingerprints(ROOT)
+    for module in CORE:
+        # Of every stage a method that reaches the module and one that does not, where there are.
+        pairs = {(stage, module in REACHED[stage, method]): method for stage, method in PAIRS}
+        edited = Edited(module)
+        for (stage, is_reached), method in pairs.items():
+            assert (core_fingerprint(stage, method, ROOT, edited) != now[stage][method]) == is_reached, (module, stage)
+
+
+@pytest.mark.parametrize("module", ["stages.core.engine.loop", "stages.core.faiss_ops"])
+def test_a_file_changed_on_disk_counts_at_once(copy: Path, module: str) -> None:
     file = copy.joinpath(*module.split(".")).with_suffix(".py")
     before, source = core_fingerprints(copy), file.read_text()
     file.write_text(f"{source}\n# A comment.\n")
@@ -80,22 +105,47 @@ def test_every_module_of_core_is_reached_or_stands_beside_the_stages() -> None:
     assert set(CORE) - everything <= tools
 
 
+EQUAL = [
+    ("x = 1", '"""Text."""\nx = 1  # A comment.'),
+    ("class A:\n    x = 1", 'class A:\n    x = 1\n    """Of something."""'),
+    ("if TYPE_CHECKING:\n    import a", ""),
+    ("def f(a: int) -> str:\n    return a", 'def f(a):\n    """Say."""\n    return a  # so'),
+    ("def f(*a: int, b: int = 1, **c: int): pass", "def f(*a, b=1, **c): pass"),
+    ("async def f(a: int) -> str: pass", "async def f(a): pass"),
+    ("@property\ndef f(a) -> int: pass", "@property\ndef f(a) -> float: pass"),
+    ("@torch.no_grad()\ndef f(a: int): pass", "@torch.no_grad()\ndef f(a): pass"),
+    ("class A:\n    def f(self, a: int) -> str: pass", "class A:\n    def f(self, a): pass"),
+    ("def f():\n    x: int = 1", "def f():\n    x = 1"),
+    ("def f():\n    x: int\n    g()", "def f():\n    g()"),
+    ("class A:\n    def f(self):\n        self.x: int = 1", "class A:\n    def f(self):\n        self.x = 1"),
+    ("x: int = 1", "x = 1"),
+    ("x: int = 1", "x: float = 1"),
+    ("from collections.abc import Sequence\ndef f(a: Sequence): pass", "def f(a): pass"),
+]
+OTHER = [
+    ("x = 1", "x = 2"),
+    ("x = 1", "x = 1.0"),
+    ("x = 1", "x = True"),
+    ("def f(a: int = 1): pass", "def f(a: int = 2): pass"),
+    ("class A(BaseModel):\n    x: int = 1", "class A(BaseModel):\n    x: float = 1"),
+    ("class A(BaseModel):\n    x: int = 1", "class A(BaseModel):\n    x = 1"),
+    ("@dataclass\nclass A:\n    x: int", "@dataclass\nclass A:\n    x: str"),
+    ("class A(NamedTuple):\n    x: int\n    y: int", "class A(NamedTuple):\n    y: int\n    x: int"),
+    ("def f():\n    class A(NamedTuple):\n        x: int", "def f():\n    class A(NamedTuple):\n        x: str"),
+    ("@validate_call\ndef f(a: int): pass", "@validate_call\ndef f(a: float): pass"),
+    ("@g.register\ndef f(a: int): pass", "@g.register\ndef f(a: float): pass"),
+    ("@field_serializer\ndef f(a) -> int: pass", "@field_serializer\ndef f(a) -> str: pass"),
+    ("def f(a: int): pass\ng(get_type_hints(f))", "def f(a: str): pass\ng(get_type_hints(f))"),
+    ("from typing import A as T", "from typing import B as T"),
+    ("from a import x", "from b import x"),
+]
+
+
 @pytest.mark.parametrize(
-    ("one", "other", "is_equal"),
-    [
-        ("def f(a: int) -> str:\n    return a", 'def f(a):\n    """Say."""\n    return a  # so', True),
-        ("x: int = 1", "x: float = 1", True),
-        ("class A:\n    x: int = 1", "class A:\n    x: float = 1", False),
-        ("class A:\n    x = 1", 'class A:\n    x = 1\n    """Of something."""', True),
-        ("x = 1", "x = 2", False),
-        ("x = 1", "x = 1.0", False),
-        ("x = 1", "x = True", False),
-        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", "from typing import TYPE_CHECKING", True),
-    ],
+    ("one", "other", "is_equal"), [*((*pair, True) for pair in EQUAL), *((*pair, False) for pair in OTHER)]
 )
 def test_what_counts_of_a_source(one: str, other: str, is_equal: bool) -> None:
     assert (read_syntax(one, "p").digest == read_syntax(other, "p").digest) == is_equal
-    ast.parse(one)
 
 
 def test_a_missing_or_stale_entry_is_one_message(copy: Path, tmp_path: Path) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from stages.core import resume
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.resume import resumable_work, work_key
+from tests.project.rooms import ROOT
 
 
 class Few(Params):
     value: int = 1
+
+
+class Kmeans(Few):
+    method: str = "kmeans"
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +60,20 @@ def test_the_key_changes_with_parameters_and_inputs_only() -> None:
         work_key("cluster", Few(), {"images": "a"}),
     }
     assert len(others | {key}) == 4
+
+
+@pytest.mark.parametrize("file", ["stages/core/faiss_ops.py", "stages/cluster/__main__.py"])
+def test_other_code_does_not_go_on_with_this_one_s_work(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(resume, "_PROJECT", tmp_path)
+    before = work_key("cluster", Kmeans(), {})
+    code = tmp_path / file
+    code.write_text(f"{code.read_text()}\n# A comment.\n")
+    assert work_key("cluster", Kmeans(), {}) == before
+    code.write_text(f"{code.read_text()}\n_ADDED = 1\n")
+    assert work_key("cluster", Kmeans(), {}) != before
 
 
 def test_whoever_comes_second_is_told_who_works() -> None:
