@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.cli import guard, worker_count
+from stages.core.cli import guard, run_stage, worker_count
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 
 
@@ -85,6 +86,24 @@ def test_the_command_reads_its_section_and_names_a_wrong_field(tmp_path: Path) -
     assert done.returncode == 1
     assert done.stderr.startswith("index: params.yaml: section 'index' is not valid\n  index.method = 'foldr'")
     assert "Traceback" not in done.stderr
+
+
+def test_a_project_without_code_json_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").write_text("cluster: {}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cluster"])
+    ran: list[Params] = []
+    with pytest.raises(SystemExit, match="1"):
+        run_stage("cluster", Params, ran.append)
+    assert "cluster: code.json: has no entry for cluster.stage; run `python -m stages.core.f" in capsys.readouterr().err
+    (tmp_path / "dvc.yaml").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        run_stage("cluster", Params, ran.append)
+    assert len(ran) == 1
 
 
 def test_worker_count_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
