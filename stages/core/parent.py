@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 _POLL = 1.0
 """Seconds between looks at whether the parent is there."""
@@ -15,12 +16,20 @@ def leave_signals_to_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def follow_parent() -> None:
-    """End this process when whoever started it has ended, even by a kill."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+def _exit_now() -> None:
+    os._exit(1)
 
 
-def _end_with(parent: int) -> None:
+def follow_parent(end: Callable[[], None] = _exit_now) -> None:
+    """End this process when whoever started it has ended, even by a kill.
+
+    Args:
+        end: What ends it.
+    """
+    threading.Thread(target=_end_with, args=(os.getppid(), end), daemon=True).start()
+
+
+def _end_with(parent: int, end: Callable[[], None]) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL)
-    os._exit(1)
+    end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Callable
@@ -28,6 +29,25 @@ def _read(log: Path | None) -> str:
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Everything that a process has started, directly or not."""
     return psutil.Process(process.pid).children(recursive=True)
+
+
+def live_family(pid: int) -> list[psutil.Process]:
+    """The same of a process that may end meanwhile, and itself."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def end_all(processes: list[psutil.Process], patience: float = 10) -> int:
+    """Kill those that have not ended in time; returns how many."""
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    left = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(left)
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:

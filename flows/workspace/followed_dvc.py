@@ -1,0 +1,25 @@
+"""`python -m flows.workspace.followed_dvc ARGUMENTS`: dvc that ends, with its stage, when who started it is gone."""
+
+import os
+import signal
+import sys
+
+from stages.core.parent import follow_parent
+
+
+def main() -> int:
+    """Run dvc in a process group that is its own."""
+    from dvc.cli import main as dvc
+
+    follow_parent(_interrupt_group)
+    sys.argv[0] = "dvc"
+    return int(dvc(sys.argv[1:]))
+
+
+def _interrupt_group() -> None:
+    # As Ctrl-C would: the stage keeps its work and leaves, and dvc after it.
+    os.killpg(os.getpgrp(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
