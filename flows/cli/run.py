@@ -8,7 +8,7 @@ from typing import Any
 from flows.recipes.overrides import check_overrides
 from flows.sweeps.benchmark_spec import read_benchmark_spec
 from flows.sweeps.combinations import expand, written_dataset
-from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
+from flows.workspace.dvc_process import INTERRUPTED, check_workspace, check_writable, run_dvc
 from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.lock import check_workspace_is_free
@@ -22,6 +22,7 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
         UserError: An unknown stage or parameter, or another run in this folder; said before Prefect starts.
     """
     check_workspace()
+    check_writable()
     check_stages(stages)
     check_overrides(set_params)
     check_workspace_is_free()
@@ -47,6 +48,7 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
             out; said before Prefect starts.
     """
     check_workspace()
+    check_writable()
     expand(assignments, dataset)
     check_experiments()
     check_workspace_is_free()
@@ -63,6 +65,7 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
             said before Prefect starts.
     """
     check_workspace()
+    check_writable()
     read_benchmark_spec(what).combinations(dataset or written_dataset(), seeds)
     check_experiments()
     check_workspace_is_free()

@@ -15,11 +15,11 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
+from flows.server.address import USUAL, check_address
 from flows.server.heartbeat import mark_dead_runs
 from flows.server.temporary import start_temporary_server
 from stages.core.errors import UserError
 
-_USUAL = "http://127.0.0.1:4200/api"
 _PATIENCE = 5.0
 _LOCKED = (401, 403)
 _BUSY = (429, 502, 503, 504)
@@ -58,27 +58,9 @@ def prepare_server(is_needed: bool = False) -> None:
         return start_temporary_server()
     if url is None or not answers():
         found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
-        raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={_USUAL}")
+        raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={USUAL}")
     with explain_server_refusal():
         mark_dead_runs()
-
-
-def check_address(url: str | None) -> str | None:
-    """The address of a server, as it was given.
-
-    Raises:
-        UserError: It is none.
-    """
-    if not url:
-        return None
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise UserError(f"PREFECT_API_URL={url!r} is no address of a server; it looks like {_USUAL}")
-    return url
 
 
 @contextmanager

@@ -124,6 +124,17 @@ def check_workspace(root: Path = Path()) -> None:
         )
 
 
+def check_writable(root: Path = Path()) -> None:
+    """Make sure that stages and DVC can write in this folder.
+
+    Raises:
+        UserError: They cannot; the message says where.
+    """
+    for folder in (root, root / "artifacts", root / ".dvc", root / ".dvc/tmp", root / ".dvc/cache"):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise UserError(f"{folder.absolute()}: a run writes there, and it is not allowed to; check the permissions")
+
+
 def _environment() -> dict[str, str]:
     # A stage's `python` is whatever PATH says: it shall be the one that runs now.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

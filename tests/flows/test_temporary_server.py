@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from flows.server import temporary
-from flows.server.connection import check_address
+from flows.server.address import check_address
 from flows.server.database import check_database
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
