@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.lock import check_workspace_is_free
 from stages.core.errors import UserError
+
+# It is told by what is looked at before a server starts, in one line.
+warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
 
 
 def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) -> int:

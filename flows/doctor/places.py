@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def check_git() -> Finding:
 
 def check_server() -> Finding:
     """`luss run` finds its Prefect server, or can start one."""
+    # It is told below, in one line.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
     from prefect.settings import PREFECT_API_URL
 
     from flows.server.address import check_address

@@ -19,6 +19,7 @@ from flows.sweeps.experiments import ExperimentsRun
 from flows.sweeps.sweep import AtOnce
 from flows.workspace.monitor import Watch
 from flows.workspace.tables import show
+from stages.core.outputs import provide_folder
 
 TABLES = Path("logs/benchmarks")
 
@@ -39,6 +40,7 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
     """
 
     def work(watch: Watch) -> State[Any]:
+        provide_folder(TABLES, "the tables of benchmarks:")
         spec, on = read_benchmark_spec(what), dataset or written_dataset()
         combinations = spec.combinations(on, seeds)
         run = ExperimentsRun(watch, [one for row in combinations.values() for one in row], at_once)
@@ -56,7 +58,6 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
 def publish_table(rows: list[Row], name: str) -> None:
     """Show the table here and in the UI, and write it as Markdown and CSV."""
     show(rows, name)
-    TABLES.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", to_markdown(rows)), ("csv", to_csv(rows))):
         (TABLES / f"{name}.{suffix}").write_text(text)
     get_run_logger().info(f"Table: {TABLES / name}.md and .csv")

@@ -19,6 +19,7 @@ from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
 from stages.core.parent import leave_signals_to_parent
 
 _INTERRUPTED = 130
+_ARTIFACTS = Path("artifacts")  # Its own module would load Arrow.
 
 
 def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
@@ -36,9 +37,17 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
         config = load_section(stage, config_type, path)
         if is_project():
             check_fingerprint(stage, getattr(config, "method", NO_METHOD))
+        _ensure_artifacts()
         main(config)
 
     sys.exit(guard(stage, work))
+
+
+def _ensure_artifacts() -> None:
+    """Look before the work whether its results can be written."""
+    _ARTIFACTS.mkdir(exist_ok=True)
+    if not os.access(_ARTIFACTS, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(_ARTIFACTS))
 
 
 def guard(name: str, work: Callable[[], None]) -> int:
@@ -89,6 +98,8 @@ def _describe_os_error(error: OSError) -> str | None:
         return f"{where}the disk is full; free some space, the same command goes on from there"
     if error.errno == errno.EFBIG:
         return f"{where}a file may not grow this large here (see `ulimit -f`); raise the limit and run again"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{where}a file lies where a folder should be"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files; raise the limit (`ulimit -n`) or set LUSS_WORKERS lower"
     if error.errno in (errno.EAGAIN, errno.ENOMEM):

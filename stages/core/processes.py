@@ -9,17 +9,21 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
 
 from stages.core.cli import worker_count
+from stages.core.dask_cluster import Cluster, dask_cluster
 from stages.core.errors import UserError
 from stages.core.parent import follow_parent
 
 _MOST_WAITING = 1024
 """Items that are given out and not yet taken back: memory must not grow with their number, nor a cluster run dry."""
+
+_LOOK = 20.0
+"""Seconds between two looks at whether anybody still works."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,25 +43,27 @@ def in_processes(
         items: Few and large; each is one message to a process.
 
     Raises:
-        UserError: A process was ended from outside, or there is no such cluster.
+        UserError: A process was ended from outside, or there is no such cluster, or it works no more.
     """
     alone = partial(_on_one_thread, function)
     if (len(items) < 2 or worker_count() == 1) and "DASK_SCHEDULER_ADDRESS" not in os.environ:
         yield from enumerate(map(alone, items))
         return
-    with _executor(min(worker_count(), len(items))) as submit:
+    with _executor(min(worker_count(), len(items))) as cluster:
         waiting: dict[Future[Result], int] = {}
         for position, item in enumerate(items):
             with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
-                waiting[submit(alone, item)] = position
+                waiting[cluster.submit(alone, item)] = position
             if len(waiting) >= _MOST_WAITING:
-                yield from _take_finished(waiting)
+                yield from _take_finished(waiting, cluster.check)
         while waiting:
-            yield from _take_finished(waiting)
+            yield from _take_finished(waiting, cluster.check)
 
 
-def _take_finished(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
-    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+def _take_finished(waiting: dict[Future[Result], int], check: Callable[[], None]) -> Iterator[tuple[int, Result]]:
+    while not (done := wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED).done):
+        check()
+    for future in done:
         yield waiting.pop(future), future.result()
 
 
@@ -73,18 +79,14 @@ def _on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 @contextmanager
-def _executor(workers: int) -> Iterator[Callable[..., Any]]:
+def _executor(workers: int) -> Iterator[Cluster]:
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address is None:
         with _local_pool(workers) as pool:
-            yield pool.submit
-        return
-    with _dask_client(address) as client, client.get_executor(pure=False) as executor:
-        try:
-            yield executor.submit
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+            yield Cluster(pool.submit, lambda: None)  # A pool notices by itself that a process is gone.
+    else:
+        with dask_cluster(address) as cluster:
+            yield cluster
 
 
 @contextmanager
@@ -117,14 +119,3 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _dask_client(address: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise UserError("DASK_SCHEDULER_ADDRESS is set but Dask is not installed: pip install 'luss[dask]'") from None
-    try:
-        return Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise UserError(f"DASK_SCHEDULER_ADDRESS={address}: no Dask scheduler answers there ({error})") from None

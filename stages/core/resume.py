@@ -3,11 +3,13 @@
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, code_fingerprint
@@ -32,7 +34,7 @@ def work_key(stage: str, config: Params, inputs: Mapping[str, str]) -> str:
 
 @contextmanager
 def resumable_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Iterator[Path]:
-    """A directory that survives a killed run and is removed when the block succeeds.
+    """A directory that survives a killed run and is removed when the block succeeds and DVC can take what it made.
 
     Lies in `$LUSS_CHECKPOINTS` (default `.checkpoints/`), outside DVC, which deletes a stage's outs before it runs.
 
@@ -47,7 +49,21 @@ def resumable_work(stage: str, config: Params, inputs: Mapping[str, str]) -> Ite
     with (work / "lock").open("a+b") as lock:
         _acquire(lock, stage, work)
         yield work
-        shutil.rmtree(work)
+        if _has_room_for_copy(ARTIFACTS / stage):
+            shutil.rmtree(work)
+        else:
+            print(
+                f"{work}: kept, since the disk has no room for DVC's copy of {ARTIFACTS / stage}; delete it when the "
+                "run is through",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _has_room_for_copy(artifact: Path) -> bool:
+    """Whether DVC can take a finished artifact into its cache: if it cannot, the stage runs again."""
+    size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file())
+    return not size or shutil.disk_usage(artifact).free > size
 
 
 def _acquire(lock: BinaryIO, stage: str, work: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,3 +87,17 @@ def test_whoever_comes_second_is_told_who_works() -> None:
         assert work.exists()
         with resumable_work("pretrain", Few(value=2), {}) as other:
             assert other != work
+
+
+def test_work_is_kept_where_dvc_has_no_room_for_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC would fail, and the next run start from the beginning."""
+    (tmp_path / "artifacts/pretrain").mkdir(parents=True)
+    (tmp_path / "artifacts/pretrain/model").write_bytes(bytes(1000))
+    for free, is_kept in ((999, True), (1001, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with resumable_work("pretrain", Few(), {}) as work:
+            pass
+        assert work.exists() == is_kept
+        assert ("no room for DVC's copy of artifacts/pretrain" in capsys.readouterr().err) == is_kept

@@ -24,6 +24,14 @@ from flows.doctor.checks import (
     check_versions,
 )
 from flows.doctor.disk import check_cache_links, check_disk
+from flows.doctor.places import (
+    check_compiled_loops,
+    check_folders,
+    check_git,
+    check_open_files,
+    check_server,
+    check_shared_memory,
+)
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT
 
@@ -172,3 +180,44 @@ def test_outside_a_project_it_says_so_and_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "not a project" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(("total", "is_enough"), [(64 << 20, False), (8 << 30, True)])
+def test_the_shared_memory_of_a_container_is_small(total: int, is_enough: bool) -> None:
+    assert ("--shm-size" in check_shared_memory(total).remedy) != is_enough
+
+
+@pytest.mark.parametrize(("limit", "is_enough"), [(64, False), (1024, True), (-1, True)])
+def test_few_open_files_are_advised_against(limit: int, is_enough: bool) -> None:
+    assert (not check_open_files(limit).remedy) == is_enough
+
+
+def test_a_server_that_cannot_be_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, temporary_settings
+
+    (tmp_path / "prefect.db").write_bytes(b"torn" * 1000)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'prefect.db'}"
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}):
+        assert "damaged" in check_server().remedy
+    with temporary_settings({PREFECT_API_URL: "127.0.0.1:4200/api"}):
+        assert "is no address" in check_server().remedy
+
+
+def test_folders_that_cannot_be_written_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not check_folders().remedy
+    assert "not a git repository" in check_git().remedy
+    (tmp_path / "artifacts").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "artifacts")  # A mode would not bind root.
+    assert f"{tmp_path / 'artifacts'}: a run writes there" in check_folders().remedy
+
+
+def test_compiled_loops_want_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("core/images", "core/metrics"):
+        (tmp_path / "stages" / room).mkdir(parents=True)
+    (tmp_path / "cache").mkdir()
+    assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("beside the code")
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path / "cache" in (path, *path.parents))
+    assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("cache")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "NUMBA_CACHE_DIR" in check_compiled_loops(tmp_path / "stages", tmp_path / "cache").remedy

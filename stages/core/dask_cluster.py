@@ -1,0 +1,56 @@
+"""A Dask cluster as the place where work is done; one that works no more is told, and not waited for."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from stages.core.errors import UserError
+
+_PATIENCE = 10
+"""Seconds in which a scheduler answers, and in which it has a worker."""
+
+
+class Cluster(NamedTuple):
+    """What takes work."""
+
+    submit: Callable[..., Any]
+    """Takes a function and its arguments; gives a future."""
+    check: Callable[[], None]
+    """Raises `UserError` when nobody works."""
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[Cluster]:
+    """Work on the cluster of a scheduler; what is not begun is given up when the block is left by an error.
+
+    Raises:
+        UserError: No scheduler answers, it has no worker, or it or its workers are gone.
+    """
+    try:
+        from distributed import Client
+        from distributed.comm.core import CommClosedError
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise UserError("DASK_SCHEDULER_ADDRESS is set but Dask is not installed: pip install 'luss[dask]'") from None
+    try:
+        client = Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        raise UserError(f"DASK_SCHEDULER_ADDRESS={address}: no Dask scheduler answers there ({error})") from None
+
+    def check() -> None:
+        if not client.scheduler_info(n_workers=-1)["workers"]:
+            raise UserError(f"the Dask cluster at {address} has no worker: start one with `dask worker {address}`")
+
+    with client, client.get_executor(pure=False) as executor:
+        try:
+            yield Cluster(executor.submit, check)
+        except (CommClosedError, KilledWorker, CancelledError) as error:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise UserError(
+                f"the Dask cluster at {address} has lost its scheduler or too many workers ({type(error).__name__}), "
+                "most often because memory ran out; finished work is kept, the same command goes on from there"
+            ) from None
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
