@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     for number in track(range(args.rounds), label="rounds", unit="rounds"):
         if number < len(rounds):
             continue
-        recipe = RECIPES[number % len(RECIPES)]
+        recipe = RECIPES[number // len(DISTURBANCES) % len(RECIPES)]
         if recipe not in benches:
             benches[recipe] = Bench(projects / recipe, recipe, args.data)
         rounds.append(benches[recipe].play(number, random.Random(f"{args.seed} {number}")))
