@@ -1,5 +1,6 @@
 """A Dask cluster as the place where work is done; one that works no more is told, and not waited for."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -42,15 +43,16 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
         if not client.scheduler_info(n_workers=-1)["workers"]:
             raise UserError(f"the Dask cluster at {address} has no worker: start one with `dask worker {address}`")
 
-    with client, client.get_executor(pure=False) as executor:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # What went wrong is told below.
+    with client:
+        # Not as a context, which would wait for work that nobody does.
+        executor = client.get_executor(pure=False)
         try:
             yield Cluster(executor.submit, check)
         except (CommClosedError, KilledWorker, CancelledError) as error:
-            executor.shutdown(wait=False, cancel_futures=True)
             raise UserError(
                 f"the Dask cluster at {address} has lost its scheduler or too many workers ({type(error).__name__}), "
                 "most often because memory ran out; finished work is kept, the same command goes on from there"
             ) from None
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+        finally:
+            executor.shutdown(wait=False)
