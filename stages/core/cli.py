@@ -14,12 +14,12 @@ from types import FrameType
 from typing import Any
 
 from stages.core.config.params import PARAMS_FILE, load_section
+from stages.core.data import ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
 from stages.core.parent import leave_signals_to_parent
 
 _INTERRUPTED = 130
-_ARTIFACTS = Path("artifacts")  # Its own module would load Arrow.
 
 
 def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
@@ -45,9 +45,9 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
 
 def _ensure_artifacts() -> None:
     """Look before the work whether its results can be written."""
-    _ARTIFACTS.mkdir(exist_ok=True)
-    if not os.access(_ARTIFACTS, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(_ARTIFACTS))
+    ARTIFACTS.mkdir(exist_ok=True)
+    if not os.access(ARTIFACTS, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(ARTIFACTS))
 
 
 def guard(name: str, work: Callable[[], None]) -> int:

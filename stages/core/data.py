@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DATA = Path("data")
+ARTIFACTS = Path("artifacts")
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes, in lower case, of the files that are taken for photographs."""
 IGNORE_ID = 1000

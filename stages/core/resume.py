@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.params import Params
+from stages.core.data import ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, code_fingerprint
 from stages.core.hashing import hash_json

