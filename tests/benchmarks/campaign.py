@@ -47,9 +47,9 @@ class Round:
     first: str
     """The first stage that was made unfinished."""
     after: float
-    """Seconds from the start of its first stage to the disturbance."""
+    """Seconds from the start of a stage to the disturbance."""
     at: str = ""
-    """What the run was at."""
+    """The stage."""
     status: int | None = None
     """Exit status of the disturbed run; none if it hung."""
     tracebacks: int = 0
@@ -140,9 +140,8 @@ class Bench:
         """Disturb a run of the last stages, then run them to the end."""
         name = list(DISTURBANCES)[number % len(DISTURBANCES)]
         disturbance, first = DISTURBANCES[name], self.stages.index(rng.choice(self.first_stages))
-        share = 1 - first / len(self.stages)
-        after = rng.uniform(0, share * self.seconds)
-        now = Round(number, self.recipe, name, disturbance.command, self.stages[first], round(after, 1))
+        at, after = rng.choice(self.stages[first:]), rng.uniform(0, self.seconds / len(self.stages))
+        now = Round(number, self.recipe, name, disturbance.command, self.stages[first], round(after, 1), at)
         if name == "the disk is full" and not is_small_disk(self.workspace.path):
             now.said = "not tried: no small disk can be mounted here"
             return now
@@ -170,9 +169,8 @@ class Bench:
                 preexec_fn=disturbance.limits(rng),
             )
         current = Run(process, self.workspace.path)
-        current.wait_for("Running stage", log)
+        current.wait_for(f"Running stage '{now.at}'", log)
         current.wait_quietly(after)
-        now.at = last_line(log)
         disturbance.act(current, rng)
         now.status = current.wait_while_it_speaks(log, PATIENCE)
         disturbance.undo(current)
