@@ -2,6 +2,8 @@
 
 import atexit
 import multiprocessing
+import os
+import resource
 import signal
 import threading
 import warnings
@@ -19,6 +21,8 @@ from stages.core.images.handover import Packed, collate, pack
 from stages.core.parent import follow_parent, leave_signals_to_parent
 
 _MAX_LOADERS = 16
+_FILES_OF_EACH = 16
+"""Pipes of a process, and the batches that it hands over."""
 
 Options = dict[str, Any]
 """Of torch's loader."""
@@ -49,8 +53,19 @@ def load(dataset: Dataset[Any], batches: Batches, prefetch: int, pin_memory: boo
         yield from DataLoader(dataset, collate_fn=collate, **options)
         return
     options |= {"num_workers": workers, "prefetch_factor": prefetch, "worker_init_fn": _begin, "collate_fn": _as_it_is}
+    _check_open_files(workers)
     with _iterating(_Making(dataset), options) as made:
         yield from map(_unpack, made)
+
+
+def _check_open_files(workers: int) -> None:
+    """Torch's loader, half made when no more files can be opened, would print a traceback when it is deleted."""
+    allowed, opened = resource.getrlimit(resource.RLIMIT_NOFILE)[0], len(os.listdir("/dev/fd"))
+    if 0 <= allowed < (needed := opened + _FILES_OF_EACH * workers):
+        raise UserError(
+            f"{workers} processes that load photographs open {needed} files and {allowed} are allowed: raise the limit "
+            "(`ulimit -n`) or set LUSS_WORKERS lower"
+        )
 
 
 class _Made(NamedTuple):

@@ -169,3 +169,9 @@ def test_a_death_ends_all(end: Callable[[psutil.Process], None], status: int, me
     assert told.startswith(message)
     assert told.count("\n") == bool(message)
     assert psutil.wait_procs(loaders, timeout=5)[1] == []
+
+
+def test_too_few_open_files_are_told_before_a_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (30, 30))
+    with pytest.raises(UserError, match=r"2 processes that load photographs open \d+ files and 30 are allowed"):
+        loaded(monkeypatch, 3)
