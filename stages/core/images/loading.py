@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sized
@@ -66,6 +67,16 @@ def _check_open_files(workers: int) -> None:
             f"{workers} processes that load photographs open {needed} files and {allowed} are allowed: raise the limit "
             "(`ulimit -n`) or set LUSS_WORKERS lower"
         )
+
+
+def _not_started(error: OSError) -> UserError:
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    error.__traceback__ = None  # torch's loader, half made, goes with it, and would print a traceback of its own.
+    sys.unraisablehook = hook
+    return UserError(
+        f"processes that load photographs cannot start ({error.strerror}): enlarge /dev/shm (docker run "
+        "--shm-size=8g) or the limits of `ulimit`, or set LUSS_WORKERS=1"
+    )
 
 
 class _Made(NamedTuple):
@@ -143,6 +154,8 @@ def _iterating(making: _Making, options: Options) -> Iterator[Iterator[Any]]:
                 # The number of processes is the user's choice.
                 warnings.filterwarnings("ignore", message="This DataLoader will create")
                 made = iter(DataLoader(making, **options))
+        except OSError as error:
+            raise _not_started(error) from None
         finally:
             started += [process for process in multiprocessing.active_children() if process not in before]
         yield made

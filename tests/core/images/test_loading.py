@@ -175,3 +175,17 @@ def test_too_few_open_files_are_told_before_a_process_starts(monkeypatch: pytest
     monkeypatch.setattr(resource, "getrlimit", lambda _: (30, 30))
     with pytest.raises(UserError, match=r"2 processes that load photographs open \d+ files and 30 are allowed"):
         loaded(monkeypatch, 3)
+
+
+def test_processes_that_cannot_start_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Semaphores lie in /dev/shm too."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", full)
+    with pytest.raises(UserError, match=r"cannot start \(No space left on device\): enlarge /dev/shm"):
+        loaded(monkeypatch, 3)
+    assert "Traceback" not in capfd.readouterr().err
