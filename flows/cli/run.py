@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.recipes.overrides import check_overrides
 from flows.sweeps.benchmark_spec import read_benchmark_spec
-from flows.sweeps.combinations import expand, written_dataset
+from flows.sweeps.combinations import dataset_of_params, expand
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, check_writable, run_dvc
 from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
@@ -31,14 +31,14 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_overrides(set_params)
     check_workspace_is_free()
     from flows.pipeline.flow import pipeline
-    from flows.server.connection import answers, exit_now
+    from flows.server.connection import exit_now, server_answers
 
     try:
         return _run(pipeline, tuple(stages), tuple(set_params), force)
     except UserError:
         raise
     except Exception:
-        if answers():
+        if server_answers():
             raise
     print("The Prefect server is gone; what is left to do goes on with dvc repro.", flush=True)
     exit_now(run_dvc(["repro", *stages]))
@@ -70,7 +70,7 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
     """
     check_workspace()
     check_writable()
-    read_benchmark_spec(what).combinations(dataset or written_dataset(), seeds)
+    read_benchmark_spec(what).combinations(dataset or dataset_of_params(), seeds)
     check_experiments()
     check_workspace_is_free()
     from flows.sweeps.benchmark import benchmark

@@ -1,4 +1,4 @@
-"""Whatever asks a run to end ends its processes: Ctrl-C, SIGTERM, a closed terminal, cancel in the UI."""
+"""Cancelling a flow, by Ctrl-C, SIGTERM, a closed terminal or in the UI, stops all of its processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from prefect.flows import Flow
 from prefect.runtime import flow_run as running
 from prefect.states import Failed
 
-from flows.pipeline.states import stopped
-from flows.server.connection import answers, silence_prefect
+from flows.pipeline.states import cancelled_state
+from flows.server.connection import server_answers, silence_prefect
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace, signals_interrupt
 from flows.workspace.lock import workspace_lock
-from flows.workspace.monitor import Watch
+from flows.workspace.monitor import ProcessMonitor
 from stages.core.errors import UserError
 from stages.core.fingerprint import refresh_fingerprints
 
@@ -28,41 +28,42 @@ _POLL = 2.0
 """Seconds between looks at whether the run was cancelled in the UI."""
 
 
-def run_in_workspace(work: Callable[[Watch], State[Any]]) -> State[Any]:
-    """Do what a flow does in this workspace; returns its state, also after a user's mistake or wish to end."""
-    watch = Watch()
-    with ending_with_the_flow(watch):
+def run_in_workspace(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]:
+    """Run the work of a flow with this workspace locked; returns the flow's state, errors included."""
+    monitor = ProcessMonitor()
+    with stop_on_cancel(monitor):
         try:
             check_workspace()
             check_names()
             with workspace_lock():
                 refresh_fingerprints()
-                return work(watch)
+                return work(monitor)
         except UserError as error:
             get_run_logger().error(str(error))
             return Failed(message=str(error))
-    return stopped()
+    return cancelled_state()
 
 
-def cancel_rather_than_crash(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """A signal in the moment before a flow's own code begins ends it as one that comes later would."""
+def report_abort_as_cancelled(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Report a flow as cancelled that a signal ended before its own code began; Prefect would call it crashed."""
     if "Execution was aborted" in (state.message or ""):
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(flow_run.id, stopped(), force=True)
+            client.set_flow_run_state(flow_run.id, cancelled_state(), force=True)
 
 
 @contextmanager
-def ending_with_the_flow(watch: Watch) -> Iterator[None]:
-    """While inside, end `watch` as soon as the flow is asked to end; Prefect itself interrupts no task's thread.
+def stop_on_cancel(monitor: ProcessMonitor) -> Iterator[None]:
+    """Stop the processes of `monitor` when the flow is cancelled, by a signal or in the UI.
 
+    Prefect itself interrupts no task's thread.
     A signal leaves the block early. Belongs around everything that a flow does.
     """
     left = threading.Event()
     # The thread shall see the settings of this one: whose server it is.
     seen = contextvars.copy_context()
-    poll = threading.Thread(target=seen.run, args=(_poll, UUID(str(running.id)), watch, left), daemon=True)
+    poll = threading.Thread(target=seen.run, args=(_poll, UUID(str(running.id)), monitor, left), daemon=True)
     poll.start()
-    with signals_interrupt(), stopped_by_interrupt(watch):
+    with signals_interrupt(), stop_on_interrupt(monitor):
         try:
             yield
         finally:
@@ -70,26 +71,26 @@ def ending_with_the_flow(watch: Watch) -> Iterator[None]:
 
 
 @contextmanager
-def stopped_by_interrupt(watch: Watch) -> Iterator[None]:
-    """An interrupt leaves the block early; all processes are gone then, and the tasks conclude on their own."""
+def stop_on_interrupt(monitor: ProcessMonitor) -> Iterator[None]:
+    """Leave the block at an interrupt, with all processes stopped; the tasks then reach their states on their own."""
     try:
         yield
     except BaseException as error:
-        watch.stop()
+        monitor.stop()
         if not isinstance(error, KeyboardInterrupt):
             raise
 
 
-def _poll(run: UUID, watch: Watch, left: threading.Event) -> None:
+def _poll(run: UUID, monitor: ProcessMonitor, left: threading.Event) -> None:
     was_there = True
     while not left.wait(_POLL):
-        is_there = answers()
+        is_there = server_answers()
         if was_there and not is_there:
             silence_prefect()
             print("The Prefect server does not answer: the stages go on without it.", flush=True)
         was_there = is_there
         if is_there and _is_cancelled(run):
-            watch.stop()
+            monitor.stop()
             return
 
 

@@ -11,7 +11,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows.server.connection import answers
+from flows.server.connection import server_answers
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _PATIENCE = 5.0
@@ -19,8 +19,8 @@ _PATIENCE = 5.0
 
 
 @contextmanager
-def limited(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Hold a slot of every tag; a server that does not answer limits nothing.
+def concurrency_slots(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[None]:
+    """Hold one slot of each tag's concurrency limit while inside; without a server there is no limit.
 
     Args:
         tags: Names of limits. One that the server does not know is made, with a slot per GPU and at least one; change
@@ -28,7 +28,7 @@ def limited(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[Non
         is_stopped: Waiting ends when this says so.
     """
     slots = ExitStack()
-    if tags and answers():
+    if tags and server_answers():
         _acquire(slots, list(tags), is_stopped)
     try:
         yield
@@ -39,7 +39,7 @@ def limited(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[Non
 def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) -> None:
     told = False
     try:
-        _declare(tags)
+        _create_limits(tags)
         while not is_stopped():
             try:
                 slots.enter_context(concurrency(tags, timeout_seconds=_PATIENCE, raise_on_lease_renewal_failure=False))
@@ -60,7 +60,7 @@ def _release(slots: ExitStack) -> None:
         get_run_logger().warning(f"The concurrency limit could not be given back: {error}")
 
 
-def _declare(tags: Sequence[str]) -> None:
+def _create_limits(tags: Sequence[str]) -> None:
     with get_client(sync_client=True) as client:
         known = {limit.name for limit in client.read_global_concurrency_limits(limit=200)}
         for tag in sorted(set(tags) - known):

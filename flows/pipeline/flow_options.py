@@ -1,10 +1,10 @@
-"""What all flows have in common."""
+"""Options that all Prefect flows of the project share."""
 
 from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.pipeline.cancellation import cancel_rather_than_crash
+from flows.pipeline.cancellation import report_abort_as_cancelled
 
 _MOST_TASKS = 128
 """Threads; a task that waits for another one holds one."""
@@ -12,6 +12,6 @@ _MOST_TASKS = 128
 FLOW: dict[str, Any] = {
     "task_runner": ThreadPoolTaskRunner(max_workers=_MOST_TASKS),
     "persist_result": False,
-    "on_crashed": [cancel_rather_than_crash],
+    "on_crashed": [report_abort_as_cancelled],
 }
 """Options of a flow."""

@@ -1,4 +1,4 @@
-"""What becomes of a run and its tasks, as Prefect's states."""
+"""How a run and its tasks have ended, as Prefect's states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = {"unchanged": "Cached", "restored": "Restored", "ran": "Completed"}
 
 
 def task_state(name: str, outcome: Outcome, time_limit: float | None = None) -> State[Any]:
-    """Of a task whose process has ended like this; a failure tells the process's own last lines."""
+    """The state of a task by the outcome of its process; a failure carries the process's last lines."""
     if outcome.status in _WORDS:
         return Completed(name=_WORDS[outcome.status])
     if outcome.status == "stopped":
@@ -28,15 +28,15 @@ def task_state(name: str, outcome: Outcome, time_limit: float | None = None) -> 
     return Failed(message=reason.strip())
 
 
-def stopped() -> State[Any]:
-    """Of a flow that was asked to end."""
+def cancelled_state() -> State[Any]:
+    """The state of a flow that was cancelled."""
     return Cancelled(message="Stopped; the next run goes on from the last checkpoint.")
 
 
-def conclude(states: Mapping[str, State[Any]], is_stopped: bool) -> State[Any]:
-    """Of a flow whose tasks have ended like this; a failure tells each task's own words."""
+def flow_state(states: Mapping[str, State[Any]], is_stopped: bool) -> State[Any]:
+    """The state of a flow by those of its tasks; a failure carries each failed task's message."""
     if is_stopped:
-        return stopped()
+        return cancelled_state()
     failed = [name for name, state in states.items() if not state.is_completed()]
     if failed:
         reasons = [f"{name}: {states[name].message}" for name in failed if states[name].is_failed()]

@@ -1,4 +1,4 @@
-"""What a run shows in the UI: rings of progress, the table of its stages, scores beside those before, pictures."""
+"""What a run shows in the Prefect UI: progress, a table of its stages, scores beside the previous ones, pictures."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from prefect.artifacts import (
 )
 from prefect.client.schemas.objects import State
 
-from flows.server.connection import answers
+from flows.server.connection import server_answers
 from flows.workspace.monitor import Progress
 from flows.workspace.scores import Scores, compare_scores, read_scores
 
 RESULTS = Path("artifacts/evaluate")
 
-_RING_INTERVAL = 2.0
+_UPDATE_INTERVAL = 2.0
 _MOST_OVERLAYS = 8
 
 
-class ProgressRing:
-    """A ring beside a stage's bar; a server that does not answer costs the ring, never the stage."""
+class ProgressArtifact:
+    """The progress of a stage in the Prefect UI; without a server nothing is shown and the stage goes on."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._artifact: UUID | None = None
-        self._last = -_RING_INTERVAL
+        self._last = -_UPDATE_INTERVAL
 
-    def show(self, progress: Progress) -> None:
-        """Move the ring, at most every two seconds and at the end."""
-        if time.monotonic() - self._last >= _RING_INTERVAL or progress.percent == 100:
+    def update(self, progress: Progress) -> None:
+        """Show the progress, at most every two seconds and at the end."""
+        if time.monotonic() - self._last >= _UPDATE_INTERVAL or progress.percent == 100:
             self._last = time.monotonic()
-            publish(lambda: self._move(progress))
+            publish(lambda: self._publish(progress))
 
-    def _move(self, progress: Progress) -> None:
+    def _publish(self, progress: Progress) -> None:
         if self._artifact is None:
             made = create_progress_artifact(progress.percent, f"progress-{self._stage}", progress.text)
             self._artifact = cast(UUID, made)
@@ -51,8 +51,8 @@ class ProgressRing:
 
 
 def publish(make: Callable[[], object]) -> None:
-    """Make an artifact; without a server the run goes on without it."""
-    if not answers():
+    """Call what creates a Prefect artifact; does nothing where the server does not answer."""
+    if not server_answers():
         return
     try:
         make()
@@ -61,7 +61,7 @@ def publish(make: Callable[[], object]) -> None:
 
 
 def publish_stages(states: Mapping[str, State[Any]], seconds: Mapping[str, float]) -> None:
-    """The table of what became of each stage."""
+    """Publish the table of stages with their states and seconds."""
     rows = [
         {"stage": name, "state": state.name, "seconds": f"{seconds[name]:.1f}" if name in seconds else ""}
         for name, state in states.items()
@@ -70,7 +70,7 @@ def publish_stages(states: Mapping[str, State[Any]], seconds: Mapping[str, float
 
 
 def publish_results(before: Scores) -> None:
-    """The scores beside those before, and photographs with their predicted categories."""
+    """Publish the scores beside the previous ones, and photographs with their predicted categories."""
     if rows := compare_scores(before, read_scores()):
         publish(lambda: create_table_artifact(rows, "scores", "Scores in percent, beside those before this run"))
     if pictures := sorted((RESULTS / "overlays").glob("*"))[:_MOST_OVERLAYS]:
@@ -78,7 +78,7 @@ def publish_results(before: Scores) -> None:
 
 
 def publish_comparison(rows: list[dict[str, Any]], key: str, description: str) -> None:
-    """The table of a sweep or a benchmark."""
+    """Publish the table of a sweep or a benchmark."""
     publish(lambda: create_table_artifact(rows, key, description))
 
 

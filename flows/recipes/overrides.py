@@ -33,8 +33,8 @@ def check_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
         pass
 
 
-def sections_with(overrides: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, Any]:
-    """The sections that `apply_overrides` would write; raises what it would raise, and changes nothing."""
+def overridden_sections(overrides: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The sections of params.yaml with values applied; raises as `apply_overrides`, and changes no file."""
     with _overridden(overrides, path) as candidate:
         return {stage: _load(stage, candidate).model_dump(mode="json") for stage in stage_names()}
 

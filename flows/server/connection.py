@@ -1,4 +1,4 @@
-"""The Prefect server of a run: that it answers and lets the run in, and what is done when it is gone."""
+"""Checks that the Prefect server of a run answers and accepts it, and copes with a server that disappears."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _BUSY = (429, 502, 503, 504)
 _LOUD = ("prefect.events.clients", "prefect.client")
 
 
-def answers() -> bool:
-    """Whether something listens where the server should be: the one that is set, else the temporary one.
+def server_answers() -> bool:
+    """Whether the Prefect server takes connections: the one that is set, else the temporary one.
 
     Asks for no more than a connection: a call to a server that is gone waits a minute before it fails.
     """
     url = urlsplit(PREFECT_API_URL.value() or SubprocessASGIServer().address)
-    return listens(url.hostname or "", url.port or _default_port(url.scheme))
+    return is_port_open(url.hostname or "", url.port or _default_port(url.scheme))
 
 
-def listens(host: str, port: int) -> bool:
-    """Whether something takes connections there."""
+def is_port_open(host: str, port: int) -> bool:
+    """Whether something takes connections at a port."""
     try:
         with socket.create_connection((host, port), _PATIENCE):
             return True
@@ -56,7 +56,7 @@ def prepare_server(is_needed: bool = False) -> None:
     url = check_address(PREFECT_API_URL.value())
     if url is None and not is_needed:
         return start_temporary_server()
-    if url is None or not answers():
+    if url is None or not server_answers():
         found = f"no Prefect server answers at {url}" if url else "no Prefect server is set"
         raise UserError(f"{found}: prefect server start --background; prefect config set PREFECT_API_URL={USUAL}")
     with explain_server_refusal():
@@ -65,7 +65,7 @@ def prepare_server(is_needed: bool = False) -> None:
 
 @contextmanager
 def explain_server_refusal() -> Iterator[None]:
-    """Tell in one message that the server does not let this run in, or is too busy for it.
+    """Turn a server's refusal, for want of a key or because it is too busy, into one message.
 
     Raises:
         UserError: It is so.

@@ -1,4 +1,4 @@
-"""A run that was killed stays Running in the UI for ever, unless the server notices that its heart has stopped."""
+"""Has the Prefect server mark killed runs as Crashed, which would stay Running in the UI for ever."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
 def mark_dead_runs() -> None:
-    """Have the server mark a run as Crashed whose heart has stopped, if it does not do so already."""
+    """Create the server's automation that marks runs without heartbeats as Crashed, unless it exists."""
     with get_client(sync_client=True) as client:
         if not client.read_automations_by_name(NAME):
             _automation().create()

@@ -1,4 +1,4 @@
-"""The Prefect server of a run that was given none: it starts with the run and ends with it, even by a kill.
+"""A temporary Prefect server for a run without one: it starts and ends with the run, even if that is killed.
 
 Prefect would start one by itself, but wait for minutes for one that cannot start, and then print its whole log.
 """
@@ -23,7 +23,7 @@ _UNPROXIED = "127.0.0.1,localhost"
 
 
 def start_temporary_server() -> None:
-    """Start it, unless it runs already; returns when it answers.
+    """Start the temporary server, unless it runs already; returns when it answers.
 
     Raises:
         UserError: It does not start; the message says why.
@@ -63,10 +63,10 @@ def _start(port: int, log: IO[str]) -> subprocess.Popen[bytes]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], patience: float, log: IO[str]) -> None:
-    from flows.server.connection import listens
+    from flows.server.connection import is_port_open
 
     deadline = time.monotonic() + patience
-    while not listens(HOST, port):
+    while not is_port_open(HOST, port):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             log.seek(0)
@@ -85,7 +85,7 @@ def _leave_out_of_proxy() -> None:
 
 
 def main() -> None:
-    """Serve on the port given, until whoever started this process has ended."""
+    """Serve on the port given until the process that started this one has ended."""
     import uvicorn
     from prefect.server.api.server import create_app
 

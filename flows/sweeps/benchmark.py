@@ -13,12 +13,12 @@ from flows.pipeline.cancellation import run_in_workspace
 from flows.pipeline.flow_options import FLOW
 from flows.pipeline.ui_artifacts import publish_comparison
 from flows.sweeps.benchmark_spec import read_benchmark_spec
-from flows.sweeps.combinations import written_dataset
+from flows.sweeps.combinations import dataset_of_params
 from flows.sweeps.comparison import Row, benchmark_rows, to_csv, to_markdown
 from flows.sweeps.experiments import ExperimentsRun
 from flows.sweeps.sweep import AtOnce
-from flows.workspace.monitor import Watch
-from flows.workspace.tables import show
+from flows.workspace.monitor import ProcessMonitor
+from flows.workspace.tables import print_table
 from stages.core.outputs import provide_folder
 
 TABLES = Path("logs/benchmarks")
@@ -39,12 +39,12 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
         at_once: Combinations at the same time; as many as there are GPUs.
     """
 
-    def work(watch: Watch) -> State[Any]:
+    def work(monitor: ProcessMonitor) -> State[Any]:
         provide_folder(TABLES, "the tables of benchmarks:")
-        spec, on = read_benchmark_spec(what), dataset or written_dataset()
+        spec, on = read_benchmark_spec(what), dataset or dataset_of_params()
         combinations = spec.combinations(on, seeds)
-        run = ExperimentsRun(watch, [one for row in combinations.values() for one in row], at_once)
-        state = run.carry_out()
+        run = ExperimentsRun(monitor, [one for row in combinations.values() for one in row], at_once)
+        state = run.execute()
         results = {
             row: [run.results[one.name] for one in each if one.name in run.results]
             for row, each in combinations.items()
@@ -57,7 +57,7 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
 
 def publish_table(rows: list[Row], name: str) -> None:
     """Show the table here and in the UI, and write it as Markdown and CSV."""
-    show(rows, name)
+    print_table(rows, name)
     for suffix, text in (("md", to_markdown(rows)), ("csv", to_csv(rows))):
         (TABLES / f"{name}.{suffix}").write_text(text)
     get_run_logger().info(f"Table: {TABLES / name}.md and .csv")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from flows.recipes.composing import Recipe, compose
-from flows.recipes.overrides import sections_with
+from flows.recipes.overrides import overridden_sections
 from flows.workspace.graph import Node
 from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
@@ -53,7 +53,7 @@ def expand(assignments: Sequence[str], dataset: str = "") -> list[Combination]:
     return [Combination({key: values[key] for key in varied}, _sections(values, dataset)) for values in chosen]
 
 
-def written_dataset() -> str:
+def dataset_of_params() -> str:
     """The data set recipe that params.yaml was written for.
 
     Raises:
@@ -66,8 +66,8 @@ def written_dataset() -> str:
     return found[1]
 
 
-def changes(sections: Sections, path: Any = PARAMS_FILE) -> list[str]:
-    """What `dvc exp run -S` must be told to run with these sections instead of those in params.yaml.
+def experiment_overrides(sections: Sections, path: Any = PARAMS_FILE) -> list[str]:
+    """Values for `dvc exp run -S` that put these sections in place of those in params.yaml.
 
     Whole sections: a field of another method must go, and `-S` alone would merge.
     """
@@ -81,7 +81,7 @@ def changes(sections: Sections, path: Any = PARAMS_FILE) -> list[str]:
 
 
 def stage_keys(sections: Sections, nodes: Sequence[Node], data: str) -> dict[str, str]:
-    """A name for what each stage computes: equal for two combinations exactly if all that leads to it is equal."""
+    """A key of each stage's result: equal for two combinations exactly if its parameters, inputs and data are equal."""
     keys: dict[str, str] = {}
     for node in nodes:
         if node.name in sections:
@@ -90,8 +90,8 @@ def stage_keys(sections: Sections, nodes: Sequence[Node], data: str) -> dict[str
     return keys
 
 
-def first_to_compute(keys: Sequence[Mapping[str, str]]) -> list[set[int]]:
-    """For each combination the earlier ones to wait for, so that no stage is computed twice: whoever has it first."""
+def combination_dependencies(keys: Sequence[Mapping[str, str]]) -> list[set[int]]:
+    """For each combination, the earlier ones that compute a stage of its own and that it therefore waits for."""
     first: dict[str, int] = {}
     for number, own in enumerate(keys):
         for key in own.values():
@@ -122,8 +122,8 @@ def _sections(values: Mapping[str, str], dataset: str) -> Sections:
     if RECIPE not in values:
         if dataset:
             raise UserError("--dataset goes with recipes: add recipe=NAME")
-        return sections_with(overrides)
-    return compose(Recipe(values[RECIPE], dataset or written_dataset(), overrides))
+        return overridden_sections(overrides)
+    return compose(Recipe(values[RECIPE], dataset or dataset_of_params(), overrides))
 
 
 def _literal(value: Any) -> str:

@@ -32,7 +32,7 @@ def sweep_rows(results: Sequence[Result]) -> list[Row]:
             **one.combination.labels,
             **{name: _show(score(one.metrics, name)) for name in names},
             "minutes": _minutes([one]),
-            "stages run": f"{sum(what == 'ran' for what in one.did.values())} of {len(one.did)}",
+            "stages run": f"{sum(what == 'ran' for what in one.stage_status.values())} of {len(one.stage_status)}",
             "experiment": one.combination.name if one.outcome.has_succeeded else one.outcome.status,
         }
         for one in results
@@ -106,7 +106,7 @@ def _minutes(results: Sequence[Result]) -> str:
     if not known:
         return ""
     each = [sum(speed.seconds for speed in one.speeds.values()) / 60 for one in known]
-    incomplete = any(set(one.did) - {"data"} - set(one.speeds) for one in known)
+    incomplete = any(set(one.stage_status) - {"data"} - set(one.speeds) for one in known)
     return f"{'≥ ' if incomplete else ''}{statistics.mean(each):.1f}"
 
 

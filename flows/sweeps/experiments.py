@@ -1,4 +1,4 @@
-"""Combinations as tasks of one run, each a DVC experiment in a workspace of its own; what two share runs once."""
+"""Runs combinations of parameters as DVC experiments, one task each; a stage that several share runs once."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
-from flows.pipeline.cancellation import stopped_by_interrupt
-from flows.pipeline.concurrency_limits import limited
+from flows.pipeline.cancellation import stop_on_interrupt
+from flows.pipeline.concurrency_limits import concurrency_slots
 from flows.pipeline.log_relay import LogRelay
-from flows.pipeline.states import conclude, task_state
-from flows.sweeps.combinations import Combination, changes, first_to_compute, stage_keys
+from flows.pipeline.states import flow_state, task_state
+from flows.sweeps.combinations import Combination, combination_dependencies, experiment_overrides, stage_keys
 from flows.workspace.experiment import Experiment, check_experiments
 from flows.workspace.graph import read_graph
-from flows.workspace.monitor import Outcome, Watch
+from flows.workspace.monitor import Outcome, ProcessMonitor
 from flows.workspace.scores import METRICS
-from flows.workspace.timing import Speed, StageTimer
+from flows.workspace.timing import StageSpeed, StageTimer
 
 _DATA = Path("data.dvc")
 
 
 class Result(NamedTuple):
-    """What became of a combination."""
+    """The result of one combination."""
 
     combination: Combination
     outcome: Outcome
-    did: Mapping[str, str]
+    stage_status: Mapping[str, str]
     """`ran` or `cached`, by stage."""
-    speeds: Mapping[str, Speed]
+    speeds: Mapping[str, StageSpeed]
     """By stage, also of those from the cache."""
     metrics: Mapping[str, Any]
     """Content of metrics.json; empty where it failed."""
 
 
 class ExperimentsRun:
-    """All combinations of one flow, and the processes that work on them."""
+    """One run of many combinations: submits a task per experiment and collects the results."""
 
-    def __init__(self, watch: Watch, combinations: Sequence[Combination], at_once: int = 1) -> None:
-        self.watch = watch
+    def __init__(self, monitor: ProcessMonitor, combinations: Sequence[Combination], at_once: int = 1) -> None:
+        self.monitor = monitor
         self.combinations = {one.name: one for one in combinations}
         self.results: dict[str, Result] = {}
         self._slots = threading.BoundedSemaphore(at_once)
         self._tags: list[str] = []
 
-    def carry_out(self) -> State[Any]:
+    def execute(self) -> State[Any]:
         """Run every combination after those that compute what it shares with them; returns the state of the flow.
 
         Raises:
@@ -60,20 +60,20 @@ class ExperimentsRun:
         """
         check_experiments()
         futures: dict[str, PrefectFuture[Any]] = {}
-        with stopped_by_interrupt(self.watch):
+        with stop_on_interrupt(self.monitor):
             # An experiment takes the data that DVC knows: what lies in data/ now shall be that.
-            futures["data"] = self._task("data", self._adopt_data).submit()
+            futures["data"] = self._task("data", self._update_data).submit()
             wait([futures["data"]])
             keys = self._keys()
-            for name, needed in zip(self.combinations, first_to_compute(list(keys.values())), strict=True):
+            for name, needed in zip(self.combinations, combination_dependencies(list(keys.values())), strict=True):
                 before = [allow_failure(futures[list(self.combinations)[number]]) for number in sorted(needed)]
                 run = self._task(name, lambda name=name: self._run(name, keys[name]))
                 futures[name] = run.submit(wait_for=[futures["data"], *before])
             wait(list(futures.values()))
         wait(list(futures.values()))
         if self.results:
-            self._tell_what_ran()
-        return conclude({name: future.state for name, future in futures.items()}, self.watch.is_stopped)
+            self._log_counts()
+        return flow_state({name: future.state for name, future in futures.items()}, self.monitor.is_stopped)
 
     def _task(self, name: str, work: Any) -> Any:
         @task(name=name, task_run_name=name, cache_policy=NO_CACHE)
@@ -88,13 +88,13 @@ class ExperimentsRun:
         self._tags = sorted({tag for node in nodes for tag in node.tags})
         return {name: stage_keys(one.sections, nodes, data) for name, one in self.combinations.items()}
 
-    def _adopt_data(self) -> State[Any]:
-        outcome = self.watch.follow(["--wait-for-lock", "repro", str(_DATA)], LogRelay("data").handle)
+    def _update_data(self) -> State[Any]:
+        outcome = self.monitor.follow(["--wait-for-lock", "repro", str(_DATA)], LogRelay("data").handle)
         return task_state("data", outcome)
 
     def _run(self, name: str, keys: Mapping[str, str]) -> State[Any]:
-        with self._slots, limited(self._tags, lambda: self.watch.is_stopped):
-            experiment = Experiment(name, changes(self.combinations[name].sections))
+        with self._slots, concurrency_slots(self._tags, lambda: self.monitor.is_stopped):
+            experiment = Experiment(name, experiment_overrides(self.combinations[name].sections))
             clock, listener = StageTimer(keys, experiment.logs), LogRelay(name)
             outcome = self._follow(experiment, clock, listener)
         scores = experiment.read(METRICS) if outcome.has_succeeded else None
@@ -103,10 +103,10 @@ class ExperimentsRun:
                 "failed", f"It ran, but DVC has kept no experiment {name} with {METRICS}.\n{outcome.tail}"
             )
         metrics = json.loads(scores or "{}")
-        self.results[name] = Result(self.combinations[name], outcome, clock.did, clock.recall(), metrics)
+        self.results[name] = Result(self.combinations[name], outcome, clock.stage_status, clock.speeds(), metrics)
         if not outcome.has_succeeded:
             return task_state(name, outcome)
-        ran = [stage for stage, what in clock.did.items() if what == "ran"]
+        ran = [stage for stage, what in clock.stage_status.items() if what == "ran"]
         return Completed(
             message=f"ran: {', '.join(ran) or 'nothing, all is from the cache'}", name=None if ran else "Cached"
         )
@@ -116,19 +116,19 @@ class ExperimentsRun:
             clock.handle(line)
             listener.handle(line)
 
-        if not self.watch.is_stopped:
+        if not self.monitor.is_stopped:
             experiment.remove()
-        outcome = self.watch.follow(experiment.arguments, handle, environment=experiment.environment)
+        outcome = self.monitor.follow(experiment.arguments, handle, environment=experiment.environment)
         clock.finish(outcome.has_succeeded)
         return outcome
 
-    def _tell_what_ran(self) -> None:
-        counts = count_runs(list(self.results.values()))
+    def _log_counts(self) -> None:
+        counts = count_stage_runs(list(self.results.values()))
         told = ", ".join(f"{stage} {count}" for stage, count in counts.items())
         get_run_logger().info(f"How often each stage ran for {len(self.results)} combinations: {told}")
 
 
-def count_runs(results: Sequence[Result]) -> dict[str, int]:
-    """How often each stage ran; the other times it came from the cache."""
-    stages = dict.fromkeys(stage for result in results for stage in result.did)
-    return {stage: sum(result.did.get(stage) == "ran" for result in results) for stage in stages}
+def count_stage_runs(results: Sequence[Result]) -> dict[str, int]:
+    """How often each stage ran over all results; the other times it came from the cache."""
+    stages = dict.fromkeys(stage for result in results for stage in result.stage_status)
+    return {stage: sum(result.stage_status.get(stage) == "ran" for result in results) for stage in stages}

@@ -14,8 +14,8 @@ from flows.pipeline.ui_artifacts import publish_comparison
 from flows.sweeps.combinations import expand
 from flows.sweeps.comparison import sweep_rows
 from flows.sweeps.experiments import ExperimentsRun
-from flows.workspace.monitor import Watch
-from flows.workspace.tables import show
+from flows.workspace.monitor import ProcessMonitor
+from flows.workspace.tables import print_table
 
 Assignments = Annotated[list[str], Field(min_length=1, examples=[["recipe=swav", "cluster.k=50,100"]])]
 AtOnce = Annotated[int, Field(ge=1)]
@@ -33,11 +33,11 @@ def sweep(assignments: Assignments, dataset: str = "", at_once: AtOnce = 1) -> S
         at_once: Combinations at the same time; as many as there are GPUs.
     """
 
-    def work(watch: Watch) -> State[Any]:
-        run = ExperimentsRun(watch, expand(assignments, dataset), at_once)
-        state = run.carry_out()
+    def work(monitor: ProcessMonitor) -> State[Any]:
+        run = ExperimentsRun(monitor, expand(assignments, dataset), at_once)
+        state = run.execute()
         rows = sweep_rows(list(run.results.values()))
-        show(rows, "Combinations")
+        print_table(rows, "Combinations")
         publish_comparison(rows, "sweep", f"`luss sweep {' '.join(assignments)}`: scores in percent")
         return state
 

@@ -1,4 +1,4 @@
-"""DVC subprocesses that are followed line by line, kept to a time limit, and ended together."""
+"""DVC subprocesses, read line by line, with a time limit, and all stopped together."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Outcome(NamedTuple):
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether what it should make is there."""
+        """Whether the outputs of the stage exist."""
         return self.status in ("unchanged", "restored", "ran")
 
 
 def read_progress(line: str) -> Progress | None:
-    """What a line says about progress, if it does."""
+    """Parse a progress line of a stage; None for any other line."""
     found = _PROGRESS.match(line)
     return Progress(int(found[1]), int(found[2]), found[3]) if found else None
 
 
-class Watch:
-    """The processes of one run; `stop` ends all of them and lets no further one start."""
+class ProcessMonitor:
+    """The DVC processes of one run: `follow` runs one to its end, `stop` ends all and lets no further one start."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class Watch:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run was asked to end."""
+        """Whether the run was cancelled."""
         return self._is_stopped
 
     def follow(

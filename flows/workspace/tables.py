@@ -1,4 +1,4 @@
-"""Tables for people in a terminal."""
+"""Tables printed to the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+def print_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print rows that have the same columns; turned on its side where there are more columns than rows."""
     if not rows:
         return

@@ -1,4 +1,4 @@
-"""How long stages took, also those whose results come from the cache now."""
+"""How long each stage took when it ran, remembered for stages whose results come from DVC's cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _TIMES = Path("logs/times")
 _TOLD = re.compile(r"^(Running stage|Stage) '(\w+)'(?: (is cached|didn't change))?")
 
 
-class Speed(NamedTuple):
-    """What a stage cost when it ran."""
+class StageSpeed(NamedTuple):
+    """Time and throughput of a stage when it ran."""
 
     seconds: float
     images_per_second: float | None = None
@@ -22,7 +22,7 @@ class Speed(NamedTuple):
 
 
 class StageTimer:
-    """Listens to DVC and notes which stages run, and for how long; those that do not, it looks up."""
+    """Reads DVC's output, records which stages run and for how long, and looks up the others' recorded times."""
 
     def __init__(self, keys: Mapping[str, str], logs: Path) -> None:
         """Make it.
@@ -31,7 +31,7 @@ class StageTimer:
             keys: Name of what each stage computes.
             logs: Where the stages of this run log their speed.
         """
-        self.did: dict[str, str] = {}
+        self.stage_status: dict[str, str] = {}
         """`ran` or `cached`, by stage."""
         self._keys = keys
         self._logs = logs
@@ -39,26 +39,26 @@ class StageTimer:
         self._start = 0.0
 
     def handle(self, line: str) -> None:
-        """Take a line of DVC."""
+        """Read a line of DVC's output."""
         if found := _TOLD.match(line):
             self.finish()
-            self.did[found[2]] = "cached" if found[3] else "ran"
+            self.stage_status[found[2]] = "cached" if found[3] else "ran"
             if not found[3]:
                 self._stage, self._start = found[2], time.monotonic()
 
     def finish(self, succeeded: bool = True) -> None:
-        """Note what the stage that runs has taken; one that failed is not noted."""
+        """Record the time of the current stage; one that failed is not recorded."""
         if self._stage is not None and succeeded:
             path = self._path(self._stage)
             path.parent.mkdir(parents=True, exist_ok=True)
-            speed = Speed(round(time.monotonic() - self._start, 2), self._logged_speed(self._stage))
+            speed = StageSpeed(round(time.monotonic() - self._start, 2), self._logged_speed(self._stage))
             path.write_text(json.dumps(speed._asdict()))
         self._stage = None
 
-    def recall(self) -> dict[str, Speed]:
-        """What each stage took, now or when it was computed; a stage that nobody has timed is missing."""
+    def speeds(self) -> dict[str, StageSpeed]:
+        """Speed of each stage in the run that computed its result; a stage that was never timed is missing."""
         paths = {stage: self._path(stage) for stage in self._keys}
-        return {stage: Speed(**json.loads(path.read_text())) for stage, path in paths.items() if path.is_file()}
+        return {stage: StageSpeed(**json.loads(path.read_text())) for stage, path in paths.items() if path.is_file()}
 
     def _path(self, stage: str) -> Path:
         return _TIMES / f"{stage}-{self._keys.get(stage, 'unknown')}.json"

@@ -25,7 +25,7 @@ class SaliencyMethod(Params, ABC):
         """Write the stage's artifact for every photograph of the index."""
 
 
-class SaliencyConfig(Params):
+class StoredMapConfig(Params):
     """How a gray map becomes what is stored."""
 
     max_side: int = Field(400, ge=16, le=4096)
@@ -52,7 +52,7 @@ class SaliencyConfig(Params):
         return mask.astype(np.uint8) * np.uint8(255)
 
 
-class PhotoSaliency(SaliencyMethod, SaliencyConfig):
+class PhotoSaliency(SaliencyMethod, StoredMapConfig):
     """A method that maps one photograph at a time."""
 
     def write_maps(self, index: "ImageIndex") -> None:

@@ -10,7 +10,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from flows.recipes.composing import Recipe, compose, stage_names, write_params
-from flows.sweeps.combinations import changes, expand, first_to_compute, stage_keys
+from flows.sweeps.combinations import combination_dependencies, expand, experiment_overrides, stage_keys
 from flows.workspace.graph import Node
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
@@ -57,7 +57,7 @@ def test_a_name_stands_for_the_parameters_and_is_one_that_git_and_prefect_take()
 
 def test_told_to_dvc_the_changes_give_exactly_these_parameters(project: Path) -> None:
     (one,) = expand(["recipe=swav", "cluster.k=7", "index.classes=null"], "imagenet_s50")
-    apply_overrides(project / "params.yaml", changes(one.sections))
+    apply_overrides(project / "params.yaml", experiment_overrides(one.sections))
     from stages.core.config.params import read_params, validate_section
 
     written = read_params(project / "params.yaml")
@@ -71,7 +71,7 @@ def test_told_to_dvc_the_changes_give_exactly_these_parameters(project: Path) ->
 
 def test_a_section_of_another_method_replaces_the_old_one_whole(project: Path) -> None:
     sections = {**compose(Recipe("swav", "sample")), "pretrain": {"method": "none", "label": 'a "b" 1e-3', "n": 1e-06}}
-    apply_overrides(project / "params.yaml", changes(sections))
+    apply_overrides(project / "params.yaml", experiment_overrides(sections))
     assert yaml.safe_load((project / "params.yaml").read_text().replace("1e-06", "1.0e-06"))["pretrain"] == {
         "method": "none",
         "label": 'a "b" 1e-3',
@@ -80,7 +80,7 @@ def test_a_section_of_another_method_replaces_the_old_one_whole(project: Path) -
 
 
 def test_nothing_is_told_where_nothing_differs() -> None:
-    assert changes(compose(Recipe("swav", "sample"))) == []
+    assert experiment_overrides(compose(Recipe("swav", "sample"))) == []
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_a_stage_has_the_same_key_exactly_if_all_that_leads_to_it_is_equal() -> 
 
 def test_each_waits_for_whoever_computes_first_what_they_share() -> None:
     # 0 has everything first; 1 a `right`, 2 a `left` of its own; 3 shares one with each.
-    assert first_to_compute([keys(1, 1, 1), keys(1, 2, 1), keys(2, 1, 1), keys(2, 2, 1)]) == [
+    assert combination_dependencies([keys(1, 1, 1), keys(1, 2, 1), keys(2, 1, 1), keys(2, 2, 1)]) == [
         set(),
         {0},
         {0},
         {0, 1, 2},
     ]
-    assert first_to_compute([keys(1, 1, 1), keys(2, 2, 2, "other data")]) == [set(), set()]
+    assert combination_dependencies([keys(1, 1, 1), keys(2, 2, 2, "other data")]) == [set(), set()]

@@ -7,20 +7,20 @@ import io
 
 from flows.sweeps.combinations import Combination
 from flows.sweeps.comparison import benchmark_rows, sweep_rows, to_csv, to_markdown
-from flows.sweeps.experiments import Result, count_runs
+from flows.sweeps.experiments import Result, count_stage_runs
 from flows.workspace.monitor import Outcome
-from flows.workspace.timing import Speed
+from flows.workspace.timing import StageSpeed
 
 
-def result(seed: int, miou: float | None, did: dict[str, str] | None = None, **speeds: Speed) -> Result:
+def result(seed: int, miou: float | None, stage_status: dict[str, str] | None = None, **speeds: StageSpeed) -> Result:
     metrics = {} if miou is None else {"test": {"mIoU": miou}, "train": {"NMI": None}}
     outcome = Outcome("failed" if miou is None else "ran")
-    did = did or dict.fromkeys(("index", "pretrain"), "ran")
-    return Result(Combination({"seed": str(seed)}, {}), outcome, did, speeds, metrics)
+    stage_status = stage_status or dict.fromkeys(("index", "pretrain"), "ran")
+    return Result(Combination({"seed": str(seed)}, {}), outcome, stage_status, speeds, metrics)
 
 
 def test_a_benchmark_gives_mean_and_sample_deviation_beside_the_paper() -> None:
-    speeds = {"index": Speed(60), "pretrain": Speed(120, 50.0)}
+    speeds = {"index": StageSpeed(60), "pretrain": StageSpeed(120, 50.0)}
     groups = {
         "SwAV": [result(0, 10, **speeds), result(1, 14, **speeds)],
         "floor": [result(0, 3, **speeds), result(1, None)],
@@ -36,7 +36,7 @@ def test_a_benchmark_gives_mean_and_sample_deviation_beside_the_paper() -> None:
 
 
 def test_time_is_marked_as_incomplete_where_a_stage_was_never_timed() -> None:
-    (row,) = sweep_rows([result(0, 1, pretrain=Speed(30))])
+    (row,) = sweep_rows([result(0, 1, pretrain=StageSpeed(30))])
     assert row["minutes"] == "≥ 0.5"
 
 
@@ -50,7 +50,7 @@ def test_a_sweep_has_one_row_per_combination() -> None:
 
 def test_runs_are_counted_by_stage() -> None:
     shared = {"index": "cached", "pretrain": "ran"}
-    assert count_runs([result(0, 1), result(1, 1, shared), result(2, 1, shared)]) == {"index": 1, "pretrain": 3}
+    assert count_stage_runs([result(0, 1), result(1, 1, shared), result(2, 1, shared)]) == {"index": 1, "pretrain": 3}
 
 
 def test_the_table_as_text() -> None:

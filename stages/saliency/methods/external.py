@@ -12,7 +12,7 @@ from pydantic import Field
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.hashing import hash_folder
-from stages.saliency.maps import SaliencyConfig, SaliencyMethod
+from stages.saliency.maps import SaliencyMethod, StoredMapConfig
 
 if TYPE_CHECKING:
     from stages.core.artifacts.image_index import ImageIndex, Photo
@@ -32,7 +32,7 @@ class MapsFolderConfig(Params):
     """Of all files' relative paths and hashes, see `hash_folder`; a run with null fails and names the right one."""
 
 
-class ExternalConfig(SaliencyMethod, SaliencyConfig):
+class ExternalConfig(SaliencyMethod, StoredMapConfig):
     """Copies maps into the artifact; photographs without a map are named and left out."""
 
     method: Literal["external"] = "external"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from flows.workspace.tables import show
+from flows.workspace.tables import print_table
 
 
 @pytest.mark.parametrize("columns", [3, 15])
 def test_every_name_and_value_can_be_read(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{f"name{column}": f"{row}{column:02}" for column in range(columns)} for row in range(2)]
-    show(rows, "title")
+    print_table(rows, "title")
     lines = capsys.readouterr().out.splitlines()
     for column in range(columns):
         together = [f"name{column}", f"0{column:02}", f"1{column:02}"]
@@ -21,5 +21,5 @@ def test_every_name_and_value_can_be_read(columns: int, capsys: pytest.CaptureFi
 
 
 def test_nothing_is_shown_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    show([], "title")
+    print_table([], "title")
     assert not capsys.readouterr().out
