@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.score import score, submit
+from flows.cli.weights import weights
 from stages.core.cli import guard
 
 app = typer.Typer(
@@ -140,6 +141,7 @@ def doctor() -> None:
 
 app.command()(score)
 app.command()(submit)
+app.command()(weights)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,15 +47,12 @@ class Recognized(NamedTuple):
     """Beside the tensors of `backbone`."""
     backbone: BackboneConfig
     """The network that it fits, or the nearest; with what must be said so that it computes what its authors' does."""
+    names: tuple[str, ...]
+    """All networks that it fits; none where `backbone` is only the nearest."""
     image_size: int | None
     """Side in pixels that the position embeddings were trained at; None where there are none."""
     is_supervised: bool
     """Whether it holds a classifier of ImageNet's labels."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether the file is of `backbone`, or that is only the nearest of the networks that are known."""
-        return not self.fit.problems
 
     @property
     def facts(self) -> dict[str, str]:
@@ -94,9 +91,10 @@ def recognize(path: Path, branch: Branch | None = None) -> Recognized:
         fits[name] = fit_tensors(tensors, network.state_dict()), network
     best = min(fits, key=lambda name: fits[name][0].problems)
     fit, network = fits[best]
-    transformer = _complete(path, best, named, size) if is_transformer(network) else None
+    transformer = _complete(path, network, named, size) if is_transformer(network) else None
     supervised = any(len(tensors[head]) in _LABELS for head in _LABEL_HEADS if head in tensors)
-    return Recognized(named, fit, BackboneConfig(name=best, transformer=transformer), size, supervised)
+    names = tuple(name for name in fits if not fits[name][0].problems)
+    return Recognized(named, fit, BackboneConfig(name=best, transformer=transformer), names, size, supervised)
 
 
 def _candidates(tensors: dict[str, Tensor]) -> list[str]:
@@ -127,14 +125,13 @@ def _trained_size(tensors: dict[str, Tensor]) -> int | None:
     return math.isqrt(positions.shape[1]) * first.shape[-1]  # the square, and a few tokens beside it
 
 
-def _complete(path: Path, name: str, named: NamedWeights, image_size: int | None) -> TransformerConfig | None:
-    """What timm's network by this name does otherwise than the file's authors; None for nothing."""
-    usual = cast(Any, _build_on_meta(name, None))
-    heads = _heads(path, named)
+def _complete(path: Path, network: Any, named: NamedWeights, image_size: int | None) -> TransformerConfig | None:
+    """What timm's network does otherwise than the file's authors; None for nothing."""
+    heads, usual_size = _heads(path, named), network.pretrained_cfg["input_size"][-1]
     config = TransformerConfig(
-        positions=_positions(path, name, named),
-        image_size=image_size if image_size != usual.patch_embed.img_size[0] else None,
-        heads=heads if heads != usual.blocks[0].attn.num_heads else None,
+        positions=_positions(path, network.card.name, named),
+        image_size=image_size if image_size != usual_size else None,
+        heads=heads if heads != network.blocks[0].attn.num_heads else None,
     )
     return None if config == TransformerConfig() else config
 
