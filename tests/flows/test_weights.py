@@ -177,14 +177,14 @@ def test_what_is_fetched_brings_its_licence(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("patch", "the nearest is vit_tiny_patch16_224: 1 tensors of another shape (patch_embed.proj.weight)"),
+        ("width", "the nearest is vit_tiny_patch16_224: 24 tensors of another shape (blocks.0.mlp.fc1.weight, "),
         ("depth", "the nearest is vit_tiny_patch16_224: 12 tensors missing (blocks.11.norm1.weight"),
         ("head", "holds no backbone, only head (2); take the file of the whole network"),
     ],
 )
 def test_what_fits_nothing_names_the_nearest(tiny: dict[str, torch.Tensor], change: str, said: str) -> None:
-    if change == "patch":
-        tiny["patch_embed.proj.weight"] = tiny["patch_embed.proj.weight"][..., :12, :12].contiguous()
+    if change == "width":
+        tiny = {key: value[:500].contiguous() if "fc1" in key else value for key, value in tiny.items()}
     elif change == "depth":
         tiny = {key: value for key, value in tiny.items() if not key.startswith("blocks.11.")}
     else:
@@ -194,6 +194,17 @@ def test_what_fits_nothing_names_the_nearest(tiny: dict[str, torch.Tensor], chan
         weights(["odd.safetensors"])
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_with_another_patch_than_timms_is_laid_out_for_it(
+    tiny: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny["patch_embed.proj.weight"] = tiny["patch_embed.proj.weight"][..., :12, :12].contiguous()
+    safetensors.torch.save_file(tiny, "odd.safetensors")
+    weights(["odd.safetensors"])
+    printed = capsys.readouterr().out
+    assert "patches of 12 pixels" in printed
+    assert "transformer.patch_size=12 pretrain.backbone.transformer.image_size=168" in printed
 
 
 def test_heads_come_from_the_config_beside_a_file_of_transformers(

@@ -73,7 +73,7 @@ def _create_convolutional(config: BackboneConfig) -> nn.Module:
 def _start_norms_at_one(network: nn.Module) -> None:
     """Undo timm's zeros, the only weights of norms that are 0 throughout; whatever was drawn stays as it is."""
     for name, weight in network.named_parameters():
-        if name.endswith(".weight") and weight.ndim == 1 and not weight.any():
+        if name.endswith(".weight") and weight.ndim == 1 and not weight.is_meta and not weight.any():
             nn.init.ones_(weight)
 
 

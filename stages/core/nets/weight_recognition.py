@@ -87,7 +87,7 @@ def recognize(path: Path, branch: Branch | None = None) -> Recognized:
     size = _trained_size(tensors)
     fits: dict[str, tuple[Fit, nn.Module]] = {}
     for name in _candidates(tensors):
-        network = _build_on_meta(name, size)
+        network = _build_on_meta(name, _layout(name, tensors, size))
         fits[name] = fit_tensors(tensors, network.state_dict()), network
     best = min(fits, key=lambda name: fits[name][0].problems)
     fit, network = fits[best]
@@ -98,7 +98,7 @@ def recognize(path: Path, branch: Branch | None = None) -> Recognized:
 
 
 def _candidates(tensors: dict[str, Tensor]) -> list[str]:
-    """Networks of the same kind; transformers of the same patch and width, as far as there are some."""
+    """Networks of the same kind; transformers of the same width and patch, as far as there are some."""
     if _FIRST_LAYER not in tensors:
         return [name for name in KNOWN if "_patch" not in name]
     width, patch = tensors[_FIRST_LAYER].shape[0], tensors[_FIRST_LAYER].shape[-1]
@@ -107,15 +107,18 @@ def _candidates(tensors: dict[str, Tensor]) -> list[str]:
     return [name for name in same_width if f"_patch{patch}_" in name] or same_width
 
 
-def _build_on_meta(name: str, image_size: int | None) -> nn.Module:
-    """The network without any memory, its positions laid out for a size if it can be."""
-    plain = BackboneConfig(name=name)
+def _layout(name: str, tensors: dict[str, Tensor], image_size: int | None) -> TransformerConfig | None:
+    """The file's patch and size, where timm's network of this name can be given them."""
+    if _FIRST_LAYER not in tensors or "_patch" not in name:
+        return None
+    patch = tensors[_FIRST_LAYER].shape[-1]
+    return TransformerConfig(patch_size=None if f"_patch{patch}_" in name else patch, image_size=image_size)
+
+
+def _build_on_meta(name: str, layout: TransformerConfig | None) -> nn.Module:
+    """The network, without any memory."""
     with torch.device("meta"):
-        try:
-            laid_out = TransformerConfig(image_size=image_size) if image_size and "_patch" in name else None
-            return build_backbone(plain.model_copy(update={"transformer": laid_out}))
-        except UserError:  # of another patch than the file's
-            return build_backbone(plain)
+        return build_backbone(BackboneConfig(name=name, transformer=layout))
 
 
 def _trained_size(tensors: dict[str, Tensor]) -> int | None:
@@ -130,6 +133,7 @@ def _complete(path: Path, network: Any, named: NamedWeights, image_size: int | N
     heads, usual_size = _heads(path, named), network.pretrained_cfg["input_size"][-1]
     config = TransformerConfig(
         positions=_positions(path, network.card.name, named),
+        patch_size=network.card.transformer.patch_size,
         image_size=image_size if image_size != usual_size else None,
         heads=heads if heads != network.blocks[0].attn.num_heads else None,
     )
