@@ -34,17 +34,19 @@ def build(**values: Any) -> tuple[DINO, Batch]:
 def lightlys(head: DINOHead, config: DINOHeadConfig) -> DINOProjectionHead:
     """lightly's head with the same weights."""
     size = head.layers[0].in_features
-    other = DINOProjectionHead(size, config.hidden, config.bottleneck, config.prototypes)
-    for own, layer in zip(head.layers[::2], [layer for layer in other.layers if hasattr(layer, "weight")], strict=True):
-        layer.load_state_dict(own.state_dict())
+    other = DINOProjectionHead(size, config.hidden, config.bottleneck, config.prototypes, config.batch_norm)
+    ours, theirs = ([each for each in layers if list(each.parameters())] for layers in (head.layers, other.layers))
+    for own, layer in zip(ours, theirs, strict=True):
+        layer.load_state_dict(own.state_dict(), strict=False)  # lightly has no bias in front of a batch norm
     weight = head.last.parametrizations.weight
     other.last_layer.load_state_dict({"weight_g": weight.original0, "weight_v": weight.original1})
     return other
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
-def test_the_head_is_lightlys() -> None:
-    config = DINOHeadConfig(hidden=16, bottleneck=8, prototypes=12)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_head_is_lightlys(batch_norm: bool) -> None:
+    config = DINOHeadConfig(hidden=16, bottleneck=8, prototypes=12, batch_norm=batch_norm)
     head, embeddings = DINOHead(10, config), torch.randn(5, 10)
     torch.testing.assert_close(head(embeddings), lightlys(head, config)(embeddings))
     assert not head.lengths.requires_grad

@@ -26,6 +26,9 @@ class DINOHeadConfig(Params):
     """Size of the unit vectors. Appendix C: 256."""
     prototypes: int = Field(65536, ge=2)
     """P, scores. Appendix C: 65536."""
+    batch_norm: bool = False
+    """Batch norm behind the first two layers. The authors' code: no. With few photographs embeddings start out so alike
+    that without it the loss stays at ln P."""
     norm_last_layer: bool = True
     """Keep the rows of the last layer at length 1. Steadier; the authors switch it off for ViT-S."""
 

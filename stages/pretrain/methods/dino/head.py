@@ -16,13 +16,11 @@ class DINOHead(nn.Module):
 
     def __init__(self, size: int, config: DINOHeadConfig) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(size, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.bottleneck),
-        )
+        layers: list[nn.Module] = []
+        for inputs in (size, config.hidden):
+            norm = [nn.BatchNorm1d(config.hidden)] if config.batch_norm else []
+            layers += [nn.Linear(inputs, config.hidden), *norm, nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(config.hidden, config.bottleneck))
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
