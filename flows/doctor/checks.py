@@ -18,7 +18,11 @@ import yaml
 
 from flows.doctor.disk import check_cache_links, check_disk
 from flows.doctor.finding import Finding
+<<<<<<< HEAD
 from flows.doctor.places import check_places
+=======
+from flows.doctor.fingerprints import check_code
+>>>>>>> 28a93d6 (code.json says how it is written; luss doctor looks at it; a test's run goes no further than it must; CI compiles no modules that nobody imports)
 from flows.recipes.composing import stage_names
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace
@@ -67,6 +71,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("workspace", "not a project", str(error))
         return
     yield check_params()
+    yield check_code()
     yield check_data_names()
     yield check_lock_file(Path("dvc.lock"))
     yield check_disk(Path(), shutil.disk_usage(Path()).free)

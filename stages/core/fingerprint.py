@@ -96,7 +96,8 @@ def write_fingerprints(root: Path = Path()) -> list[str]:
     before, now = read_fingerprints(root), core_fingerprints(root)
     if before != now:
         partial = root / f"{CODE_FILE}.partial"
-        partial.write_text(json.dumps({"core": now}, indent=2) + "\n")
+        # DVC names this file, and no command, where an entry is missing: who looks into it finds the command.
+        partial.write_text(json.dumps({"written by": COMMAND, "core": now}, indent=2) + "\n")
         partial.replace(root / CODE_FILE)
     return [stage for stage in sorted({*before, *now}) if before.get(stage) != now.get(stage)]
 

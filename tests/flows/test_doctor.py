@@ -24,6 +24,7 @@ from flows.doctor.checks import (
     check_versions,
 )
 from flows.doctor.disk import check_cache_links, check_disk
+<<<<<<< HEAD
 from flows.doctor.places import (
     check_compiled_loops,
     check_folders,
@@ -32,6 +33,10 @@ from flows.doctor.places import (
     check_server,
     check_shared_memory,
 )
+=======
+from flows.doctor.fingerprints import check_code
+from stages.core.fingerprint import write_fingerprints
+>>>>>>> 28a93d6 (code.json says how it is written; luss doctor looks at it; a test's run goes no further than it must; CI compiles no modules that nobody imports)
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT
 
@@ -61,6 +66,18 @@ def test_a_missing_package_is_named() -> None:
 def test_what_does_not_go_together_is_found(more: dict[str, str], remedy: str | None) -> None:
     findings = list(check_clashes({**GOOD, **more}.get))
     assert [remedy in finding.remedy for finding in findings] == ([True] if remedy else [])
+
+
+def test_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stages/index").mkdir(parents=True)
+    main = tmp_path / "stages/index/__main__.py"
+    main.write_text("x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert check_code().remedy == "python -m stages.core.fingerprint"
+    write_fingerprints()
+    assert not check_code().remedy
+    main.write_text("x = (\n")
+    assert "__main__.py:1: not valid Python" in check_code().remedy
 
 
 def test_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

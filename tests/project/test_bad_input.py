@@ -14,11 +14,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 
 @pytest.fixture
-def spoilt(finished: Workspace) -> Iterator[Workspace]:
+def spoilt(clone: Workspace) -> Iterator[Workspace]:
     """The finished clone, to be spoilt: afterwards DVC gives back what belongs there and finds nothing else to do."""
-    yield finished
-    finished.restore()
-    assert "ran" not in finished.repro().values()
+    yield clone
+    clone.restore()
+    assert "ran" not in clone.repro().values()
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:

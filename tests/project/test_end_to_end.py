@@ -180,7 +180,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(finished: Workspace) -> N
         assert process.wait(60) == 130
         assert_gone(started)
         assert "goes on from where it was" in log.read_text()
-    finished.repro()
+    finished.repro("pretrain")
     resumed = finished.outs()["pretrain"]
     finished.repro("--force", "--single-item", "pretrain")
     assert finished.outs()["pretrain"] == resumed
