@@ -65,7 +65,8 @@ class PixelLabelClassifier(SegmenterTraining):
         labels = batch.maps["pseudolabel"][0][:, None].float()
         target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)
         counted = (target != IGNORE).sum().clamp_min(1)
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
+        # Summed apart: torch's own sum over maps adds in any order on a GPU.
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").sum() / counted
         return Losses(loss, {"accuracy": _agreement(logits, target, counted)})
 
     def export(self) -> dict[str, nn.Module]:

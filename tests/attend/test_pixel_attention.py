@@ -21,6 +21,7 @@ from stages.pretrain.__main__ import main as pretrain
 from stages.pretrain.methods.pass_.config import PASSConfig
 from tests.fabricate import SIZE, fabricate_images
 from tests.methods import check_resumes_exactly, load_two_batches, small
+from tests.one_order import check_a_step_adds_in_one_order
 
 FIRST = TrainingProgress(iteration=0, iterations=10, epoch=0, epochs=5)
 MODEL = {"backbone": {"name": "test_resnet", "output_stride": 32, "drop_path": 0.0}}
@@ -37,6 +38,10 @@ def index() -> Any:
     index = fabricate_images(12)
     pretrain(small(PASSConfig, **MODEL))
     return index
+
+
+def test_a_step_adds_in_one_order_on_a_gpu_too(index: Any) -> None:
+    check_a_step_adds_in_one_order(build(), index)
 
 
 @torch.no_grad()

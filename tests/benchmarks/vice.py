@@ -41,7 +41,7 @@ from tests.project.rooms import ROOT
 STEPS = 8
 NO_MASKING = "pretrain.masking=null"
 DEEPLAB = (
-    "pretrain.decoder={kind: deeplabv3plus, channels: 64, low_level: 16, rates: [12, 24, 36], separable: true, "
+    "pretrain.decoder={kind: deeplabv3plus, form: vice, channels: 64, low_level: 16, rates: [12, 24, 36], "
     "embedding: 64}"
 )
 FULL_SIZE = ("pretrain.views.side=[288, 288]", "pretrain.views.size=128", "shared.resize=216")

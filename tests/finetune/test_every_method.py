@@ -31,6 +31,7 @@ from tests.methods import (
     train_small,
     union_of,
 )
+from tests.one_order import check_a_step_adds_in_one_order
 
 METHODS = union_of(Config)
 TRAINED = [method for method in METHODS if "training" in method.model_fields]
@@ -60,6 +61,12 @@ def build(config: Any) -> Any:
 def test_one_step_is_finite(config_type: Any) -> None:
     index = fabricate_inputs()
     check_one_step_is_finite(build(small(config_type)), index)
+
+
+@every_trained_method
+def test_a_step_adds_in_one_order_on_a_gpu_too(config_type: Any) -> None:
+    index = fabricate_inputs()
+    check_a_step_adds_in_one_order(build(small(config_type)), index)
 
 
 @every_trained_method

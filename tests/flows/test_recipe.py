@@ -70,9 +70,9 @@ def test_values_override_recipes_also_inside_lists() -> None:
 
 @pytest.mark.parametrize("dataset", ["camvid", "cityscapes27"])
 def test_a_group_of_another_kind_takes_the_place_of_the_whole_group(dataset: str) -> None:
-    decoder = "{kind: deeplabv3plus, rates: [12, 24, 36], separable: true, embedding: 128}"
+    decoder = "{kind: deeplabv3plus, form: vice, rates: [12, 24, 36], embedding: 128}"
     composed = compose(Recipe("vice", dataset, (f"pretrain.decoder={decoder}",)))["pretrain"]["decoder"]
-    expected = DeepLabV3PlusConfig(rates=(12, 24, 36), separable=True, embedding=128)
+    expected = DeepLabV3PlusConfig(form="vice", rates=(12, 24, 36), embedding=128)
     assert composed == expected.model_dump(mode="json")
     kept = compose(Recipe("vice", "camvid", ("pretrain.decoder={channels: 9}",)))["pretrain"]["decoder"]
     assert kept == {"kind": "fpn", "channels": 9, "last_norm": True}, "the same kind keeps its other fields"

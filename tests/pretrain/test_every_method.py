@@ -33,10 +33,14 @@ from tests.methods import (
     train_small,
     union_of,
 )
+from tests.one_order import check_a_step_adds_in_one_order
 
 assert tiny_transformers.NAMES
 METHODS = union_of(Config)
 TRAINED = [method for method in METHODS if "training" in method.model_fields]
+
+SHRINKING = {"kind": "deeplabv3plus", "channels": 8, "low_level": 4, "output_stride": 8, "rates": [1, 2, 3]}
+"""A decoder that averages the first stage."""
 
 every_method = pytest.mark.parametrize("config_type", METHODS, ids=lambda config: config.__name__)
 every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
@@ -98,6 +102,12 @@ def test_a_network_that_sees_nothing_gives_the_loss_that_is_expected_of_chance(c
     found = {"loss": losses.total, **losses.parts}
     for name, chance in method.expected.chance.items():
         assert found[name].item() == pytest.approx(chance, rel=1e-4)
+
+
+@every_trained_method
+def test_a_step_adds_in_one_order_on_a_gpu_too(config_type: Any) -> None:
+    decoder = {"decoder": SHRINKING} if config_type.__name__ == "LUSSConfig" else {}
+    check_a_step_adds_in_one_order(build(small(config_type, **decoder)), fabricate_inputs())
 
 
 @every_trained_method

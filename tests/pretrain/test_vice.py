@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.config.views import SectorViewConfig
@@ -39,13 +39,14 @@ def numbered_plainly(maps: list[Tensor]) -> list[tuple[int, int]]:
     return [(photo, each) for photo in range(PHOTOGRAPHS) for each in sorted(common_plainly(maps, photo))]
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("small", [(4, 4), (5, 3), (16, 16), (1, 1)])
-def test_region_means_are_those_of_the_enlarged_map(small: tuple[int, int]) -> None:
+def test_region_means_are_those_of_the_enlarged_map(small: tuple[int, int], align_corners: bool) -> None:
     torch.manual_seed(0)
     features = torch.randn(PHOTOGRAPHS, 6, *small, requires_grad=True)
     regions = torch.randint(-1, 9, (PHOTOGRAPHS, 16, 12))
-    means = region_means(features, regions, 9)
-    enlarged = F.interpolate(features, (16, 12), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    means = region_means(features, regions, 9, align_corners)
+    enlarged = F.interpolate(features, (16, 12), mode="bilinear", align_corners=align_corners).permute(0, 2, 3, 1)
     expected = torch.stack([enlarged[regions == number].mean(0) for number in range(9)])
     torch.testing.assert_close(means, expected)
     weights = torch.randn(9, 6)
@@ -170,7 +171,7 @@ def vectors_plainly(method: VICE, batch: Batch) -> list[np.ndarray]:
     with torch.no_grad():
         features = method.features(torch.cat(batch.views)).chunk(VIEWS)
     for view in range(VIEWS):
-        enlarged = F.interpolate(features[view], (SIZE, SIZE), mode="bilinear", align_corners=False).double().numpy()
+        enlarged = F.interpolate(features[view], (SIZE, SIZE), mode="bilinear", align_corners=True).double().numpy()
         rows = []
         for photo, number in numbered_plainly(maps):
             mask = maps[view][photo].numpy() == number
@@ -229,8 +230,35 @@ def test_the_largest_score_stands_for_a_region_and_the_others_are_drawn_to_it() 
     photographs = [photo for photo, _ in numbered_plainly(batch.maps["superpixels"])]
     clustering = loss_plainly([np.array(each) for each in chosen], np.zeros((0, 8)), method, photographs, "photographs")
     losses = method.step(batch, TrainingProgress(0, 9, 0, 1))
-    assert losses.parts["coherence"].item() == pytest.approx(np.mean(spread), rel=1e-4)
-    assert losses.total.item() == pytest.approx((clustering + np.mean(spread)) / 2, rel=1e-4)
+    owners = np.array(photographs * VIEWS)
+    coherence = np.mean([np.array(spread)[owners == photo].mean() for photo in np.unique(owners)])
+    assert losses.parts["coherence"].item() == pytest.approx(coherence, rel=1e-4)
+    assert losses.total.item() == pytest.approx((clustering + coherence) / 2, rel=1e-4)
+
+
+def test_the_chosen_pixel_is_not_drawn_to_the_others() -> None:
+    method = build(vector="max")
+    torch.manual_seed(1)
+    features = nn.Parameter(torch.randn(VIEWS * PHOTOGRAPHS, 8, SIZE, SIZE))
+    method.features = Fixed(features)
+    method.step(draw_batch(), TrainingProgress(0, 9, 0, 1)).parts["coherence"].backward()
+    assert features.grad is not None
+    moved = features.grad.ne(0).any(1).sum()
+    maps = draw_maps()
+    regions = numbered_plainly(maps)
+    inside = sum(int((view[photo] == number).sum()) for view in maps for photo, number in regions)
+    assert moved == inside - VIEWS * len(regions), "all pixels of regions but one of each"
+
+
+class Fixed(nn.Module):
+    """Features that are themselves learnt."""
+
+    def __init__(self, features: nn.Parameter) -> None:
+        super().__init__()
+        self.values = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.values
 
 
 def test_prototypes_and_queue_wait_for_their_iterations() -> None:
@@ -254,7 +282,7 @@ def test_only_pixels_need_no_superpixels() -> None:
 
 
 def test_deeplab_gets_a_last_layer() -> None:
-    decoder = {"kind": "deeplabv3plus", "channels": 12, "low_level": 4, "rates": [1, 2, 3], "separable": True}
+    decoder = {"kind": "deeplabv3plus", "form": "vice", "channels": 12, "low_level": 4, "rates": [1, 2, 3]}
     method = build(decoder={**decoder, "embedding": 8})
     assert method.step(draw_batch(), TrainingProgress(0, 1, 0, 1)).total.isfinite()
     assert method.features(draw_batch().views[0]).shape[1] == 8 == method.prototypes.weight.shape[1]

@@ -5,7 +5,7 @@ A part that is stored in a model artifact is described there by the same config 
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
 
@@ -63,12 +63,18 @@ class BackboneConfig(Params):
     LARC a weight of 0 grows by less than a hundredth a step."""
     transformer: TransformerConfig | None = None
     """Of a vision transformer: which of its features; null for the tokens of its last block."""
+    dilated_first_blocks: bool = False
+    """Whether the first block of a stage that keeps its resolution is dilated as those behind it (ViCE), and not as the
+    stage before (torchvision, timm). ResNets only; a vision transformer has none."""
 
 
 class DeepLabV3PlusConfig(Params):
     """DeepLabV3+: atrous pyramid pooling of the last stage, refined by the first one."""
 
     kind: Literal["deeplabv3plus"] = "deeplabv3plus"
+    form: Literal["original", "vice"] = "original"
+    """`vice`: ViCE's code, always separable, at stride 4: batch norm behind the ReLU of separable convolutions, a 3x3
+    projection of the pyramid without ReLU, corners aligned, weights from Kaiming's normal distribution."""
     channels: int = Field(256, ge=1)
     """D, of the pyramid and of the result. Chen et al. 2018: 256."""
     low_level: int = Field(48, ge=1)
@@ -82,6 +88,12 @@ class DeepLabV3PlusConfig(Params):
     """Depthwise separable 3x3 convolutions."""
     embedding: int = Field(0, ge=0)
     """Channels of a last 1x1 convolution, which then are D; 0 for none. ViCE: 128."""
+
+    @model_validator(mode="after")
+    def _has_the_stride_of_its_form(self) -> "DeepLabV3PlusConfig":
+        if self.form == "vice" and self.output_stride != 4:
+            raise ValueError("form: vice has an output_stride of 4")
+        return self
 
 
 class DeepLabV3Config(Params):

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 GRID = 7
 """Points per side. PASS, step 1: 7."""
@@ -42,8 +41,23 @@ def overlap_grid(first: Tensor, second: Tensor, side: int = GRID) -> Overlap:
 
 
 def sample(features: Tensor, places: Tensor) -> Tensor:
-    """Read a map (B, D, h, w) at (B, G, G, 2) places, bilinearly, zeros outside: (B, D, G, G) float32."""
-    return F.grid_sample(features.float(), places, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Read a map (B, D, h, w) at (B, G, G, 2) places, bilinearly, zeros outside: (B, D, G, G) float32.
+
+    As `grid_sample` without aligned corners; by products of matrices, since its gradient is never quite the same
+    twice on a GPU.
+    """
+    height, width = features.shape[-2:]
+    across, down = _weigh(places[..., 0].flatten(1), width), _weigh(places[..., 1].flatten(1), height)
+    weights = (down[..., None] * across[..., None, :]).flatten(2)  # (B, G G, h w)
+    with torch.autocast(features.device.type, enabled=False):
+        read = features.float().flatten(2) @ weights.transpose(1, 2)  # (B, D, G G)
+    return read.view(*features.shape[:2], *places.shape[1:3])
+
+
+def _weigh(places: Tensor, size: int) -> Tensor:
+    """(B, N) places in -1..1 to how much each of `size` cells adds to them, (B, N, size)."""
+    cells = ((places + 1) * size - 1) / 2
+    return (1 - (cells[..., None] - torch.arange(size, device=places.device)).abs()).clamp(min=0)
 
 
 def _place(points: Tensor, window: Tensor, exists: Tensor) -> Tensor:

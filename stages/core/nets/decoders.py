@@ -1,6 +1,5 @@
 """Decoders: the backbone's maps of several resolutions to one map of features."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -8,22 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.config.networks import DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
+from stages.core.nets.decoder import Decoder
+from stages.core.nets.resizing import average_areas
+from stages.core.nets.vice_decoder import ViCEDecoder
 
 _FIRST_STRIDE = 4
-
-
-class Decoder(nn.Module, ABC):
-    """Maps of the backbone's last four stages, finest first, to one map.
-
-    `size` is its number of channels, `card` the config that it was built from.
-    """
-
-    size: int
-    card: DeepLabV3PlusConfig | DeepLabV3Config | FPNConfig
-
-    @abstractmethod
-    def forward(self, stages: Sequence[Tensor]) -> Tensor:
-        """(B, C_s, h_s, w_s) of each stage to (B, size, h, w)."""
 
 
 class DeepLabV3Plus(Decoder):
@@ -49,7 +37,7 @@ class DeepLabV3Plus(Decoder):
         low, deep = self.low_level(stages[0]), self.pyramid(stages[-1])
         size = [max(round(side / self._shrink), 1) for side in low.shape[-2:]]
         if self._shrink > 1:
-            low = F.interpolate(low, size, mode="area")
+            low = average_areas(low, (size[0], size[1]))
         deep = F.interpolate(deep, size, mode="bilinear", align_corners=False)
         features: Tensor = self.refine(torch.cat([deep, low], 1))
         return features
@@ -99,6 +87,8 @@ class FPN(Decoder):
 def build_decoder(config: DecoderConfig, channels: Sequence[int]) -> Decoder:
     """The decoder, with random weights, of a backbone whose last four stages have these channels, finest first."""
     match config:
+        case DeepLabV3PlusConfig(form="vice"):
+            return ViCEDecoder(config, channels)
         case DeepLabV3PlusConfig():
             return DeepLabV3Plus(config, channels)
         case DeepLabV3Config():

@@ -10,7 +10,8 @@ from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.attention import AttentivePool, restore_attention
 from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
-from stages.core.nets.decoders import Decoder, build_decoder
+from stages.core.nets.decoder import Decoder
+from stages.core.nets.decoders import build_decoder
 from stages.core.nets.weights import load_weights
 
 

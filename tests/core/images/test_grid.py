@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from stages.core.images.crops import Window, cut
 from stages.core.images.grid import GRID, overlap_grid, sample
@@ -75,3 +76,16 @@ def test_corresponding_places_of_views_that_are_cut_show_the_same_content() -> N
     inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
     torch.testing.assert_close(first[inside], second[inside], atol=1.5, rtol=0)
     assert first[inside].std() > 10
+
+
+@pytest.mark.parametrize("size", [(4, 4), (7, 3), (1, 5)])
+def test_reading_is_torchs_grid_sample_with_its_gradient(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(3, 5, *size, requires_grad=True)
+    places = torch.rand(3, 6, 7, 2) * 3 - 1.5
+    expected = F.grid_sample(features, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+    read = sample(features, places)
+    torch.testing.assert_close(read, expected)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((result * weights).sum(), features)[0] for result in (read, expected)]
+    torch.testing.assert_close(*gradients)

@@ -90,3 +90,21 @@ def test_a_backbone_comes_back_from_its_card() -> None:
     restored.load_state_dict(backbone.state_dict())
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(restored.eval()(images), backbone.eval()(images))
+
+
+@pytest.mark.parametrize(("name", "wide"), [("resnet18", ["conv1", "conv2"]), ("resnet50", ["conv2"])])
+def test_first_blocks_are_dilated_as_the_others_where_that_is_asked_for(name: str, wide: list[str]) -> None:
+    with torch.device("meta"):
+        asked = build_backbone(BackboneConfig(name=name, output_stride=8, dilated_first_blocks=True))
+        plain = build_backbone(BackboneConfig(name=name, output_stride=8))
+        shapes = [network(torch.zeros(1, 3, 64, 64)).shape for network in (asked, plain)]
+    assert shapes[0] == shapes[1]
+    for stage, rate in ((2, 1), (3, 2), (4, 4)):
+        for block in getattr(asked, f"layer{stage}"):
+            assert {getattr(block, layer).dilation for layer in wide} == {(rate, rate)}
+    assert plain.layer4[0].conv2.dilation != plain.layer4[1].conv2.dilation or name == "resnet18"
+
+
+def test_only_resnets_have_first_blocks_to_dilate() -> None:
+    with pytest.raises(UserError, match="dilated_first_blocks: test_convnext is no ResNet; set it to false"):
+        build_backbone(BackboneConfig(name="test_convnext", dilated_first_blocks=True))

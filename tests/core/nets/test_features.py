@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,10 +18,12 @@ from stages.core.nets.attention import PixelAttention
 from stages.core.nets.backbones import build_backbone, stage_channels, stage_maps
 from stages.core.nets.decoders import build_decoder
 from stages.core.nets.features import FeatureNetwork, build_features, restore_features
+from stages.core.nets.vice_decoder import ViCEDecoder
 from tests.fabricate import backbone_card
 
 BACKBONE = BackboneConfig(name="test_resnet", output_stride=8)
-DECODERS = [DeepLabV3PlusConfig(channels=12, low_level=4), DeepLabV3Config(channels=12), FPNConfig(channels=12)]
+VICE = DeepLabV3PlusConfig(form="vice", channels=12, low_level=4, rates=(1, 2, 3))
+DECODERS = [DeepLabV3PlusConfig(channels=12, low_level=4), VICE, DeepLabV3Config(channels=12), FPNConfig(channels=12)]
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet"])
@@ -113,3 +115,33 @@ def test_the_pyramid_of_features_is_the_sum_of_the_enlarged_projections() -> Non
     normed.lateral.load_state_dict(decoder.lateral.state_dict())
     deviation, mean = torch.std_mean(expected, (0, 2, 3), correction=0, keepdim=True)
     torch.testing.assert_close(normed([fine, coarse]), (expected - mean) / deviation, rtol=1e-3, atol=1e-3)
+
+
+def test_vices_decoder_is_that_of_its_code() -> None:
+    """Separable convolutions are convolution, ReLU, norm; the 3x3 projection may be negative; corners are aligned."""
+    torch.manual_seed(0)
+    decoder = build_decoder(VICE.model_copy(update={"embedding": 5}), [3, 6]).eval()
+    assert isinstance(decoder, ViCEDecoder)
+    fine, coarse = torch.randn(2, 3, 8, 12), torch.randn(2, 6, 4, 6)
+    weights = {name: value for name, value in decoder.state_dict().items() if value.ndim == 4}
+
+    def convolve(x: Tensor, name: str, **options: int) -> Tensor:
+        return F.conv2d(x, weights[f"{name}.weight"], **options)
+
+    def norm(x: Tensor) -> Tensor:
+        return x / (1 + 1e-5) ** 0.5 + 1e-4
+
+    def separate(x: Tensor, name: str, at: int, rate: int) -> Tensor:
+        spatial = norm(convolve(x, f"{name}.{at}", padding=rate, dilation=rate, groups=x.shape[1]).relu())
+        return norm(convolve(spatial, f"{name}.{at + 3}").relu())
+
+    branches = [norm(convolve(coarse, "pyramid.branches.0.0")).relu()]
+    branches += [separate(coarse, f"pyramid.branches.{rate}", 0, rate) for rate in (1, 2, 3)]
+    branches += [norm(convolve(coarse.mean((2, 3), keepdim=True), "pyramid.pooled.0")).relu().expand(-1, -1, 4, 6)]
+    deep = norm(convolve(torch.cat(branches, 1), "pyramid.project.0", padding=1))
+    assert (deep < 0).any()
+    deep = F.interpolate(deep, (8, 12), mode="bilinear", align_corners=True)
+    joined = torch.cat([norm(convolve(fine, "low_level.0")).relu(), deep], 1)
+    refined = separate(separate(joined, "refine", 0, 1), "refine", 6, 1)
+    expected = F.conv2d(refined, weights["refine.12.weight"], decoder.state_dict()["refine.12.bias"])
+    torch.testing.assert_close(decoder([fine, coarse]), expected)

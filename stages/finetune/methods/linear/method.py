@@ -57,7 +57,8 @@ class LinearProbe(SegmenterTraining):
             self._classify(features).float(), target.shape[-2:], mode="bilinear", align_corners=False
         )
         counted = (target != IGNORE).sum().clamp_min(1)
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
+        # Summed apart: torch's own sum over maps adds in any order on a GPU.
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").sum() / counted
         return Losses(loss, {"accuracy": (logits.argmax(1) == target).sum() / counted})
 
     def _find_targets(self, ids: Tensor) -> Tensor:

@@ -32,9 +32,10 @@ class VICEConfig(CodesConfig, TrainedPretrainConfig):
     """ViCE. The defaults are the paper's for Cityscapes at low resolution."""
 
     method: Literal["vice"] = "vice"
-    backbone: BackboneConfig = BackboneConfig(name="resnet18", output_stride=8)
+    backbone: BackboneConfig = BackboneConfig(name="resnet18", output_stride=8, dilated_first_blocks=True)
+    """Section 4: stride 8; its code dilates all blocks of a stage."""
     decoder: DecoderConfig = FPNConfig()
-    """`fpn` at low, `deeplabv3plus` (rates 12, 24, 36, separable, embedding 128) at high resolution. Section 4."""
+    """`fpn` at low, `deeplabv3plus` (form: vice, rates 12, 24, 36, embedding 128) at high resolution. Section 4."""
     weights: WeightsFile | None = None
     """Weights that the backbone starts from; null for random ones. The paper: ImageNet's, learnt with labels."""
     views: SectorViewConfig = SectorViewConfig()
@@ -60,7 +61,8 @@ class VICEConfig(CodesConfig, TrainedPretrainConfig):
     """Iterations before the prototypes learn. The code: 313."""
     vector: Literal["mean", "max"] = "mean"
     """What stands for a region: the mean of its pixels (the paper), or the pixel with the highest score, to which the
-    others are drawn by a second loss of equal weight (the released files for high resolution)."""
+    others are drawn by a second loss of equal weight (the released files for high resolution). That one is no part of
+    their distances' gradient, and each photograph weighs the same in them."""
     average: Literal["photographs", "regions"] = "photographs"
     """Whether each photograph weighs the same (equation 3) or each region (the code)."""
     training: TrainingConfig = TrainingConfig(

@@ -49,7 +49,7 @@ class VICE(TrainingMethod):
         if not len(photographs):
             raise UserError("pretrain: no region of a whole batch is seen in all of its views; take larger superpixels")
         self.prototypes.normalize()
-        z, coherence = zip(*map(self._describe, maps, numbers, [len(photographs)] * len(maps)), strict=True)
+        z, spreads = zip(*map(self._describe, maps, numbers, [len(photographs)] * len(maps)), strict=True)
         scores = [self.prototypes(each) for each in z]  # V x (R, P)
         codes = self._assign(z[0].detach(), scores[0].detach(), progress)
         clustering = self._predict(scores[1:], codes, photographs)
@@ -62,7 +62,7 @@ class VICE(TrainingMethod):
         }
         if self.config.vector == "mean":
             return Losses(clustering, parts)
-        parts["coherence"] = torch.stack(coherence).mean()
+        parts["coherence"] = _average_photographs(torch.stack(spreads).mean(0), photographs)
         return Losses((clustering + parts["coherence"]) / 2, parts)
 
     def export(self) -> dict[str, nn.Module]:
@@ -75,16 +75,21 @@ class VICE(TrainingMethod):
         return pixel_regions(batch.windows.to(batch.views[0].device), self.config.views.size)
 
     def _describe(self, features: Tensor, regions: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Unit vectors (R, D) of the regions of one view, and how far their pixels are from them where that is used."""
+        """Unit vectors (R, D) of the regions of one view, and how far (R,) their pixels are from them on average.
+
+        The map is enlarged with aligned corners, as in the code. With `mean` vectors the distances are not used: zeros.
+        """
         if self.config.vector == "mean":
-            return F.normalize(region_means(features, regions, count), dim=1), features.new_zeros(())
-        enlarged = F.interpolate(features.float(), regions.shape[1:], mode="bilinear", align_corners=False)
+            means = region_means(features, regions, count, align_corners=True)
+            return F.normalize(means, dim=1), means.new_zeros(count)
+        enlarged = F.interpolate(features.float(), regions.shape[1:], mode="bilinear", align_corners=True)
         pixels = F.normalize(enlarged.permute(0, 2, 3, 1)[regions >= 0], dim=1)  # (N, D)
         region = regions[regions >= 0]
         chosen = pixels[_place_of_highest(self.prototypes(pixels.detach()).amax(1), region, count)]
-        areas = torch.bincount(region, minlength=count)
-        distances = (pixels - chosen[region]).square().sum(1).clamp_min(1e-12).sqrt()
-        return chosen, (distances / areas[region]).sum() / count
+        # The others are drawn to the chosen one, not it to them.
+        distances = (pixels - chosen.detach()[region]).square().sum(1).clamp_min(1e-12).sqrt()
+        shares = distances / torch.bincount(region, minlength=count)[region]
+        return chosen, shares.new_zeros(count).index_add(0, region, shares)
 
     def _assign(self, z: Tensor, scores: Tensor, progress: TrainingProgress) -> Tensor:
         """Codes (R, P) of the first view; the queue takes part and is filled afterwards."""
@@ -101,7 +106,12 @@ class VICE(TrainingMethod):
         losses = -(codes * predictions).sum(2).mean(0)  # (R,)
         if self.config.average == "regions":
             return mean_over_rows(losses)
-        return weighted_mean_over_rows(losses, 1 / torch.bincount(photographs)[photographs])
+        return _average_photographs(losses, photographs)
+
+
+def _average_photographs(values: Tensor, photographs: Tensor) -> Tensor:
+    """The mean of regions' values (R,) in which every photograph that has regions weighs the same."""
+    return weighted_mean_over_rows(values, 1 / torch.bincount(photographs)[photographs])
 
 
 def _place_of_highest(values: Tensor, region: Tensor, count: int) -> Tensor:
