@@ -95,8 +95,10 @@ def test_a_backbone_comes_back_from_its_card() -> None:
 @pytest.mark.parametrize(("name", "wide"), [("resnet18", ["conv1", "conv2"]), ("resnet50", ["conv2"])])
 def test_first_blocks_are_dilated_as_the_others_where_that_is_asked_for(name: str, wide: list[str]) -> None:
     with torch.device("meta"):
-        asked = build_backbone(BackboneConfig(name=name, output_stride=8, dilated_first_blocks=True))
-        plain = build_backbone(BackboneConfig(name=name, output_stride=8))
+        asked = build_backbone(
+            BackboneConfig(name=name, output_stride=8, zero_init_last=True, dilated_first_blocks=True)
+        )
+        plain = build_backbone(BackboneConfig(name=name, output_stride=8, zero_init_last=True))
         shapes = [network(torch.zeros(1, 3, 64, 64)).shape for network in (asked, plain)]
     assert shapes[0] == shapes[1]
     for stage, rate in ((2, 1), (3, 2), (4, 4)):

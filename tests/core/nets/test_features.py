@@ -95,7 +95,7 @@ def test_the_decoder_of_luss_costs_what_the_paper_says(name: str, stride: int, o
     """Multiply-adds at 224 pixels: LUSS states 9.5 G with ResNet-50, and 3.3 G with ResNet-18 and SEAM's heads."""
     rates = (6, 12, 18)
     decoder = DeepLabV3PlusConfig.model_validate({"output_stride": out, "rates": rates})
-    backbone = BackboneConfig.model_validate({"name": name, "output_stride": stride})
+    backbone = BackboneConfig(name=name, output_stride=stride, zero_init_last=True)
     with torch.device("meta"):
         network = build_features(backbone, decoder).eval()
         with FlopCounterMode(display=False) as counter:
