@@ -80,5 +80,5 @@ def _name(stage: Stage) -> str:
 
 
 def _target(stage: Stage) -> str:
-    # `addressing` would depend on the working directory.
+    # What DVC calls a stage itself would depend on the working directory.
     return str(getattr(stage, "name", None) or stage.path_in_repo)

@@ -17,7 +17,7 @@ _SMOOTHING = 0.1
 
 
 class RegionContrastSettings(NamedTuple):
-    """See `stages.saliency.methods.rc.RegionContrast`."""
+    """See `stages.saliency.methods.rc.RCConfig`."""
 
     k: float = 50.0
     min_size: int = 200

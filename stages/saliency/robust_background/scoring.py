@@ -19,7 +19,7 @@ _COMPACTNESS = 20.0
 
 
 class RobustBackgroundSettings(NamedTuple):
-    """See `stages.saliency.methods.rbd.RobustBackground`."""
+    """See `stages.saliency.methods.rbd.RBDConfig`."""
 
     area: int = 600
     background_weight: float = 5.0
