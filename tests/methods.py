@@ -14,7 +14,7 @@ from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.engine import loop, state
 from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod, TrainingProgress
-from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches
 from tests.fabricate import BACKBONE
 
 OPTIMIZER = {"kind": "adamw", "base_lr": 0.32, "final_lr": 0.0, "weight_decay": 1e-4}
@@ -88,7 +88,7 @@ def _small_views(views: dict[str, Any]) -> dict[str, Any]:
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:
     dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, seed)
     loader = load_batches(dataset, EpochBatches(len(index), 4, seed, range(2)), torch.device("cpu"))
-    return [finish_batch(raw, method.views, torch.device("cpu")) for raw in loader]
+    return [augment_batch(raw, method.views, torch.device("cpu")) for raw in loader]
 
 
 def check_one_step_is_finite(method: TrainingMethod, index: ImageIndex) -> None:

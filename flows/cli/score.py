@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from stages.core.errors import UserError
-from stages.core.outputs import provide_place
+from stages.core.outputs import make_parent_folder
 from stages.evaluate.protocols.rules import ProtocolName
 
 GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, id = R + 256 G, or single-channel ids.")]
@@ -59,7 +59,7 @@ def score(
     from stages.evaluate.tools.score_folder import Request, score_folder
 
     if save_match is not None:
-        provide_place(save_match, "--save-match")
+        make_parent_folder(save_match, "--save-match")
     request = Request(
         ground_truth=ground_truth,
         predictions=predictions,

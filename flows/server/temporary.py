@@ -15,7 +15,7 @@ from typing import IO
 
 from flows.server.database import check_database, database_file
 from stages.core.errors import UserError
-from stages.core.parent import follow_parent
+from stages.core.parent import exit_with_parent
 
 HOST = "127.0.0.1"
 
@@ -89,7 +89,7 @@ def main() -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    follow_parent()
+    exit_with_parent()
     uvicorn.run(create_app(ephemeral=True, final=True), host=HOST, port=int(sys.argv[1]), log_level="error")
 
 

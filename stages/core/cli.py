@@ -17,7 +17,7 @@ from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.data import ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
-from stages.core.parent import leave_signals_to_parent
+from stages.core.parent import ignore_signals
 
 _INTERRUPTED = 130
 
@@ -116,7 +116,7 @@ def _describe_os_error(error: OSError) -> str | None:
 def _fail(name: str, message: str, code: int) -> int:
     # Of processes that train together, the one that started them says what went wrong, once, and then ends all.
     if told_in := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        leave_signals_to_parent()
+        ignore_signals()
         Path(told_in).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
         return code
     print(f"{name}: {message}", file=sys.stderr, flush=True)

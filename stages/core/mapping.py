@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap, shard_path, write_label_maps, write_shard
-from stages.core.artifacts.shards import ARTIFACTS, partial_out, shard_ranges
+from stages.core.artifacts.shards import ARTIFACTS, atomic_out, shard_ranges
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.image_files import UInt8
-from stages.core.processes import in_processes
+from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work
 
@@ -40,10 +40,10 @@ def map_photos(stage: str, config: Params, index: ImageIndex, compute: Compute) 
     if not len(index):
         write_label_maps(stage, method, [])
         return
-    shards = [index.part(rows) for rows in shard_ranges(len(index))]
+    shards = [index.take_rows(rows) for rows in shard_ranges(len(index))]
     with resumable_work(stage, config, {"images": index.content_hash}) as work:
         _compute_missing(shards, partial(_compute_shard, compute, stage, method), work.resolve())
-        with partial_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
+        with atomic_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
             for number in range(len(shards)):
                 _take_over(shard_path(work, number), shard_path(out, number))
 
@@ -54,7 +54,10 @@ def _compute_missing(
     missing = [(path, shard) for number, shard in enumerate(shards) if not (path := shard_path(work, number)).exists()]
     total = sum(map(len, shards))
     done = total - sum(len(shard) for _, shard in missing)
-    with Progress(total, "photographs", done=done) as progress, closing(in_processes(compute_shard, missing)) as ready:
+    with (
+        Progress(total, "photographs", done=done) as progress,
+        closing(map_in_processes(compute_shard, missing)) as ready,
+    ):
         for position, skipped in ready:
             for reason in skipped:
                 print(f"skipped: {reason}", file=sys.stderr, flush=True)

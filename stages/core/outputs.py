@@ -7,7 +7,7 @@ from stages.core.errors import UserError
 from stages.core.files import readable_name
 
 
-def provide_folder(folder: Path, option: str) -> None:
+def make_output_folder(folder: Path, option: str) -> None:
     """Make a folder, and those that it lies in.
 
     Args:
@@ -27,7 +27,7 @@ def provide_folder(folder: Path, option: str) -> None:
         raise UserError(f"{option} {_show(folder)}: not allowed to write here; name another folder")
 
 
-def provide_place(file: Path, option: str) -> None:
+def make_parent_folder(file: Path, option: str) -> None:
     """Make the folder that a file will be written to.
 
     Raises:
@@ -35,7 +35,7 @@ def provide_place(file: Path, option: str) -> None:
     """
     if file.is_dir():
         raise UserError(f"{option} {_show(file)}: is a folder; name a file")
-    provide_folder(file.parent, option)
+    make_output_folder(file.parent, option)
 
 
 def _show(path: Path) -> str:

@@ -10,7 +10,7 @@ _POLL = 1.0
 """Seconds between looks at whether the parent is there."""
 
 
-def leave_signals_to_parent() -> None:
+def ignore_signals() -> None:
     """Let whoever started this process decide when it ends: a Ctrl-C in the terminal reaches both."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -20,7 +20,7 @@ def _exit_now() -> None:
     os._exit(1)
 
 
-def follow_parent(end: Callable[[], None] = _exit_now) -> None:
+def exit_with_parent(end: Callable[[], None] = _exit_now) -> None:
     """End this process when whoever started it has ended, even by a kill.
 
     Args:

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from stages.core.cli import worker_count
 from stages.core.dask_cluster import Cluster, dask_cluster
 from stages.core.errors import UserError
-from stages.core.parent import follow_parent
+from stages.core.parent import exit_with_parent
 
 _MOST_WAITING = 1024
 """Items that are given out and not yet taken back: memory must not grow with their number, nor a cluster run dry."""
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_processes(
+def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Generator[tuple[int, Result], None, None]:
     """Apply a function to every item; yields the item's position and the result as they get ready, in any order.
@@ -93,7 +93,7 @@ def _executor(workers: int) -> Iterator[Cluster]:
 def _local_pool(workers: int) -> Iterator[Executor]:
     before = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=follow_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=exit_with_parent) as pool:
         try:
             yield pool
         except BrokenProcessPool:

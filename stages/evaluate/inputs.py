@@ -17,7 +17,7 @@ from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
 from stages.core.data import DATA
 from stages.core.errors import UserError
-from stages.core.metrics.counting import Maps, list_problems
+from stages.core.metrics.counting import MapPair, list_problems
 from stages.core.metrics.thresholds import Thresholds
 
 PREDICTIONS = ARTIFACTS / "predict"
@@ -45,7 +45,7 @@ class Inputs(NamedTuple):
         """Ids of the photographs of a split that were segmented, in order."""
         if not self.images.has(split):
             return []
-        return [image_id for image_id in self.images.of(split).image_ids if image_id in self.predictions]
+        return [image_id for image_id in self.images.in_splits(split).image_ids if image_id in self.predictions]
 
     def masked(self, split: str) -> list[tuple[str, str]]:
         """Photographs of a segmented split that have a mask, with the mask's path.
@@ -55,7 +55,7 @@ class Inputs(NamedTuple):
         """
         if not self.predicted(split):
             return []
-        ids = self.images.of(split).image_ids
+        ids = self.images.in_splits(split).image_ids
         pairs = [(image_id, str(DATA / mask)) for image_id in ids if (mask := self.labels.mask_path(image_id))]
         if missing := [
             f"{image_id}: no prediction in artifacts/predict"
@@ -83,7 +83,7 @@ def read_inputs() -> Inputs:
 
 def _of_train(assignments: Assignments, images: ImageIndex) -> Assignments:
     """What clusters are judged and shown by: not photographs that the predictions are scored on."""
-    train = set(images.of("train").image_ids) if images.has("train") else set()
+    train = set(images.in_splits("train").image_ids) if images.has("train") else set()
     rows = np.array([image_id in train for image_id in assignments.image_ids], bool)
     if rows.all():
         return assignments
@@ -96,7 +96,7 @@ def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:
     return {split: pairs for split in SPLITS if (pairs := inputs.masked(split))}
 
 
-class StoredMaps:
+class StoredMapLoader:
     """Loads a photograph's mask and prediction; each process opens the predictions for itself."""
 
     def __init__(
@@ -111,7 +111,7 @@ class StoredMaps:
     def _maps(self) -> LabelMaps:
         return LabelMaps(self._predictions)
 
-    def __call__(self, item: tuple[str, str]) -> Maps:
+    def __call__(self, item: tuple[str, str]) -> MapPair:
         """Load the maps of one image id and mask path."""
         image_id, mask_path = item
         predicted = self._maps[image_id]
@@ -124,4 +124,4 @@ class StoredMaps:
             ranks = self._thresholds.rank_stored(predicted.score)
         true = read_class_map(Path(mask_path), self._mask_ids).astype(np.uint16)
         pred = np.ascontiguousarray(predicted.map).astype(np.uint16)
-        return Maps(true, pred, ranks, mask_path, f"{self._predictions}: prediction of {image_id}")
+        return MapPair(true, pred, ranks, mask_path, f"{self._predictions}: prediction of {image_id}")

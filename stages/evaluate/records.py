@@ -13,7 +13,7 @@ from stages.core.metrics.kernels import Int64
 from stages.core.metrics.matching import write_match
 from stages.evaluate import Config
 from stages.evaluate.evaluators.clustering import Agreement
-from stages.evaluate.evaluators.evaluator import Findings
+from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.evaluate.protocols.evaluation import Evaluation, SplitScores
@@ -23,12 +23,12 @@ _DIGITS = 6
 
 
 def write_metrics(
-    config: Config, inputs: Inputs, evaluation: Evaluation, findings: Findings, provenance: Provenance
+    config: Config, inputs: Inputs, evaluation: Evaluation, results: EvaluatorResults, provenance: Provenance
 ) -> dict[str, Any]:
     """The evaluators' scores by split, and under `protocol` everything that could change them."""
     metrics: dict[str, Any] = {}
-    for finding in findings.values():
-        for split, scores in finding.scores.items():
+    for result in results.values():
+        for split, scores in result.scores.items():
             found = {name: round(value, _DIGITS) for name, value in scores.items()}
             metrics[split] = metrics.get(split, {}) | found
     metrics["protocol"] = _describe(config, inputs, evaluation, provenance)

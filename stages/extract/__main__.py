@@ -11,7 +11,7 @@ def main(config: ExtractConfig) -> None:
     from stages.core.artifacts.image_index import read_images
     from stages.core.artifacts.models import read_model
 
-    index = read_images().of(*config.splits)
+    index = read_images().in_splits(*config.splits)
     embeddings = config.extract(read_model("attend", ["backbone"]), index)
     write_features(embeddings.rows, embeddings.size, config.dtype, config.method, embeddings.space)
 

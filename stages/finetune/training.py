@@ -38,7 +38,7 @@ def finetune(config: TrainedFinetuneConfig) -> None:
         UserError: The labels or the representation are not what the method wants, or training goes wrong.
     """
     labels = open_label_maps("pseudolabel")
-    index = read_images().among(labels.image_ids)
+    index = read_images().with_ids(labels.image_ids)
     pretrained, states = read_model("pretrain", ["backbone"])
     seed_everything(config.training.seed)
     features = restore_features(pretrained, states, config.feature_map, config.is_attended)
@@ -46,7 +46,7 @@ def finetune(config: TrainedFinetuneConfig) -> None:
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with resumable_work("finetune", config, inputs) as work:
         history = train(method, config.training, index, "finetune", work)
-        segmenter = assemble(config, method.features, method.classifier, config.views.input_card)
+        segmenter = assemble_segmenter(config, method.features, method.classifier, config.views.input_card)
         write_segmenter(config, pretrained, segmenter, index, history)
 
 
@@ -55,7 +55,7 @@ def _count_categories(config: TrainedFinetuneConfig) -> int:
     return max(read_labels().classes) if config.supervision == "labels" else len(read_centroids().embeddings)
 
 
-def assemble(
+def assemble_segmenter(
     config: FinetuneConfig,
     features: FeatureNetwork,
     head: PixelClassifier,

@@ -14,7 +14,7 @@ from stages.core.config.params import Params
 from stages.core.data import DATA
 from stages.core.hashing import hash_bytes, hash_json
 from stages.core.image_files import UnreadableImage, decode_mask, measure_image, read_bytes
-from stages.core.processes import in_processes
+from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work
 
@@ -92,7 +92,7 @@ def _read_missing(chunks: Sequence[list[_File]], results: Sequence[Path]) -> Non
     tasks = [chunks[number] for number in missing]
     with (
         Progress(total, "files", unit="files", done=done) as progress,
-        closing(in_processes(_read_all, tasks)) as ready,
+        closing(map_in_processes(_read_all, tasks)) as ready,
     ):
         for position, readings in ready:
             write_atomically(results[missing[position]], json.dumps(readings).encode())

@@ -60,20 +60,20 @@ def segment_by_crf(segmenter: "Segmenter", images: "Tensor", photograph: "UInt8"
         refined = refine(photograph, shares, config)
         return Segmentation(labels[refined.argmax(0)], _hundredths(refined.max(0)))
     threshold = segmenter.card.threshold or 0.5
-    foreground = put_threshold_in_the_middle(found.foreground.cpu().numpy(), threshold)
+    foreground = center_threshold(found.foreground.cpu().numpy(), threshold)
     refined = refine(photograph, np.concatenate([1 - foreground[None], shares * foreground]), config)
     if segmenter.card.background == "class_0":
         return Segmentation(np.insert(labels, 0, 0)[refined.argmax(0)], _hundredths(refined.max(0)))
-    score = take_threshold_from_the_middle(1 - refined[0], threshold)
+    score = uncenter_threshold(1 - refined[0], threshold)
     return Segmentation(labels[refined[1:].argmax(0)], _hundredths(score))
 
 
-def put_threshold_in_the_middle(score: Float32, threshold: float) -> Float32:
+def center_threshold(score: Float32, threshold: float) -> Float32:
     """Scores in 0..1 as probabilities, linear below and above the threshold, which becomes 1/2."""
     return np.interp(score, (0, threshold, 1), (0, 0.5, 1)).astype(np.float32)
 
 
-def take_threshold_from_the_middle(probability: Float32, threshold: float) -> Float32:
+def uncenter_threshold(probability: Float32, threshold: float) -> Float32:
     """The other way round."""
     return np.interp(probability, (0, 0.5, 1), (0, threshold, 1)).astype(np.float32)
 

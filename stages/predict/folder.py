@@ -19,7 +19,7 @@ from stages.core.image_files import UInt8, UnreadableImage, encode_png, read_ima
 from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
-from stages.core.outputs import provide_folder
+from stages.core.outputs import make_output_folder
 from stages.core.progress import track
 
 _MAX_PIXELS = 1_000_000
@@ -43,7 +43,7 @@ def predict_folder(images: Path, out: Path) -> None:
     """
     paths, rejected = _find_photographs(images, out)
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
-    provide_folder(out, "--out")
+    make_output_folder(out, "--out")
     colors = category_colors(segmenter.card.clusters)
     areas, done = np.zeros(len(colors), np.int64), 0
     for path, target in track(paths.items(), len(paths), label="predict"):

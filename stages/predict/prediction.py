@@ -18,7 +18,7 @@ from stages.predict.crf import segment_by_crf
 def predict(config: Config) -> None:
     """Write the label maps of the chosen splits as `artifacts/predict`."""
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
-    index = read_images().of(*config.splits)
+    index = read_images().in_splits(*config.splits)
     write_label_maps("predict", "segmenter", _segment(segmenter, index, config))
 
 

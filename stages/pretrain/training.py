@@ -19,16 +19,16 @@ def pretrain(config: TrainedPretrainConfig) -> None:
     Raises:
         UserError: There is nothing to learn from, or training goes wrong.
     """
-    train_split = read_images().of("train")
+    train_split = read_images().in_splits("train")
     seed_everything(config.training.seed)
     method = config.build()
-    index = method.choose(train_split)
+    index = method.select_photos(train_split)
     counts = PhotographCounts(used=len(index), left_out=len(train_split) - len(index))
     inputs = {"images": index.content_hash, **{name: open_label_maps(name).content_hash for name in method.maps}}
     with resumable_work("pretrain", config, inputs) as work:
         history = train(method, config.training, index, "pretrain", work)
         parts = method.export()
-        features = FeatureNetwork.of(parts)
+        features = FeatureNetwork.from_parts(parts)
         card = ModelCard(
             method=config.method,
             parts=describe_parts(parts),

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.data import IGNORE_ID
-from stages.core.metrics.counting import Maps, Scale, count_image
+from stages.core.metrics.counting import CountingSettings, MapPair, count_image
 from stages.core.metrics.counts import Counts
 from stages.core.metrics.matching import match_images
 from stages.core.metrics.scores import benchmark_summary, score
@@ -26,7 +26,7 @@ class ThresholdCurve:
 
     def __init__(self, classes: int, clusters: int) -> None:
         self._thresholds = Thresholds([level / 100 for level in range(_LEVELS)])
-        self._scale = Scale(classes, max(classes, clusters), IGNORE_ID, _LEVELS)
+        self._scale = CountingSettings(classes, max(classes, clusters), IGNORE_ID, _LEVELS)
         self._counts = Counts(classes, self._scale.clusters, _LEVELS)
 
     def add(
@@ -43,7 +43,7 @@ class ThresholdCurve:
         Raises:
             UserError: The mask holds an id that no class has.
         """
-        maps = Maps(true, category, self._thresholds.rank(score), f"mask of {name}", f"labels of {name}")
+        maps = MapPair(true, category, self._thresholds.rank(score), f"mask of {name}", f"labels of {name}")
         self._counts.add_image(count_image(maps, self._scale))
 
     def miou(self, level: int) -> float:

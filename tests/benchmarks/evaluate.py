@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.core.image_files import encode_png
-from stages.core.metrics.counting import Maps, Scale, _count_chunk, count_image
+from stages.core.metrics.counting import CountingSettings, MapPair, _count_chunk, count_image
 from stages.core.metrics.counts import Counts
-from stages.core.metrics.matching import assign, count_together
+from stages.core.metrics.matching import assign, contingency_matrix
 from stages.core.metrics.scores import benchmark_summary, score
 from stages.core.metrics.thresholds import Thresholds
 from stages.evaluate.tools.pairing import Triple
-from stages.evaluate.tools.score_folder import FileMaps
+from stages.evaluate.tools.score_folder import FileMapLoader
 from tests.benchmarks.timing import alternate
 from tests.evaluate.plain import IGNORE, count_plainly
 
@@ -79,8 +79,8 @@ def draw_objects(rng: np.random.Generator, classes: int, count: int) -> np.ndarr
 
 
 def count_files(files: Sequence[Triple], classes: int, thresholds: Sequence[float] = ()) -> Counts:
-    load = FileMaps(Thresholds(thresholds) if thresholds else None)
-    return _count_chunk(load, Scale(classes, classes, IGNORE, max(len(thresholds), 1)), files)[0]
+    load = FileMapLoader(Thresholds(thresholds) if thresholds else None)
+    return _count_chunk(load, CountingSettings(classes, classes, IGNORE, max(len(thresholds), 1)), files)[0]
 
 
 # --- comparisons
@@ -90,7 +90,7 @@ def compare_from_png(files: list[Triple], classes: int, rounds: int) -> dict[str
     seconds = alternate(
         {"plain": partial(count_plainly, files, classes), "ours": partial(count_files, files, classes)}, rounds
     )
-    pngs = alternate({"png": lambda: [FileMaps(None)(triple) for triple in files]}, rounds)["png"]
+    pngs = alternate({"png": lambda: [FileMapLoader(None)(triple) for triple in files]}, rounds)["png"]
     result = {
         "plain_ms_per_image": round(1e3 * seconds["plain"] / len(files), 2),
         "ours_ms_per_image": round(1e3 * seconds["ours"] / len(files), 2),
@@ -135,7 +135,7 @@ def time_matching() -> dict[str, float]:
     rng = np.random.default_rng(0)
     classes = rng.integers(0, CLASSES, TRAIN_IMAGES)
     clusters = np.where(rng.random(TRAIN_IMAGES) < 0.5, (classes * 7) % CLASSES, rng.integers(0, CLASSES, TRAIN_IMAGES))
-    matrix = count_together(clusters, classes, (CLASSES, CLASSES))
+    matrix = contingency_matrix(clusters, classes, (CLASSES, CLASSES))
     part = TRAIN_IMAGES // 50
 
     def loop() -> np.ndarray:
@@ -147,7 +147,7 @@ def time_matching() -> dict[str, float]:
     seconds = alternate(
         {
             "loop": loop,
-            "matrix": lambda: count_together(clusters, classes, (CLASSES, CLASSES)),
+            "matrix": lambda: contingency_matrix(clusters, classes, (CLASSES, CLASSES)),
             "assign": lambda: assign(matrix),
         },
         5,
@@ -191,12 +191,12 @@ def _measure(classes: int, levels: int, images: int) -> tuple[float, float]:
 def count_drawn(classes: int, levels: int, images: int) -> tuple[float, int]:
     """Count small drawn images one after the other; returns this process's peak in MiB and the distinct pairs."""
     rng, counts = np.random.default_rng(0), Counts(classes, classes, levels)
-    scale = Scale(classes, classes, IGNORE, levels)
+    scale = CountingSettings(classes, classes, IGNORE, levels)
     for _ in range(images):
         true = draw_quarters(rng, classes)
         pred = np.where(rng.random() < 0.5, true, (7 * true + rng.integers(5)) % (classes + 1)).astype(np.uint16)
         ranks = rng.integers(0, levels + 1, true.shape).astype(np.uint8) if levels > 1 else None
-        counts.add_image(count_image(Maps(true, np.roll(pred, 3, 0), ranks, "", ""), scale))
+        counts.add_image(count_image(MapPair(true, np.roll(pred, 3, 0), ranks, "", ""), scale))
     score(counts, np.arange(classes + 1))
     # The kernel's high-water mark of this program alone: getrusage would carry the parent's over.
     status = Path("/proc/self/status").read_text()

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 
 from stages.core.cli import worker_count
-from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
+from stages.core.images.dataset import EpochBatches, ViewDataset, augment_batch, load_batches
 from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.step import Training, configure
 from tests.benchmarks.throughput import synchronize
@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         start = time.perf_counter()
         loaded = list(load_batches(ViewDataset(index, spec, {}, 0), batches, training.fabric.device))
         loading = time.perf_counter() - start
-    training.step(finish_batch(loaded[0], spec, training.fabric.device))
+    training.step(augment_batch(loaded[0], spec, training.fabric.device))
     synchronize()
     start = time.perf_counter()
     for raw in loaded[1:]:
-        training.step(finish_batch(raw, spec, training.fabric.device))
+        training.step(augment_batch(raw, spec, training.fabric.device))
     synchronize()
     rates = {
         "loaders": args.batch * args.steps / loading,

@@ -88,7 +88,7 @@ class Objects(NamedTuple):
 def find_objects(prior: str, side: int) -> Objects:
     """Count what lies inside and outside of the objects that a prior sees in the validation split."""
     use_prior(prior, 2 * side)
-    photos, labels, maps = read_images().of("validation"), read_labels(), open_label_maps("saliency")
+    photos, labels, maps = read_images().in_splits("validation"), read_labels(), open_label_maps("saliency")
     found = []
     for photo in (photos[position] for position in range(len(photos))):
         true = np.asarray(read_mask(DATA / str(labels.mask_path(photo.image_id))))

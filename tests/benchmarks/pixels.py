@@ -18,7 +18,7 @@ from stages.core.faiss_ops import kmeans
 from stages.core.image_files import UInt8
 from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import normalize
-from stages.core.metrics.matching import NONE, Match, match_greedily, match_pixels, without_background
+from stages.core.metrics.matching import UNMATCHED, Match, match_greedily, match_pixels, without_background
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 
@@ -134,7 +134,7 @@ def predict(
 def score(confusion: np.ndarray, match: Match) -> Score:
     """Scores of matched predictions; classes that occur in neither truth nor prediction do not count."""
     matched = np.zeros((confusion.shape[1] + 1, confusion.shape[1]), np.int64)
-    np.add.at(matched, np.where(match == NONE, confusion.shape[1], match), confusion)
+    np.add.at(matched, np.where(match == UNMATCHED, confusion.shape[1], match), confusion)
     hits = np.diagonal(matched)[1:]
     union = matched.sum(1)[1:-1] + matched.sum(0)[1:] - hits
     return Score(100 * float((hits / union)[union > 0].mean()), 100 * float(hits.sum() / confusion.sum()))

@@ -17,7 +17,7 @@ from stages.core.config.training import TrainingConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.engine.devices import seed_everything, start_fabric
 from stages.core.engine.history import History
-from stages.core.engine.loop import TrainingPlan, set_up, take_step
+from stages.core.engine.loop import TrainingPlan, set_up, train_step
 from stages.core.engine.optim import build_optimizer
 from stages.core.engine.state import TrainingState
 from stages.core.images.dataset import Batch
@@ -71,7 +71,7 @@ class Training:
         self._state = TrainingState(self.method, optimizer, History(self._plan.iterations), Path())
 
     def step(self, batch: Batch) -> None:
-        take_step(self.fabric, self._network, self._state, batch, self._plan)
+        train_step(self.fabric, self._network, self._state, batch, self._plan)
 
 
 class Plain(nn.Module):

@@ -43,7 +43,7 @@ def finetune_on_masks(share: float, epochs: int, side: int) -> dict[str, Any]:
 def score_segmenter() -> float:
     """MIoU in percent over the classes and the background, on the validation split."""
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"]))
-    photos, labels = read_images().of("validation"), read_labels()
+    photos, labels = read_images().in_splits("validation"), read_labels()
     ids = len(labels.classes) + 1
     confusion = np.zeros((ids, ids), np.int64)
     for position in range(len(photos)):

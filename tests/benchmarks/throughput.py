@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.cli import worker_count
 from stages.core.config.views import CropConfig, MultiCropConfig
-from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches
 from tests.benchmarks.step import Plain, Training, configure
 from tests.benchmarks.views import photographs, torchvision_views
 
@@ -110,7 +110,7 @@ def our_batches(
     index: ImageIndex, spec: MultiCropConfig, size: int, steps: int, device: torch.device
 ) -> Iterator[Batch]:
     loader = load_batches(ViewDataset(index, spec, {}, 0), EpochBatches(len(index), size, 0, range(steps)), device)
-    return (finish_batch(raw, spec, device) for raw in loader)
+    return (augment_batch(raw, spec, device) for raw in loader)
 
 
 class PlainViews(Dataset[list[torch.Tensor]]):

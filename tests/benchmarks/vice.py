@@ -27,7 +27,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
-from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches
+from stages.core.images.dataset import EpochBatches, ViewDataset, augment_batch, load_batches
 from stages.core.nets.features import restore_features
 from stages.index.__main__ import main as index
 from stages.index.methods.scenes import ScenesConfig
@@ -124,7 +124,7 @@ def recall(args: argparse.Namespace, row: str) -> dict[str, Any]:
 
 def train_and_score(args: argparse.Namespace, row: str) -> dict[str, Any]:
     images, labels = read_images(), read_labels()
-    train, scored = images.of("train"), images.of(args.split)
+    train, scored = images.in_splits("train"), images.in_splits(args.split)
     groups = group_by_name(train.image_ids, args.apart) if args.apart else ()
     describe, cost = prepare_description(args, row)
     scores = measure(train, scored, labels, describe, args.clusters, groups)
@@ -162,14 +162,14 @@ def measure_speed(args: argparse.Namespace, size: int) -> dict[str, float]:
     """Photographs a CPU second, of loading and of training with views of this size; the first step is not counted."""
     given = configure(args, f"pretrain.views.size={size}")
     use_regions(given["superpixels"], None)
-    config, photographs = VICEConfig.model_validate(given["pretrain"]), read_images().of("train")
+    config, photographs = VICEConfig.model_validate(given["pretrain"]), read_images().in_splits("train")
     training, batch_size = Training(config), config.training.batch_size
     dataset = ViewDataset(photographs, config.views, {"superpixels": open_label_maps("superpixels")}, 0)
     batches = EpochBatches(len(photographs), batch_size, 0, range(STEPS + 1))
     loading, stepping = [], []
     clock = time.process_time()
     for raw in load_batches(dataset, batches, training.fabric.device):
-        batch = finish_batch(raw, config.views, training.fabric.device)
+        batch = augment_batch(raw, config.views, training.fabric.device)
         loaded = time.process_time()
         training.step(batch)
         loading.append(loaded - clock)

@@ -19,7 +19,7 @@ from torchvision import transforms
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.config.views import MultiCropConfig
 from stages.core.image_files import measure_image
-from stages.core.images.dataset import ViewDataset, finish_batch
+from stages.core.images.dataset import ViewDataset, augment_batch
 from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.benchmarks.timing import alternate
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         peer = torchvision_views(spec)
         candidates = {
             PEER: lambda: [peer(path) for path in paths],
-            OURS: lambda: finish_batch(load(dataset), spec, CPU),
+            OURS: lambda: augment_batch(load(dataset), spec, CPU),
             LOADER: lambda: load(dataset),
             "decoding alone": lambda: [np.asarray(Image.open(path).convert("RGB")) for path in paths],
         }

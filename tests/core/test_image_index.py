@@ -54,13 +54,13 @@ def test_the_order_given_leaves_no_trace() -> None:
 
 def test_splits_are_chosen_and_an_empty_one_is_named() -> None:
     index = written(photo("a"), photo("b", "validation"), photo("c"))
-    assert index.of("train").image_ids == ["a", "c"]
-    assert index.of("validation", "train").image_ids == ["a", "b", "c"]
-    assert index.of("train").content_hash == index.content_hash
+    assert index.in_splits("train").image_ids == ["a", "c"]
+    assert index.in_splits("validation", "train").image_ids == ["a", "b", "c"]
+    assert index.in_splits("train").content_hash == index.content_hash
     assert index.has("validation")
     assert not index.has("test")
     with pytest.raises(UserError, match="no photograph in split test; there are: train, validation"):
-        index.of("test")
+        index.in_splits("test")
 
 
 def test_a_draw_has_no_regard_for_the_order_that_follows_folders() -> None:
@@ -79,7 +79,7 @@ def test_a_draw_has_no_regard_for_the_order_that_follows_folders() -> None:
 
 def test_a_part_holds_its_rows_and_no_more() -> None:
     index = written(*(photo(f"{number:05d}") for number in range(5000)))
-    part = index.part(range(100, 103))
+    part = index.take_rows(range(100, 103))
     assert part.image_ids == ["00100", "00101", "00102"]
     assert len(pickle.dumps(part)) < len(pickle.dumps(index)) / 50
 

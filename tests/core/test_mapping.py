@@ -22,7 +22,7 @@ from stages.core.errors import UserError
 from stages.core.hashing import hash_files
 from stages.core.image_files import UInt8, encode_png
 from stages.core.mapping import map_photos
-from stages.core.processes import in_processes
+from stages.core.processes import map_in_processes
 from tests.core.inverting import Inverting, main
 
 COUNT = 130
@@ -159,7 +159,7 @@ def test_two_processes_never_work_on_the_same() -> None:
 def test_a_worker_that_the_system_kills_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUSS_WORKERS", "2")
     with pytest.raises(UserError, match="one of 2 worker processes was ended from outside"):
-        list(in_processes(os._exit, [1, 2, 3]))
+        list(map_in_processes(os._exit, [1, 2, 3]))
 
 
 def count_threads(_: object) -> list[int]:
@@ -175,7 +175,7 @@ def test_every_worker_computes_on_one_thread(workers: str, monkeypatch: pytest.M
     cv2.setNumThreads(2)
     try:
         with threadpool_limits(2):
-            told = [count for _, counts in in_processes(count_threads, [1, 2, 3]) for count in counts]
+            told = [count for _, counts in map_in_processes(count_threads, [1, 2, 3]) for count in counts]
             assert set(told) == {1}
             assert set(count_threads(None)) == {2}, "and here it is as it was"
     finally:
@@ -185,4 +185,4 @@ def test_every_worker_computes_on_one_thread(workers: str, monkeypatch: pytest.M
 def test_what_a_worker_raises_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUSS_WORKERS", "2")
     with pytest.raises(ZeroDivisionError):
-        list(in_processes(partial(divmod, 1), [1, 0, 2]))
+        list(map_in_processes(partial(divmod, 1), [1, 0, 2]))

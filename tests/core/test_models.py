@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.core.artifacts.models import model_hash, pass_model_on, read_model, read_model_card, write_model
+from stages.core.artifacts.models import copy_model, model_hash, read_model, read_model_card, write_model
 from stages.core.errors import UserError
 from tests.fabricate import backbone_card
 
@@ -74,7 +74,7 @@ def test_a_missing_part_is_named_with_those_that_are_there() -> None:
 
 def test_a_model_is_passed_on_unchanged() -> None:
     write_model("pretrain", parts(), CARD, HISTORY)
-    pass_model_on("pretrain", "attend")
+    copy_model("pretrain", "attend")
     for name in ("model.safetensors", "model.json", "history.csv"):
         assert (Path("artifacts/attend") / name).read_bytes() == (OUT / name).read_bytes()
     assert read_model_card("attend").stage == "pretrain"
@@ -85,7 +85,7 @@ def test_a_missing_model_says_what_to_run() -> None:
     with pytest.raises(UserError, match=r"artifacts/pretrain/manifest.json: no such file; .*dvc repro pretrain"):
         read_model("pretrain", ["backbone"])
     with pytest.raises(UserError, match="artifacts/pretrain"):
-        pass_model_on("pretrain", "attend")
+        copy_model("pretrain", "attend")
 
 
 def test_another_version_is_refused() -> None:

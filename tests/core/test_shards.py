@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.artifacts.shards import (
+    atomic_out,
     encode_json,
     open_table,
-    partial_out,
     read_json,
     read_manifest,
     read_table,
@@ -38,7 +38,7 @@ def test_shards_cover_all_rows_in_order(count: int) -> None:
 
 def test_an_out_appears_whole_with_its_manifest(tmp_path: Path) -> None:
     out = tmp_path / "artifacts" / "extract"
-    with partial_out(out, "features", "extract", "image") as partial:
+    with atomic_out(out, "features", "extract", "image") as partial:
         write_atomically(partial / "a.txt", b"abc")
         assert not out.exists()
     assert sorted(path.name for path in out.iterdir()) == ["a.txt", "manifest.json"]
@@ -50,9 +50,9 @@ def test_an_out_appears_whole_with_its_manifest(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_out_and_the_next_run_clears_up(tmp_path: Path) -> None:
     out = tmp_path / "extract"
     for content in (b"old", b"new"):
-        with pytest.raises(TypeError), partial_out(out, "features", "extract", "image") as partial:
+        with pytest.raises(TypeError), atomic_out(out, "features", "extract", "image") as partial:
             (partial / "left_over").write_bytes("no bytes")
-        with partial_out(out, "features", "extract", "image") as partial:
+        with atomic_out(out, "features", "extract", "image") as partial:
             write_atomically(partial / "a.txt", content)
         assert sorted(path.name for path in out.iterdir()) == ["a.txt", "manifest.json"]
         assert (out / "a.txt").read_bytes() == content
@@ -61,7 +61,7 @@ def test_a_failure_leaves_the_old_out_and_the_next_run_clears_up(tmp_path: Path)
 def test_the_content_hash_follows_the_content(tmp_path: Path) -> None:
     hashes = []
     for content in (b"one", b"two", b"one"):
-        with partial_out(tmp_path / "out", "features", "extract", "image") as partial:
+        with atomic_out(tmp_path / "out", "features", "extract", "image") as partial:
             write_atomically(partial / "a.txt", content)
         hashes.append(read_manifest(tmp_path / "out", "features")["content_hash"])
     assert hashes[0] == hashes[2] != hashes[1]

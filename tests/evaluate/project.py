@@ -8,7 +8,7 @@ from stages.core.artifacts.clusters import Assignments, Centroids, write_cluster
 from stages.core.artifacts.features import write_features
 from stages.core.artifacts.image_index import Label, Photo, write_images, write_labels
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.artifacts.shards import ARTIFACTS, encode_json, partial_out, write_atomically
+from stages.core.artifacts.shards import ARTIFACTS, atomic_out, encode_json, write_atomically
 from stages.core.image_files import encode_png
 
 CLASSES = {1: "circle", 2: "square", 3: "stripe"}
@@ -121,7 +121,7 @@ def write_models_and_clusters(rows):
                 "threshold": 0.4,
                 "threshold_source": "without_labels",
             }
-        with partial_out(ARTIFACTS / stage, "model", stage, stage) as out:
+        with atomic_out(ARTIFACTS / stage, "model", stage, stage) as out:
             write_atomically(out / "model.json", encode_json(card))
             lines = [f"{step},{step // 10},{2.0 / (step + 1):.4f},{0.1:.3f}" for step in range(30)]
             write_atomically(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.core.metrics.counting import Maps
+from stages.core.metrics.counting import MapPair
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.tools import baselines as floors
@@ -12,8 +12,8 @@ from tests.evaluate.project import write_project
 
 def test_objects_are_repainted_and_background_stays():
     pred, ranks = np.array([[0, 1, 2, 2]], np.uint16), np.array([[1, 1, 0, 1]], np.uint8)
-    maps = Maps(pred, pred, ranks, "mask", "prediction")
-    painted = floors.PaintedMaps(lambda item: maps, {"photo": 7})(("photo", "mask"))
+    maps = MapPair(pred, pred, ranks, "mask", "prediction")
+    painted = floors.PaintedMapLoader(lambda item: maps, {"photo": 7})(("photo", "mask"))
     assert painted.pred.tolist() == [[0, 7, 0, 7]]
     assert painted.ranks is None
 

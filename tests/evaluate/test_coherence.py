@@ -71,7 +71,7 @@ def test_pixels_against_the_mean_of_their_class(network: tuple[nn.Module, Projec
 
 def test_the_same_place_is_read_from_both_views(network: tuple[nn.Module, ProjectionHead]) -> None:
     """Where color tells the place, the colors of both views agree, mirrored or not; those of other places do not."""
-    index = read_images().of("validation")
+    index = read_images().in_splits("validation")
     ramp = np.arange(SIDE, dtype=np.uint8)[None].repeat(SIDE, 0) * 5
     for position in range(len(index)):
         Path("data", index[position].path).write_bytes(encode_png(np.stack([ramp, ramp.T, 255 - ramp], 2)))

@@ -53,7 +53,7 @@ def test_colors_follow_the_components(size: int) -> None:
 
 
 def test_each_superpixel_has_the_color_of_its_embedding() -> None:
-    images = read_inputs().images.of("train")
+    images = read_inputs().images.in_splits("train")
     described = describe(images.image_ids)
     shown = draw_embedding_maps(read_inputs())
     places = [images.image_ids.index(each.image_id) for each in shown]
@@ -73,7 +73,7 @@ def test_each_superpixel_has_the_color_of_its_embedding() -> None:
 
 
 def test_other_things_than_superpixels_are_not_painted() -> None:
-    ids = read_inputs().images.of("train").image_ids
+    ids = read_inputs().images.in_splits("train").image_ids
     describe(ids, "salient_object")
     assert draw_embedding_maps(read_inputs()) == []
     describe(ids, ids=(7, 900, 901))

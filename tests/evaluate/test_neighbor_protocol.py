@@ -61,7 +61,7 @@ def test_it_scores_what_pixels_vote_for_one_by_one(backbone: nn.Module) -> None:
         enlarged = F.interpolate(backbone((photo - 0.5) / 0.25), scale_factor=2, mode="bilinear")[0]
         features[image_id] = F.normalize(enlarged, dim=0), enlarged  # (D, 6, 6)
     bank = []
-    for image_id in index.of("train").image_ids:
+    for image_id in index.in_splits("train").image_ids:
         mask = read_mask(Path("data") / f"{image_id.replace('train', 'train-segmentation', 1)}.png")[::8, ::8]
         for value in set(np.unique(mask).tolist()) - {1000}:
             total = features[image_id][1][:, torch.from_numpy(mask == value)].sum(1)

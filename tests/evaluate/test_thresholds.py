@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.errors import UserError
 from stages.core.metrics.thresholds import Thresholds
-from stages.evaluate.protocols.rules import own_threshold
+from stages.evaluate.protocols.rules import threshold_of_card
 
 
 @settings(max_examples=100, deadline=None)
@@ -40,7 +40,7 @@ def test_wrong_thresholds_are_refused(values):
 
 def test_a_threshold_chosen_on_masks_counts_as_a_use_of_labels():
     card = SegmenterCard(clusters=3, short_side=32, score="softmax", background="class_0")
-    chosen = own_threshold(card.model_copy(update={"threshold": 0.31, "threshold_source": "validation"}))
+    chosen = threshold_of_card(card.model_copy(update={"threshold": 0.31, "threshold_source": "validation"}))
     assert chosen is not None
     assert (chosen.hundredths, chosen.uses_labels) == (31, True)
-    assert own_threshold(card) is None
+    assert threshold_of_card(card) is None

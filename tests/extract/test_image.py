@@ -98,9 +98,9 @@ def test_only_the_splits_asked_for_are_described() -> None:
     index = fabricate_images(3, held_out=2)
     fabricate_backbone("attend")
     main(CONFIG)
-    assert read_features().image_ids == index.of("train").image_ids
+    assert read_features().image_ids == index.in_splits("train").image_ids
     main(CONFIG.model_copy(update={"splits": ("train", "test")}))
-    assert read_features().image_ids == index.of("train", "test").image_ids
+    assert read_features().image_ids == index.in_splits("train", "test").image_ids
 
 
 def test_a_crop_larger_than_the_resized_photograph_is_filled() -> None:

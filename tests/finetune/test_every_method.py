@@ -44,7 +44,7 @@ def fabricate_inputs(origin: str = "random") -> Any:
     index = fabricate_images(12, held_out=1)
     fabricate_backbone("pretrain", origin)
     fabricate_backbone("attend", origin)
-    train = index.of("train")
+    train = index.in_splits("train")
     fabricate_clusters([n // 4 for n in range(12)], train.image_ids, 3)
     fabricate_image_labels(train)
     write_labels([], {1: "a", 2: "b", 3: "c"}, [], "folder")  # for methods that are trained on masks

@@ -22,7 +22,7 @@ def test_photographs_masks_and_categories_are_found() -> None:
     index, labels = read_images(), read_labels()
     assert index.image_ids == ["test/dog/d", "train/cat/b", "train/dog/a", "validation/ant/c"]
     assert [photo.split for photo in map(index.__getitem__, range(4))] == ["test", "train", "train", "validation"]
-    first = index.of("train")[1]
+    first = index.in_splits("train")[1]
     content = Path("data/train/dog/a.JPEG").read_bytes()
     assert first[2:] == ("train/dog/a.JPEG", 4, 6, len(content), hashlib.sha256(content).hexdigest())
     assert index.read(3).shape == (4, 6, 3)

@@ -140,7 +140,7 @@ def test_a_bad_mask_is_listed_and_its_photograph_used() -> None:
     put("validation-segmentation/cat/good.png", mask(0, 1, 2, 1000))
     run("imagenet_s", classes=2)
     labels, reasons = read_labels(), rejected("labels")
-    assert len(read_images().of("validation")) == len(BROKEN_MASKS) + 1
+    assert len(read_images().in_splits("validation")) == len(BROKEN_MASKS) + 1
     assert sorted(reasons) == sorted(f"validation-segmentation/cat/{name}.png" for name in BROKEN_MASKS)
     for name, (_, reason) in BROKEN_MASKS.items():
         assert re.search(reason, reasons[f"validation-segmentation/cat/{name}.png"])

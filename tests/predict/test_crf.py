@@ -19,10 +19,10 @@ from stages.predict import Config
 from stages.predict.__main__ import main
 from stages.predict.crf import (
     CRFConfig,
-    put_threshold_in_the_middle,
+    center_threshold,
     refine,
     segment_by_crf,
-    take_threshold_from_the_middle,
+    uncenter_threshold,
 )
 from tests.fabricate import fabricate_images, fabricate_segmenter
 
@@ -85,9 +85,9 @@ def test_a_field_that_joins_no_pixels_leaves_labels_and_background_as_they_are(k
 @pytest.mark.parametrize("threshold", [0.1, 0.41, 0.5, 0.99, 1.0])
 def test_the_threshold_lies_in_the_middle_and_comes_back(threshold: float) -> None:
     scores = np.linspace(0, 1, 101, dtype=np.float32)
-    moved = put_threshold_in_the_middle(scores, threshold)
+    moved = center_threshold(scores, threshold)
     np.testing.assert_array_equal(moved >= 0.5, scores >= np.float32(threshold))
-    np.testing.assert_allclose(take_threshold_from_the_middle(moved, threshold), scores, atol=1e-6)
+    np.testing.assert_allclose(uncenter_threshold(moved, threshold), scores, atol=1e-6)
 
 
 def test_labels_move_to_the_edge_of_the_colors() -> None:
@@ -109,7 +109,7 @@ def test_the_stage_writes_refined_maps() -> None:
     fabricate_segmenter()
     main(Config(crf=CRFConfig(iterations=2)))
     maps = open_label_maps("predict")
-    assert maps.image_ids == index.of("validation", "test").image_ids
+    assert maps.image_ids == index.in_splits("validation", "test").image_ids
     for found in maps:
         assert set(np.unique(found.map)) <= {1, 2, 3}
         assert found.score is not None

@@ -21,7 +21,7 @@ def test_all_photographs_of_the_splits_are_segmented() -> None:
     fabricate_segmenter()
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"]))
     main(Config())
-    maps, wanted = open_label_maps("predict"), index.of("validation", "test")
+    maps, wanted = open_label_maps("predict"), index.in_splits("validation", "test")
     assert maps.image_ids == wanted.image_ids
     for position, got in enumerate(maps):
         assert got.map.shape == (got.height, got.width) == (30, 47)

@@ -71,7 +71,7 @@ def test_centroids_segment_photographs_of_any_size(description: str) -> None:
 
 @pytest.mark.parametrize("method", [PixelFineTuningConfig, LinearProbeConfig])
 def test_a_segmenter_is_trained_on_labels(method: Any) -> None:
-    train = fabricate_images(9, (33, 47), held_out=3).of("train")
+    train = fabricate_images(9, (33, 47), held_out=3).in_splits("train")
     represent()
     extract(ImageEmbeddingConfig(resize=50, crop=45))
     cluster(KMeansConfig(k=3, restarts=2))

@@ -229,7 +229,7 @@ def write_masks(sides: list[int]) -> Any:
 def test_photographs_with_too_small_masks_are_left_out_and_counted() -> None:
     index = write_masks([16] * 8 + [0, 3, 3, 4])
     config = small(MaskContrastConfig, min_mask=0.01)  # 3 x 3 of 32 x 32 is 0.9 %, 4 x 4 is 1.6 %
-    chosen = config.build().choose(index)
+    chosen = config.build().select_photos(index)
     assert [index.image_ids.index(one) for one in chosen.image_ids] == [*range(8), 11]
     main(config)
     assert read_model_card("pretrain").photographs == PhotographCounts(used=9, left_out=3)
@@ -238,7 +238,7 @@ def test_photographs_with_too_small_masks_are_left_out_and_counted() -> None:
 def test_no_usable_mask_at_all_is_said() -> None:
     index = write_masks([0] * 12)
     with pytest.raises(UserError, match=r"saliency\.threshold"):
-        small(MaskContrastConfig).build().choose(index)
+        small(MaskContrastConfig).build().select_photos(index)
 
 
 def test_more_than_two_views_and_groups_of_one_are_refused() -> None:

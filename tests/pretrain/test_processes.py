@@ -9,7 +9,7 @@ import torch
 from torch import distributed as dist
 
 from stages.core.engine.batch_norm import sync_batch_norm
-from stages.core.engine.distributed import own_rows
+from stages.core.engine.distributed import local_rows
 from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.pretrain import Config
@@ -45,8 +45,10 @@ def draw_batch(method: TrainingMethod, seed: int) -> Batch:
 
 def share(batch: Batch) -> Batch:
     """This process's photographs."""
-    maps = {name: [own_rows(each) for each in views] for name, views in batch.maps.items()}
-    return Batch([own_rows(view) for view in batch.views], own_rows(batch.windows), maps, own_rows(batch.positions))
+    maps = {name: [local_rows(each) for each in views] for name, views in batch.maps.items()}
+    return Batch(
+        [local_rows(view) for view in batch.views], local_rows(batch.windows), maps, local_rows(batch.positions)
+    )
 
 
 def take_steps() -> dict[str, Any]:

@@ -16,10 +16,10 @@ from tests.fabricate import fabricate_clusters, fabricate_images
 def test_maps_are_one_pixel_of_cluster_id_plus_one() -> None:
     index = fabricate_images(6, (20, 31), held_out=2)
     clusters = [0, 2, 1, 299, 2, 0]
-    fabricate_clusters(clusters, index.of("train").image_ids, 300)
+    fabricate_clusters(clusters, index.in_splits("train").image_ids, 300)
     main(ImageLabelConfig())
     maps = open_label_maps("pseudolabel")
-    assert maps.image_ids == index.of("train").image_ids
+    assert maps.image_ids == index.in_splits("train").image_ids
     for got, cluster in zip(maps, clusters, strict=True):
         assert (got.height, got.width) == (20, 31)
         assert got.map.dtype == np.uint16

@@ -19,13 +19,13 @@ from tests.fabricate import fabricate_clusters, fabricate_images
 
 def fabricate(masked: int) -> Any:
     index = fabricate_images(20, held_out=2)
-    fabricate_clusters([0] * 20, index.of("train").image_ids, 2)
+    fabricate_clusters([0] * 20, index.in_splits("train").image_ids, 2)
     mask = np.zeros((32, 32, 3), np.uint8)
     mask[:8, :, 0] = 2
     mask[8:10] = (232, 3, 0)  # 1000
     mask[10:12, :, 0] = 9  # no class of this set
     Path("data/mask.png").write_bytes(encode_png(mask))
-    with_masks = {*index.of("train").image_ids[:masked], *index.of("validation").image_ids}
+    with_masks = {*index.in_splits("train").image_ids[:masked], *index.in_splits("validation").image_ids}
     labels = [Label(one, "mask.png" if one in with_masks else None, None, None) for one in index.image_ids]
     write_labels(labels, {1: "a", 2: "b"}, [], "folder")
     return index
@@ -35,7 +35,7 @@ def test_ids_stay_and_what_does_not_count_is_ignored() -> None:
     index = fabricate(masked=12)
     main(TrueMaskLabelConfig())
     maps = open_label_maps("pseudolabel")
-    assert maps.image_ids == index.of("train").image_ids[:12]
+    assert maps.image_ids == index.in_splits("train").image_ids[:12]
     found = np.asarray(maps[maps.image_ids[0]].map)
     assert set(found[:8].ravel()) == {2}
     assert set(found[8:12].ravel()) == {IGNORE}

@@ -17,7 +17,7 @@ from stages.core.artifacts.models import describe_parts, read_model, write_model
 from stages.core.config.networks import AttentionKind
 from stages.core.config.params import validate_section
 from stages.core.errors import UserError
-from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
 from stages.core.nets.attention import ChannelAttention, PixelAttention
@@ -37,7 +37,7 @@ def fabricate_inputs(kind: AttentionKind = "channel", held_out: int = 0) -> Imag
     attention = (PixelAttention if kind == "pixel" else ChannelAttention)(SIZE, 2)
     parts = {"backbone": build_backbone(BACKBONE), "attention": attention}
     write_model("attend", parts, backbone_card().model_copy(update={"parts": describe_parts(parts)}), [])
-    fabricate_clusters([0, 0, 1, 1, 2, 2], index.of("train").image_ids, 3)
+    fabricate_clusters([0, 0, 1, 1, 2, 2], index.in_splits("train").image_ids, 3)
     return index
 
 
@@ -135,11 +135,11 @@ def test_the_curve_is_that_of_the_evaluation() -> None:
         maps[str(number)] = true, category, hundredths
     thresholds = Thresholds([level / 100 for level in range(81)])
 
-    def load(item: tuple[str, str]) -> Maps:
+    def load(item: tuple[str, str]) -> MapPair:
         true, category, hundredths = maps[item[0]]
-        return Maps(true, category, thresholds.rank_stored(hundredths), item[0], item[0])
+        return MapPair(true, category, thresholds.rank_stored(hundredths), item[0], item[0])
 
-    counts = count_images([(name, name) for name in maps], load, Scale(3, 3, 1000, 81), "drawn")
+    counts = count_images([(name, name) for name in maps], load, CountingSettings(3, 3, 1000, 81), "drawn")
     protocol = PROTOCOLS["imagenet_s"]
     for level in range(0, 81, 8):
         summary = protocol.summarize(score(counts, protocol.find_match(counts, level), level), False)
@@ -155,12 +155,12 @@ def test_a_mask_with_an_id_that_no_class_has_is_named() -> None:
 
 def test_the_threshold_may_be_chosen_on_masks_where_the_section_says_so() -> None:
     index = fabricate_inputs(held_out=3)
-    fabricate_masks(index.of("validation"))
+    fabricate_masks(index.in_splits("validation"))
     chosen = NearestCentroidConfig.model_validate(
         {"resize": 32, "supervision": "labels", "foreground": {"rule": "validation"}}
     )
     main(chosen)
-    assert open_label_maps("pseudolabel").image_ids == index.of("train").image_ids
+    assert open_label_maps("pseudolabel").image_ids == index.in_splits("train").image_ids
 
 
 @pytest.mark.parametrize(("supervision", "rule"), [("images", "validation"), ("labels", "otsu")])

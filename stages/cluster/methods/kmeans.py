@@ -40,7 +40,7 @@ class KMeansConfig(Params):
         from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 
         vectors = normalize_rows(features.embeddings) if self.normalize else features.embeddings
-        grouped = set(index.of(*self.splits).image_ids)
+        grouped = set(index.in_splits(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
         found = kmeans(vectors if forms.all() else vectors[forms], self.k, self.restarts, self.iterations, self.seed)
         distances, cluster_ids = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from stages.core.artifacts.shards import (
     ARTIFACTS,
+    atomic_out,
     contract_name,
-    partial_out,
     read_table,
     read_table_metadata,
     write_table,
@@ -65,7 +65,7 @@ class Assignments(NamedTuple):
 def write_clusters(centroids: Centroids, assignments: Assignments, method: str) -> None:
     """Write `artifacts/cluster`."""
     head = {"contract": contract_name("clusters"), "stage": "cluster", "method": method}
-    with partial_out(OUT, "clusters", "cluster", method) as out:
+    with atomic_out(OUT, "clusters", "cluster", method) as out:
         metadata = {**head, "normalize_at_use": centroids.normalize_at_use, "space": centroids.space}
         write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
         write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)

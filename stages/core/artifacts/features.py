@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from stages.core.artifacts.shards import (
     ARTIFACTS,
+    atomic_out,
     contract_name,
+    explain_broken_parquet,
     open_table,
-    partial_out,
     read_manifest,
     read_table_metadata,
-    reading,
     shard_paths,
     write_table,
 )
@@ -72,7 +72,7 @@ def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str, 
     """
     pending = iter(rows)
     metadata = {"contract": contract_name("features"), "stage": "extract", "method": method, "space": space}
-    with partial_out(OUT, "features", "extract", method) as out:
+    with atomic_out(OUT, "features", "extract", method) as out:
         for shard, chunk in enumerate(_chunks(pending)):
             write_table(out / f"part-{shard:05d}.parquet", _to_table(chunk, size, dtype), metadata)
 
@@ -90,7 +90,7 @@ def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Feat
     read_manifest(out, "features")
     tables = []
     for path in shard_paths(out):
-        with reading(path), open_table(path, "features") as file:
+        with explain_broken_parquet(path), open_table(path, "features") as file:
             table = file.read()
         wanted = None if among is None else pc.is_in(table.column("image_id"), value_set=pa.array(among, pa.string()))
         tables.append(table if wanted is None else table.filter(wanted))

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from stages.core.artifacts.shards import (
     ARTIFACTS,
+    atomic_out,
     contract_name,
     encode_json,
-    partial_out,
     read_json,
     read_table,
     write_atomically,
@@ -87,7 +87,7 @@ class ImageIndex:
         """Ids in order."""
         return list(self._table.column("image_id").to_pylist())
 
-    def of(self, *splits: str) -> "ImageIndex":
+    def in_splits(self, *splits: str) -> "ImageIndex":
         """The photographs of some splits; an empty result is an error.
 
         Raises:
@@ -99,7 +99,7 @@ class ImageIndex:
             raise UserError(f"{IMAGES}: no photograph in split {' or '.join(splits)}; there are: {', '.join(there)}")
         return ImageIndex(chosen, self.content_hash)
 
-    def among(self, image_ids: Iterable[str]) -> "ImageIndex":
+    def with_ids(self, image_ids: Iterable[str]) -> "ImageIndex":
         """The photographs with these ids, in the index's order."""
         wanted = pa.array(list(image_ids), pa.string())
         return ImageIndex(
@@ -114,7 +114,7 @@ class ImageIndex:
         rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
-    def part(self, rows: range) -> "ImageIndex":
+    def take_rows(self, rows: range) -> "ImageIndex":
         """Some rows, copied, so that what goes to another process holds no more than them."""
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
@@ -191,7 +191,7 @@ def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: 
     """Write `artifacts/index/images`."""
     rows = sorted(photos, key=lambda photo: photo.image_id)
     table = pa.table({name: [getattr(row, name) for row in rows] for name in Photo._fields}, _IMAGE_SCHEMA)
-    with partial_out(IMAGES, "image_index", "index", method) as out:
+    with atomic_out(IMAGES, "image_index", "index", method) as out:
         write_table(
             out / "images.parquet",
             table,
@@ -210,7 +210,7 @@ def write_labels(
     """Write `artifacts/index/labels`; `mask_ids` as in `Labels`."""
     rows = sorted(labels)
     table = pa.table({name: [getattr(row, name) for row in rows] for name in Label._fields}, _LABEL_SCHEMA)
-    with partial_out(LABELS, "labels", "index", method) as out:
+    with atomic_out(LABELS, "labels", "index", method) as out:
         write_table(
             out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method}
         )

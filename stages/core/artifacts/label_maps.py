@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from stages.core.artifacts.shards import (
     ARTIFACTS,
+    atomic_out,
     contract_name,
+    explain_broken_parquet,
     open_table,
-    partial_out,
     read_manifest,
-    reading,
     shard_paths,
     write_table,
 )
@@ -55,7 +55,7 @@ class LabelMaps:
         self._paths = shard_paths(out)
         self._where: dict[str, tuple[int, int, int]] = {}
         for shard, path in enumerate(self._paths):
-            with reading(path), open_table(path, "label_maps") as file:
+            with explain_broken_parquet(path), open_table(path, "label_maps") as file:
                 for group in range(file.num_row_groups):
                     ids = file.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
                     self._where.update({image_id: (shard, group, row) for row, image_id in enumerate(ids)})
@@ -80,14 +80,14 @@ class LabelMaps:
 
     def __iter__(self) -> Iterator[LabelMap]:
         for path in self._paths:
-            with reading(path), open_table(path, "label_maps") as file:
+            with explain_broken_parquet(path), open_table(path, "label_maps") as file:
                 for batch in file.iter_batches(batch_size=32):
                     yield from map(_decode_row, batch.to_pylist())
 
     def _rows(self, shard: int, group: int) -> list[dict[str, Any]]:
         rows = self._groups.pop((shard, group), None)
         if rows is None:
-            with reading(self._paths[shard]), open_table(self._paths[shard], "label_maps") as file:
+            with explain_broken_parquet(self._paths[shard]), open_table(self._paths[shard], "label_maps") as file:
                 rows = file.read_row_group(group).to_pylist()
         self._groups[shard, group] = rows
         if len(self._groups) > _CACHED_ROW_GROUPS:
@@ -107,7 +107,7 @@ def open_label_maps(stage: str) -> LabelMaps:
 def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap]) -> None:
     """Write `artifacts/<stage>` from maps that come in the order of their image ids; streams."""
     rows = iter(maps)
-    with partial_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
+    with atomic_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
         first = list(islice(rows, _SHARD_ROWS))
         shard = 0
         while first or shard == 0:

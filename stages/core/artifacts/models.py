@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stages.core.artifacts.model_card import PARTS, ModelCard, PartsCard, decode_card, encode_card
 from stages.core.artifacts.shards import (
     ARTIFACTS,
+    atomic_out,
     contract_name,
     encode_json,
-    partial_out,
     read_json,
     read_manifest,
     write_atomically,
@@ -55,34 +55,34 @@ def write_model(
         if part in parts
         for key, value in parts[part].state_dict().items()
     }
-    with partial_out(ARTIFACTS / stage, "model", stage, card.method) as out:
+    with atomic_out(ARTIFACTS / stage, "model", stage, card.method) as out:
         write_atomically(out / _WEIGHTS, save(state))
         write_atomically(out / _CARD, _encode(card, stage))
         write_atomically(out / _HISTORY, _format_history(history))
 
 
-def pass_model_on(source: str, stage: str) -> None:
+def copy_model(source: str, stage: str) -> None:
     """Write another stage's model on, unchanged, as `artifacts/<stage>`."""
     read_manifest(ARTIFACTS / source, "model")
-    _copy_model(ARTIFACTS / source, stage, (ARTIFACTS / source / _CARD).read_bytes())
+    _write_copy(ARTIFACTS / source, stage, (ARTIFACTS / source / _CARD).read_bytes())
 
 
-def take_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
+def import_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
     """Write a model artifact that lies in a folder as `artifacts/<stage>`, with some fields of its card changed.
 
     Raises:
         UserError: There is none, or it is broken or of another version.
     """
     card = read_model_card(origin.name, origin.parent)
-    _copy_model(origin, stage, _encode(card.model_copy(update=dict(changes)), stage))
+    _write_copy(origin, stage, _encode(card.model_copy(update=dict(changes)), stage))
 
 
 def _encode(card: ModelCard, stage: str) -> bytes:
     return encode_json(encode_card(card) | {"contract": contract_name("model"), "stage": stage})
 
 
-def _copy_model(origin: Path, stage: str, card: bytes) -> None:
-    with partial_out(ARTIFACTS / stage, "model", stage, "none") as out:
+def _write_copy(origin: Path, stage: str, card: bytes) -> None:
+    with atomic_out(ARTIFACTS / stage, "model", stage, "none") as out:
         for name in (_WEIGHTS, _HISTORY):
             write_atomically(out / name, (origin / name).read_bytes())
         write_atomically(out / _CARD, card)

@@ -37,7 +37,7 @@ def shard_ranges(count: int) -> list[range]:
 
 
 @contextmanager
-def partial_out(out: Path, contract: str, stage: str, method: str) -> Iterator[Path]:
+def atomic_out(out: Path, contract: str, stage: str, method: str) -> Iterator[Path]:
     """Assemble an artifact in `<out>.partial`, then put it in place of `out` in one rename.
 
     Writes the manifest. What is left by a killed stage is never taken for a finished artifact.
@@ -88,12 +88,12 @@ def read_table(path: Path, contract: str) -> pa.Table:
     Raises:
         UserError: Missing, broken, or of another contract or version.
     """
-    with reading(path), open_table(path, contract) as file:
+    with explain_broken_parquet(path), open_table(path, contract) as file:
         return file.read()
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def explain_broken_parquet(path: Path) -> Iterator[None]:
     """Turn what a damaged Parquet file raises into a `UserError` that names it."""
     try:
         yield
@@ -105,7 +105,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def open_table(path: Path, contract: str) -> pq.ParquetFile:
     """Open a Parquet file for reading in parts; see `read_table`."""
-    with reading(path):
+    with explain_broken_parquet(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
     _check_contract(path, json.loads((file.schema_arrow.metadata or {}).get(_METADATA_KEY, b"{}")), contract)
     return file

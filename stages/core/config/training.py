@@ -57,7 +57,7 @@ class TrainingConfig(Params):
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
-class Position(Protocol):
+class HasIterations(Protocol):
     """Where a training stands."""
 
     @property
@@ -77,7 +77,7 @@ class MomentumConfig(Params):
     schedule: Literal["fixed", "cosine"] = "fixed"
     """`cosine`: grows from `value` to 1 at the end of training. MoCo: fixed; BYOL and DINO: cosine."""
 
-    def at(self, progress: Position) -> float:
+    def at(self, progress: HasIterations) -> float:
         """The momentum of an iteration.
 
         Source: BYOL, section 3.3: 1 - (1 - value)(cos(pi k / K) + 1) / 2.

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from stages.core.engine.distributed import mean_of_all, mean_over_rows
+from stages.core.engine.distributed import mean_over_processes, mean_over_rows
 
 
 @torch.no_grad()
@@ -19,8 +19,8 @@ def embedding_std(z: Tensor) -> Tensor:
         Scalar: 1 where they point everywhere, 0 where all are the same.
     """
     z = z.detach().float()
-    apart = z - mean_of_all(z)
-    return mean_of_all(apart.square().sum(1)).sqrt()
+    apart = z - mean_over_processes(z)
+    return mean_over_processes(apart.square().sum(1)).sqrt()
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def prototype_use(probabilities: Tensor) -> Tensor:
     Returns:
         Scalar: 1 where all prototypes are used alike, 0 where one takes everything.
     """
-    return mean_entropy(mean_of_all(probabilities.detach().float())) / math.log(probabilities.shape[1])
+    return mean_entropy(mean_over_processes(probabilities.detach().float())) / math.log(probabilities.shape[1])
 
 
 def mean_entropy(probabilities: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stages.core.engine.launch import is_launched
 from stages.core.errors import UserError
-from stages.core.parent import follow_parent
+from stages.core.parent import exit_with_parent
 
 _PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
@@ -31,7 +31,7 @@ def start_fabric() -> Fabric:
     options: dict[str, Any] = {"accelerator": device, "devices": 1, "precision": _PRECISIONS[precision]}
     if not is_launched():
         return Fabric(**options)
-    follow_parent()
+    exit_with_parent()
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     # Gloo carries what processes agree on, beside NCCL's gradients: it does not make the GPU wait.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and device != "cpu" else "gloo"

@@ -26,7 +26,7 @@ def max_over_processes(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mean_of_all(rows: Tensor) -> Tensor:
+def mean_over_processes(rows: Tensor) -> Tensor:
     """The mean (...) of the rows (N, ...) of all processes, in each of them, without gradient; N may differ."""
     return sum_over_processes(rows.sum(0)) / sum_over_processes(rows.new_tensor(float(len(rows))))
 
@@ -75,7 +75,7 @@ def _gather_counts(own: int) -> list[int]:
     return [int(count) for count in sum_over_processes(counts)]
 
 
-def own_rows(value: Tensor) -> Tensor:
+def local_rows(value: Tensor) -> Tensor:
     """This process's share of what `gather` gives of equally many rows each, or of a list that all hold."""
     return value.tensor_split(world_size())[rank()]
 

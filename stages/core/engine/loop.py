@@ -30,7 +30,7 @@ from stages.core.engine.optim import build_optimizer, clip_gradients, learning_r
 from stages.core.engine.state import TrainingState
 from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
-from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
 from stages.core.progress import Progress
 
 
@@ -105,8 +105,8 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         Progress(plan.iterations, stage, "steps", run.iteration, is_shown=rank() == 0) as bar,
         report_lost_process(),
     ):
-        for batch, waited in _finished(load_batches(dataset, batches, fabric.device), method, fabric.device):
-            row = take_step(fabric, network, run, batch, plan)
+        for batch, waited in _device_batches(load_batches(dataset, batches, fabric.device), method, fabric.device):
+            row = train_step(fabric, network, run, batch, plan)
             speed.add(len(batch.positions), waited)
             if row:
                 board.add(row, speed.images_per_second)
@@ -142,7 +142,7 @@ def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
         return fabric.setup_module(_Step(method))
 
 
-def take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> Row | None:
+def train_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> Row | None:
     """One iteration: learning rate, losses, gradients, optimizer, and what the method does after it.
 
     Returns:
@@ -161,12 +161,12 @@ def take_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, pl
     return run.add_to_history(values, {"epoch": progress.epoch + 1, "lr": lr}, plan.iterations)
 
 
-def _finished(
+def _device_batches(
     loader: Iterable[dict[str, Any]], method: TrainingMethod, device: torch.device
 ) -> Iterator[tuple[Batch, float]]:
     """Batches finished on the device, and how many seconds each was waited for."""
     start = time.perf_counter()
     for raw in loader:
         waited = time.perf_counter() - start
-        yield finish_batch(raw, method.views, device), waited
+        yield augment_batch(raw, method.views, device), waited
         start = time.perf_counter()

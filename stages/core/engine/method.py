@@ -23,7 +23,7 @@ class TrainingProgress(NamedTuple):
     """From 0."""
     epochs: int
 
-    def is_from(self, epoch: int, iteration: int) -> bool:
+    def has_reached(self, epoch: int, iteration: int) -> bool:
         """Whether training has come to an epoch and to an iteration, both counted from 0."""
         return self.epoch >= epoch and self.iteration >= iteration
 
@@ -53,7 +53,7 @@ class TrainingMethod(nn.Module, ABC):
     """What columns of the history (`loss`, or a part of it) are while nothing has been learnt, such as ln P; a training
     that stays there is ended."""
 
-    def choose(self, index: ImageIndex) -> ImageIndex:
+    def select_photos(self, index: ImageIndex) -> ImageIndex:
         """The photographs that the method can learn from; by default all.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stages.core.engine.distributed import broadcast, gather, own_rows
+from stages.core.engine.distributed import broadcast, gather, local_rows
 
 
 class MomentumCopy(nn.Module):
@@ -59,11 +59,11 @@ def shuffle_batch(batch: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
     """
     everything = gather(batch)
     order = broadcast(torch.randperm(len(everything)).to(batch.device))
-    own = torch.cat([own_rows(group) for group in order.tensor_split(groups)])
+    own = torch.cat([local_rows(group) for group in order.tensor_split(groups)])
     return everything[own], gather(own)
 
 
 @torch.no_grad()
 def restore_order(shuffled: Tensor, order: Tensor) -> Tensor:
     """Undo `shuffle_batch` on what was made of its samples: (B, ...) of this process's samples, in their order."""
-    return gather(shuffled)[own_rows(order.argsort())]
+    return gather(shuffled)[local_rows(order.argsort())]

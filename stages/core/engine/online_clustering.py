@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.engine.distributed import gather, max_over_processes, mean_over_rows, own_rows, sum_over_processes
+from stages.core.engine.distributed import gather, local_rows, max_over_processes, mean_over_rows, sum_over_processes
 
 _SINKHORN_ROUNDS = 3
 
@@ -80,7 +80,7 @@ class Queue(nn.Module):
 
     def share(self, view: int) -> Tensor:
         """This process's share of a view's list; together the processes hold all of it."""
-        return own_rows(self.embeddings[view])
+        return local_rows(self.embeddings[view])
 
     def written(self, view: int) -> Tensor:
         """The rows (R, D) of this process's share that have been written so far."""

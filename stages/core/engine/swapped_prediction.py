@@ -16,7 +16,7 @@ ASSIGNED = 2
 """Views that get codes: the first two, which are large."""
 
 
-class Swapped(NamedTuple):
+class SwappedPredictionResult(NamedTuple):
     """What swapped prediction makes of a batch."""
 
     loss: Tensor
@@ -38,12 +38,12 @@ class SwappedPrediction(nn.Module):
         self.prototypes = Prototypes(size, config.prototypes, config.freeze_prototypes)
         self.queue = Queue(ASSIGNED, config.queue - config.queue % batch_size, size)
 
-    def forward(self, z: Sequence[Tensor], progress: TrainingProgress) -> Swapped:
+    def forward(self, z: Sequence[Tensor], progress: TrainingProgress) -> SwappedPredictionResult:
         """Loss and codes of unit vectors (B, D), one tensor per view; the prototypes are brought to length 1 first."""
         self.prototypes.normalize()
         scores = [self.prototypes(each) for each in z]  # V x (B, P)
         codes = [self._assign(view, z[view].detach(), scores[view].detach()) for view in range(ASSIGNED)]
-        if progress.is_from(self._config.queue_start_epoch, self._config.queue_start_iteration):
+        if progress.has_reached(self._config.queue_start_epoch, self._config.queue_start_iteration):
             for view in range(ASSIGNED):
                 self.queue.push(view, z[view].detach())
         diagnostics = {
@@ -51,7 +51,7 @@ class SwappedPrediction(nn.Module):
             "prototype_use": prototype_use((scores[0] / self._config.temperature).softmax(1)),
             "embedding_std": embedding_std(z[0]),
         }
-        return Swapped(swav_loss(scores, codes, self._config.temperature), codes, diagnostics)
+        return SwappedPredictionResult(swav_loss(scores, codes, self._config.temperature), codes, diagnostics)
 
     def _assign(self, view: int, z: Tensor, scores: Tensor) -> Tensor:
         """Codes (B, P) of a batch; a full queue takes part in the assignment."""

@@ -27,8 +27,8 @@ _LANES = 256
 _SOLARIZE_FROM = np.float32(128 / 255)
 
 
-def finish_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Mirror, recolor and normalize a batch of views: `finish_views` on the CPU, several times faster."""
+def augment_views_compiled(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Mirror, recolor and normalize a batch of views: `augment_views` on the CPU, several times faster."""
     channels_last = pixels.permute(0, 2, 3, 1).numpy()
     result = np.empty(channels_last.shape, np.float32)
     planes = np.empty((3, *channels_last.shape[1:3]), np.uint8)

@@ -13,10 +13,10 @@ from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ViewConfig
 from stages.core.errors import UserError
-from stages.core.images.compiled_photometric import finish_views_compiled
+from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.crops import cut_map
 from stages.core.images.loading import load
-from stages.core.images.photometric import finish_views
+from stages.core.images.photometric import augment_views
 from stages.core.images.sector_views import draw_sector_views
 from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop
 
@@ -132,7 +132,7 @@ def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.devi
     return load(dataset, batches, prefetch=4, pin_memory=device.type == "cuda")
 
 
-def finish_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -> Batch:
+def augment_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -> Batch:
     """Move a raw batch to the device and mirror, recolor and normalize it there."""
     photometric, windows = (
         raw["photometric"].to(device, non_blocking=True),
@@ -140,7 +140,7 @@ def finish_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) ->
     )
     flips = windows[..., 4] > 0
     mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
-    finish = finish_views_compiled if device.type == "cpu" else finish_views
+    finish = augment_views_compiled if device.type == "cpu" else augment_views
     views = [
         finish(
             pixels.to(device, non_blocking=True).permute(0, 3, 1, 2),

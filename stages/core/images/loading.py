@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
-from stages.core.images.handover import Packed, collate, pack
-from stages.core.parent import follow_parent, leave_signals_to_parent
+from stages.core.images.packed_batch import Packed, collate, pack
+from stages.core.parent import exit_with_parent, ignore_signals
 
 _MAX_LOADERS = 16
 _FILES_OF_EACH = 16
@@ -133,8 +133,8 @@ def _as_it_is(made: Any) -> Any:
 
 
 def _begin(_: int) -> None:
-    leave_signals_to_parent()
-    follow_parent()
+    ignore_signals()
+    exit_with_parent()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ _ORDERS = torch.from_numpy(ORDERS)
 _SOLARIZE_FROM = 128 / 255
 
 
-def finish_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def augment_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Mirror, recolor and normalize a batch of views.
 
     Args:

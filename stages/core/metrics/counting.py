@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from stages.core.errors import UserError
 from stages.core.metrics.counts import Counts
 from stages.core.metrics.kernels import Histogram, Int64, UInt8, UInt16, histogram
-from stages.core.processes import in_processes
+from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
 
 _CHUNK = 32
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Counted = tuple[Counts, list[str]]
 
 
-class Maps(NamedTuple):
+class MapPair(NamedTuple):
     """The two maps of one image."""
 
     true: UInt16
@@ -35,7 +35,7 @@ class Maps(NamedTuple):
     pred_name: str
 
 
-class Scale(NamedTuple):
+class CountingSettings(NamedTuple):
     """What is counted."""
 
     classes: int
@@ -46,24 +46,30 @@ class Scale(NamedTuple):
 
 
 def count_images(
-    items: Sequence[Item], load: Callable[[Item], Maps], scale: Scale, label: str, known_problems: Sequence[str] = ()
+    items: Sequence[Item],
+    load: Callable[[Item], MapPair],
+    settings: CountingSettings,
+    label: str,
+    known_problems: Sequence[str] = (),
 ) -> Counts:
     """Count a set of images; the result does not depend on the number of processes.
 
     Args:
         items: What stands for an image.
         load: Picklable; reads the maps of an item and names its files in the errors it raises.
-        scale: Ids and thresholds.
+        settings: Ids and thresholds.
         label: Name of the set in progress lines.
         known_problems: Images that are out already; they are listed with the others.
 
     Raises:
         UserError: All images that could not be used, with their number.
     """
-    counts, unusable, done = Counts(scale.classes, scale.clusters, scale.levels), dict[int, list[str]](), 0
+    counts, unusable, done = Counts(settings.classes, settings.clusters, settings.levels), dict[int, list[str]](), 0
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    count = partial(_count_chunk, load, scale)
-    results = in_processes(count, chunks) if len(items) >= _FEW else (each for each in enumerate(map(count, chunks)))
+    count = partial(_count_chunk, load, settings)
+    results = (
+        map_in_processes(count, chunks) if len(items) >= _FEW else (each for each in enumerate(map(count, chunks)))
+    )
     with Progress(len(items), label) as progress, closing(results) as counted:
         for position, (part, unusable[position]) in counted:
             counts.merge(part)
@@ -82,17 +88,17 @@ def list_problems(problems: Sequence[str], heading: str) -> str:
     return "\n  ".join([f"{heading}:", *problems[:_LISTED], *rest])
 
 
-def _count_chunk(load: Callable[[Item], Maps], scale: Scale, chunk: Sequence[Item]) -> Counted:
-    counts, problems = Counts(scale.classes, scale.clusters, scale.levels), []
+def _count_chunk(load: Callable[[Item], MapPair], settings: CountingSettings, chunk: Sequence[Item]) -> Counted:
+    counts, problems = Counts(settings.classes, settings.clusters, settings.levels), []
     for item in chunk:
         try:
-            counts.add_image(count_image(load(item), scale))
+            counts.add_image(count_image(load(item), settings))
         except UserError as error:
             problems.append(str(error))
     return counts, problems
 
 
-def count_image(maps: Maps, scale: Scale) -> Histogram:
+def count_image(maps: MapPair, settings: CountingSettings) -> Histogram:
     """Count one image.
 
     Raises:
@@ -101,9 +107,9 @@ def count_image(maps: Maps, scale: Scale) -> Histogram:
     if maps.true.shape != maps.pred.shape:
         size, wanted = (f"{shape[1]}x{shape[0]}" for shape in (maps.pred.shape, maps.true.shape))
         raise UserError(f"{maps.pred_name}: {size} pixels, but the mask {maps.true_name} has {wanted}")
-    counted = histogram(maps.true, maps.pred, scale.ignore, maps.ranks, scale.levels)
-    _check_ids(counted.true_ids[counted.true_ids != scale.ignore], scale.classes, maps.true_name, "classes")
-    _check_ids(counted.pred_ids, scale.clusters, maps.pred_name, "predicted ids")
+    counted = histogram(maps.true, maps.pred, settings.ignore, maps.ranks, settings.levels)
+    _check_ids(counted.true_ids[counted.true_ids != settings.ignore], settings.classes, maps.true_name, "classes")
+    _check_ids(counted.pred_ids, settings.clusters, maps.pred_name, "predicted ids")
     return counted
 
 

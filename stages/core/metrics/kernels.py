@@ -139,7 +139,7 @@ def list_ids(ids: UInt16, first: int) -> tuple[Int64, npt.NDArray[np.int32]]:
     return found[:count].copy(), numbers
 
 
-class Steps(NamedTuple):
+class ThresholdSteps(NamedTuple):
     """How each pixel of a prediction changes along the T thresholds; all (H, W) uint8."""
 
     ranks: UInt8
@@ -152,7 +152,7 @@ class Steps(NamedTuple):
 
 @kernel
 def count_pairs(
-    true: UInt16, pred: UInt16, true_edge: UInt8, steps: Steps, limits: tuple[int, int]
+    true: UInt16, pred: UInt16, true_edge: UInt8, steps: ThresholdSteps, limits: tuple[int, int]
 ) -> tuple[Int64, Int64, Int64, Int64, Int64, Int64]:
     """Count one image for all pairs of ids and all thresholds; returns the fields of `Histogram` in their order.
 
@@ -200,13 +200,13 @@ def histogram(true: UInt16, pred: UInt16, ignore: int, ranks: UInt8 | None = Non
     radius = boundary_radius(*true.shape)
     edge = find_boundary(pred, radius)
     if ranks is None:
-        steps = Steps(np.where(pred > 0, np.uint8(levels), np.uint8(0)), levels * (1 - edge), levels * edge)
+        steps = ThresholdSteps(np.where(pred > 0, np.uint8(levels), np.uint8(0)), levels * (1 - edge), levels * edge)
     else:
         steps = _follow_thresholds(np.where(pred > 0, ranks, np.uint8(0)), edge, radius, levels)
     return Histogram(*count_pairs(true, pred, find_boundary(true, radius), steps, (ignore, levels)))
 
 
-def _follow_thresholds(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> Steps:
+def _follow_thresholds(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> ThresholdSteps:
     """An object is cut where a pixel of the window falls below the threshold; background ends where one stays above."""
     import cv2
 
@@ -216,4 +216,4 @@ def _follow_thresholds(ranks: UInt8, edge: UInt8, radius: int, levels: int) -> S
     frame = np.ones(ranks.shape, bool)
     frame[radius:-radius, radius:-radius] = False
     high[frame] = levels
-    return Steps(ranks, low, high)
+    return ThresholdSteps(ranks, low, high)

@@ -16,7 +16,7 @@ Int64 = npt.NDArray[np.int64]
 Match = npt.NDArray[np.int64]
 """(clusters + 1,) class of every predicted id, -1 for none; the first entry belongs to the background."""
 
-NONE = -1
+UNMATCHED = -1
 
 
 def assign(gain: npt.NDArray[np.floating] | Int64) -> Int64:
@@ -35,12 +35,12 @@ def assign(gain: npt.NDArray[np.floating] | Int64) -> Int64:
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(gain, maximize=True)
-    assigned = np.full(gain.shape[0], NONE, np.int64)
+    assigned = np.full(gain.shape[0], UNMATCHED, np.int64)
     assigned[rows] = columns
     return assigned
 
 
-def count_together(clusters: Int64, classes: Int64, shape: tuple[int, int]) -> Int64:
+def contingency_matrix(clusters: Int64, classes: Int64, shape: tuple[int, int]) -> Int64:
     """Count how often a cluster and a class meet.
 
     Args:
@@ -63,7 +63,7 @@ def match_images(cooccurrence: Int64) -> Match:
     Source: the ImageNet-S benchmark; pixel counts play no role in it.
     """
     found = assign(cooccurrence)
-    return np.concatenate([[0], np.where(found == NONE, NONE, found + 1)])
+    return np.concatenate([[0], np.where(found == UNMATCHED, UNMATCHED, found + 1)])
 
 
 def match_pixels(confusion: Int64) -> Match:
@@ -100,7 +100,7 @@ def match_greedily(confusion: Int64) -> Match:
 
     Source: ViCE's majority assignment.
     """
-    return np.where(confusion.sum(1) > 0, confusion.argmax(1), NONE)
+    return np.where(confusion.sum(1) > 0, confusion.argmax(1), UNMATCHED)
 
 
 def without_background(match: Callable[[Int64], Match], confusion: Int64) -> Match:
@@ -111,18 +111,18 @@ def without_background(match: Callable[[Int64], Match], confusion: Int64) -> Mat
         confusion: (clusters + 1, classes + 1) pixels.
     """
     found = match(confusion[1:, 1:])
-    return np.concatenate([[NONE], np.where(found == NONE, NONE, found + 1)])
+    return np.concatenate([[UNMATCHED], np.where(found == UNMATCHED, UNMATCHED, found + 1)])
 
 
 def match_identity(clusters: int, classes: int) -> Match:
     """Predicted ids are class ids already; ids above the classes belong to nothing."""
     ids = np.arange(clusters + 1)
-    return np.where(ids <= classes, ids, NONE)
+    return np.where(ids <= classes, ids, UNMATCHED)
 
 
 def write_match(match: Match) -> dict[str, int]:
     """The pairs of a match as they stand in a JSON file: predicted id to true id, clusters without a class left out."""
-    return {str(pred): int(true) for pred, true in enumerate(match) if true != NONE}
+    return {str(pred): int(true) for pred, true in enumerate(match) if true != UNMATCHED}
 
 
 def read_match(path: Path, clusters: int, classes: int) -> Match:
@@ -141,7 +141,7 @@ def read_match(path: Path, clusters: int, classes: int) -> Match:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"{path}: a match file is a JSON object of predicted id to true id ({error})") from None
-    match = np.full(clusters + 1, NONE, np.int64)
+    match = np.full(clusters + 1, UNMATCHED, np.int64)
     match[0] = 0
     for pred, true in items:
         if pred == true == 1000:  # The benchmark's own files carry the ignored id along.

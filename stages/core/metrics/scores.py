@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stages.core.metrics.counts import ALL, GROUPS, Counts, Float64
 from stages.core.metrics.kernels import Int64
-from stages.core.metrics.matching import NONE, Match
+from stages.core.metrics.matching import UNMATCHED, Match
 
 Bools = npt.NDArray[np.bool_]
 
@@ -27,7 +27,7 @@ class Areas(NamedTuple):
         return np.asarray(self.shared / (self.pred + self.true - self.shared + 1e-10))
 
     @property
-    def is_there(self) -> Bools:
+    def is_present(self) -> Bools:
         """Whether an id occurs in the truth or the prediction."""
         return self.pred + self.true > 0
 
@@ -87,7 +87,7 @@ def _shared(counts: Counts, match: Match, level: int, kind: int) -> Int64:
 
 def _by_class(areas: Int64, counts: Counts, match: Match, level: int) -> Int64:
     by_class = np.zeros((ALL + 1, counts.classes + 1), np.int64)
-    known = np.flatnonzero(match != NONE)
+    known = np.flatnonzero(match != UNMATCHED)
     np.add.at(by_class.T, match[known], areas[:, known, level].T)
     return by_class
 
@@ -118,7 +118,7 @@ def pixel_summary(scores: Scores, skip_absent: bool) -> dict[str, float | None]:
         scores: The scores.
         skip_absent: Leave out ids that occur neither in the truth nor in the prediction; otherwise they count 0.
     """
-    iou, there = scores.areas.iou[ALL], scores.areas.is_there[ALL]
+    iou, there = scores.areas.iou[ALL], scores.areas.is_present[ALL]
     return {"mIoU": _percent(iou[there] if skip_absent else iou), "pixel_accuracy": 100 * scores.pixel_accuracy}
 
 
@@ -127,7 +127,7 @@ def scene_summary(scores: Scores) -> dict[str, float | None]:
 
     Source: MMSegmentation's evaluation, as ViCE uses it; there is no background.
     """
-    iou, there = scores.areas.iou[ALL, 1:], scores.areas.is_there[ALL, 1:]
+    iou, there = scores.areas.iou[ALL, 1:], scores.areas.is_present[ALL, 1:]
     return {"mIoU": _percent(iou[there]), "pixel_accuracy": 100 * scores.pixel_accuracy}
 
 

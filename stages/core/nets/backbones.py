@@ -16,7 +16,7 @@ from stages.core.nets.transformers import (
     patch_size,
     quarter_channels,
     quarter_maps,
-    view_images,
+    run_transformer,
 )
 from stages.core.nets.weights import load_weights
 
@@ -110,7 +110,7 @@ def embedding_size(backbone: nn.Module) -> int:
 def embed_images(backbone: nn.Module, images: Tensor) -> Tensor:
     """One embedding (B, L) per image: its class token, or the mean of the map of a network that has none."""
     if is_transformer(backbone) and cast(Any, backbone).cls_token is not None:
-        return class_token(backbone, view_images(backbone, images))
+        return class_token(backbone, run_transformer(backbone, images))
     features: Tensor = backbone(images)
     return features.mean((2, 3))
 

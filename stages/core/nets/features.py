@@ -26,7 +26,7 @@ class FeatureNetwork(nn.Module):
         self.size = decoder.size if decoder else embedding_size(backbone)
 
     @classmethod
-    def of(cls, parts: Mapping[str, nn.Module]) -> "FeatureNetwork":
+    def from_parts(cls, parts: Mapping[str, nn.Module]) -> "FeatureNetwork":
         """The network of the backbone and the decoder, where there is one, among a model's parts."""
         decoder = parts.get("decoder")
         assert decoder is None or isinstance(decoder, Decoder)

@@ -12,7 +12,7 @@ from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
 
 
-class Objects(NamedTuple):
+class ObjectMaps(NamedTuple):
     """What the network sees in a batch, at the size of its images."""
 
     embeddings: Tensor
@@ -32,12 +32,12 @@ class ObjectNetwork(nn.Module):
         self.size = embedding.conv.out_channels if embedding else features.size
         self.space: Space = "embedding" if embedding else features.feature_map
 
-    def forward(self, images: Tensor) -> Objects:
+    def forward(self, images: Tensor) -> ObjectMaps:
         """(B, 3, H, W) normalized to what is enlarged to their size, bilinearly."""
         features, size = self.features(images), images.shape[-2:]
         embeddings = self.embedding(features) if self.embedding else features
         salient = _enlarge(self.saliency(features), size)[:, 0] if self.saliency else None
-        return Objects(_enlarge(embeddings, size), salient)
+        return ObjectMaps(_enlarge(embeddings, size), salient)
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalized to embeddings (B, D, h, w), not enlarged."""

@@ -13,7 +13,7 @@ from stages.core.nets.self_attention import attend, project
 _PROJECTIONS = ("queries", "keys", "values")
 
 
-class Wanted(NamedTuple):
+class BlockRequest(NamedTuple):
     """Blocks, counted from 0."""
 
     features: tuple[int, ...]
@@ -29,7 +29,7 @@ class Wanted(NamedTuple):
         return max(*self.features, *self.tokens, self.attention or 0)
 
 
-class Pass(NamedTuple):
+class BlockOutputs(NamedTuple):
     """What was kept; N tokens: P before the patches, then h w patches row by row."""
 
     grid: tuple[int, int]
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
     """(B, heads, P, N)"""
 
 
-def run_blocks(network: Any, images: Tensor, config: TransformerConfig, wanted: Wanted) -> Pass:
+def run_blocks(network: Any, images: Tensor, config: TransformerConfig, wanted: BlockRequest) -> BlockOutputs:
     """Run the images (B, 3, H, W) through the blocks up to the last one of which something is wanted."""
     tokens, grid = _embed(network, images, config)
     features: dict[int, Tensor] = {}
@@ -58,7 +58,9 @@ def run_blocks(network: Any, images: Tensor, config: TransformerConfig, wanted: 
         if number in wanted.features and config.facet == "tokens":
             features[number] = network.norm(tokens) if config.norm else tokens
         left[number] = tokens
-    return Pass(grid, [features[each] for each in wanted.features], [left[each] for each in wanted.tokens], attention)
+    return BlockOutputs(
+        grid, [features[each] for each in wanted.features], [left[each] for each in wanted.tokens], attention
+    )
 
 
 def _embed(network: Any, images: Tensor, config: TransformerConfig) -> tuple[Tensor, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 Networks are timm's `VisionTransformer` and `Eva` (DINOv3, and what else has rotary positions), with timm's names of
 parameters. `build_backbone` gives one as it gives any backbone: called with images it returns the map of features that
-`backbone.transformer` asks for. What a transformer sees beyond that map is read by `view_images`.
+`backbone.transformer` asks for. What a transformer sees beyond that map is read by `run_transformer`.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from stages.core.config.networks import BackboneConfig, TransformerConfig
 from stages.core.errors import UserError
 from stages.core.nets.self_attention import is_plain_block
-from stages.core.nets.transformer_pass import Wanted, run_blocks
+from stages.core.nets.transformer_pass import BlockRequest, run_blocks
 
 _QUARTERS = (1 / 4, 1 / 2, 3 / 4)
 
 
-class TransformerView(NamedTuple):
+class TransformerOutput(NamedTuple):
     """What a vision transformer sees in a batch of images (B, 3, H, W).
 
     h and w count the patches along each side: H / patch and W / patch, rounded up. D is the width of the network, P the
@@ -38,7 +38,7 @@ class TransformerView(NamedTuple):
 
 
 def create_transformer(config: BackboneConfig) -> nn.Module | None:
-    """A vision transformer whose `forward` gives `TransformerView.features`, or None if the network is no such one.
+    """A vision transformer whose `forward` gives `TransformerOutput.features`, or None if the network is no such one.
 
     Raises:
         UserError: It lacks a block or a facet that is asked for, or cannot be laid out for the image size.
@@ -70,7 +70,7 @@ def is_transformer(backbone: nn.Module) -> bool:
     return hasattr(backbone, "num_prefix_tokens")
 
 
-def view_images(backbone: nn.Module, images: Tensor, attention_block: int | None = None) -> TransformerView:
+def run_transformer(backbone: nn.Module, images: Tensor, attention_block: int | None = None) -> TransformerOutput:
     """Features, prefix tokens and attention of a batch, in one pass.
 
     Args:
@@ -85,15 +85,15 @@ def view_images(backbone: nn.Module, images: Tensor, attention_block: int | None
     if attention_block is not None:
         _check_attention(network)
         (attending,) = _count(network, [attention_block], "attention")
-    seen = run_blocks(network, images, _wanted_of(network), Wanted(_feature_blocks(network), attending))
+    seen = run_blocks(network, images, _wanted_of(network), BlockRequest(_feature_blocks(network), attending))
     joined, prefix = torch.cat(seen.features, -1), network.num_prefix_tokens
     attention = None
     if seen.attention is not None:
         attention = rearrange(seen.attention[..., prefix:], "b heads p (h w) -> b heads p h w", h=seen.grid[0])
-    return TransformerView(_lay_out(joined[:, prefix:], seen.grid), joined[:, :prefix], attention)
+    return TransformerOutput(_lay_out(joined[:, prefix:], seen.grid), joined[:, :prefix], attention)
 
 
-def class_token(backbone: nn.Module, view: TransformerView) -> Tensor:
+def class_token(backbone: nn.Module, view: TransformerOutput) -> Tensor:
     """(B, L): the features of the class token.
 
     Raises:
@@ -103,14 +103,14 @@ def class_token(backbone: nn.Module, view: TransformerView) -> Tensor:
     return view.prefix[:, 0]
 
 
-def class_attention(backbone: nn.Module, view: TransformerView) -> Tensor:
+def class_attention(backbone: nn.Module, view: TransformerOutput) -> Tensor:
     """(B, heads, h, w): the class token's attention to each patch; its mean over dimension 1 is that of all heads.
 
     Raises:
         UserError: The network has no class token.
     """
     _check_class_token(backbone)
-    assert view.attention is not None, "view_images was asked for no attention"
+    assert view.attention is not None, "run_transformer was asked for no attention"
     return view.attention[:, :, 0]
 
 
@@ -130,7 +130,7 @@ class ClassTokens(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, L)."""
-        return class_token(self.backbone, view_images(self.backbone, images))
+        return class_token(self.backbone, run_transformer(self.backbone, images))
 
 
 def quarter_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
@@ -142,7 +142,7 @@ def quarter_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
     """
     network = cast(Any, backbone)
     blocks = tuple(max(round(share * len(network.blocks)) - 1, 0) for share in _QUARTERS)
-    seen = run_blocks(network, images, _wanted_of(network), Wanted(_feature_blocks(network), tokens=blocks))
+    seen = run_blocks(network, images, _wanted_of(network), BlockRequest(_feature_blocks(network), tokens=blocks))
     tokens = [*seen.tokens, torch.cat(seen.features, -1)]
     return [_lay_out(each[:, network.num_prefix_tokens :], seen.grid) for each in tokens]
 
@@ -163,7 +163,7 @@ def feature_size(backbone: nn.Module) -> int:
 
 
 def _give_features(network: nn.Module, images: Tensor) -> Tensor:
-    return view_images(network, images).features
+    return run_transformer(network, images).features
 
 
 def _lay_out(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

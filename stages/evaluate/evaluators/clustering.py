@@ -10,9 +10,9 @@ from stages.core.artifacts.clusters import Assignments
 from stages.core.artifacts.image_index import Labels
 from stages.core.metrics.counts import Float64
 from stages.core.metrics.kernels import Int64
-from stages.core.metrics.matching import NONE, assign, count_together
+from stages.core.metrics.matching import UNMATCHED, assign, contingency_matrix
 from stages.evaluate import Config
-from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResult
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.evaluation import Evaluation
 
@@ -35,7 +35,7 @@ def compare_clusters(contingency: Int64) -> Agreement:
     Source: NMI and accuracy on the train split as in PASS, step 2.2: arithmetic normalization, Hungarian matching.
     """
     match = assign(contingency)
-    rows = np.flatnonzero(match != NONE)
+    rows = np.flatnonzero(match != UNMATCHED)
     hits = contingency[rows, match[rows]].sum()
     return Agreement(
         100 * normalized_mutual_information(contingency), 100 * float(hits / max(contingency.sum(), 1)), match
@@ -55,7 +55,7 @@ def score_assignments(assignments: Assignments, labels: Labels, clusters: int) -
         return None
     names, categories = np.unique([name for _, name in rows], return_inverse=True)
     found = np.array([cluster for cluster, _ in rows], np.int64)
-    return compare_clusters(count_together(found, categories, (clusters, len(names))))
+    return compare_clusters(contingency_matrix(found, categories, (clusters, len(names))))
 
 
 def normalized_mutual_information(contingency: Int64) -> float:
@@ -76,11 +76,11 @@ def _entropy(counts: Int64) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[Agreement | None]:
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> EvaluatorResult[Agreement | None]:
     """NMI and matched accuracy on the train split; nothing where photographs have no category."""
     agreement = score_assignments(inputs.assignments, inputs.labels, inputs.clusters)
     scores = {"train": {"NMI": agreement.nmi, "accuracy": agreement.accuracy}} if agreement else {}
-    return Finding(scores, agreement)
+    return EvaluatorResult(scores, agreement)
 
 
 CLUSTERING = Evaluator(

@@ -19,7 +19,7 @@ from stages.core.artifacts.models import Model, read_model
 from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
 from stages.core.engine.devices import inference_device
 from stages.core.images.crops import resize_short_side
-from stages.core.images.dataset import EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
+from stages.core.images.dataset import EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
 from stages.core.images.grid import overlap_grid, sample
 from stages.core.images.inference import iterate_batches
 from stages.core.nets.features import FeatureNetwork, restore_features
@@ -69,7 +69,7 @@ def measure_coherence(inputs: Inputs, split: str, rules: CoherenceConfig, ignore
     model = read_model("pretrain", ["backbone"])
     network = _restore(model).to(inference_device()).eval()
     expects = model.card.input
-    index = inputs.images.among(image_id for image_id, _ in inputs.masked(split))
+    index = inputs.images.with_ids(image_id for image_id, _ in inputs.masked(split))
     crops = (CropConfig(count=2, size=expects.size, scale=rules.scale),)
     views = MultiCropConfig.model_validate({"crops": crops, "mean": expects.mean, "std": expects.std})
     return Coherence(
@@ -122,7 +122,7 @@ def _compare_in_views(network: PixelEmbeddings, views: MultiCropConfig, index: I
     batches = EpochBatches(len(index), _BATCH, _SEED, range(steps_per_epoch(len(index), _BATCH)))
     total, count = 0.0, 0
     for raw in track(load_batches(ViewDataset(index, views, {}, _SEED), batches, device), label="cosines in views"):
-        batch = finish_batch(raw, views, device)
+        batch = augment_batch(raw, views, device)
         overlap = overlap_grid(batch.windows[:, 0], batch.windows[:, 1])
         first, second = (
             network.embed(sample(network.features(view), places))  # (B, G, G, D)

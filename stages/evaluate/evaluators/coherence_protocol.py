@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from stages.evaluate import Config
-from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResult
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.evaluation import Evaluation
 
 
-def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[None]:
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> EvaluatorResult[None]:
     from stages.evaluate.evaluators.coherence import measure_coherence
 
     if config.coherence is None:
-        return Finding({}, None)
+        return EvaluatorResult({}, None)
     scores = {
         split: measure_coherence(inputs, split, config.coherence, config.ignore_id)._asdict()
         for split in evaluation.splits
     }
-    return Finding(scores, None)
+    return EvaluatorResult(scores, None)
 
 
 COHERENCE = Evaluator(

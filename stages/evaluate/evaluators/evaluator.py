@@ -12,7 +12,7 @@ from stages.evaluate.protocols.evaluation import Evaluation
 Detail = TypeVar("Detail")
 
 
-class Finding(NamedTuple, Generic[Detail]):
+class EvaluatorResult(NamedTuple, Generic[Detail]):
     """What one evaluator found."""
 
     scores: Mapping[str, Mapping[str, float]]
@@ -31,16 +31,16 @@ class Evaluator(NamedTuple, Generic[Detail]):
     """Its main scores, which are printed at the end of a run; metrics.json may hold more."""
     is_wanted: Callable[[Config], bool]
     """Whether the section of params.yaml asks for it."""
-    measure: Callable[[Config, Inputs, Evaluation], Finding[Detail]]
+    measure: Callable[[Config, Inputs, Evaluation], EvaluatorResult[Detail]]
     """Imports what is slow to load when it is called."""
     uses_labels: str = ""
     """How labels enter what it predicts, not only what predictions are compared with; empty if they do not."""
 
 
-class Findings(dict[str, Finding[Any]]):
+class EvaluatorResults(dict[str, EvaluatorResult[Any]]):
     """What all wanted evaluators found, by their names, in the order of their scores in metrics.json."""
 
-    def of(self, evaluator: Evaluator[Detail]) -> Detail | None:
+    def detail(self, evaluator: Evaluator[Detail]) -> Detail | None:
         """What an evaluator found beside its scores; None if it was not wanted."""
-        found: Finding[Detail] | None = self.get(evaluator.name)
+        found: EvaluatorResult[Detail] | None = self.get(evaluator.name)
         return None if found is None else found.detail

@@ -16,7 +16,7 @@ from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
-from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.matching import match_identity
 from stages.core.metrics.scores import score
 from stages.core.progress import track
@@ -29,7 +29,7 @@ from stages.evaluate.evaluators.distance_matching import (
     join_banks,
     segment_by_neighbors,
 )
-from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResult
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.evaluate.protocols.evaluation import Evaluation
@@ -71,14 +71,14 @@ class PixelFeatures:
         return np.ascontiguousarray(enlarged.cpu().numpy())
 
 
-class NeighborMaps:
+class NeighborMapLoader:
     """Loads a photograph's mask and segments the photograph by its neighbors."""
 
     def __init__(self, features: PixelFeatures, bank: Bank, index: ImageIndex, mask_ids: dict[int, int] | None) -> None:
         self._features, self._bank, self._index, self._mask_ids = features, bank, index, mask_ids
         self._place = {image_id: number for number, image_id in enumerate(index.image_ids)}
 
-    def __call__(self, item: tuple[str, str]) -> Maps:
+    def __call__(self, item: tuple[str, str]) -> MapPair:
         """Load the maps of one image id and mask path."""
         image_id, mask_path = item
         true = read_class_map(Path(mask_path), self._mask_ids).astype(np.uint16)
@@ -86,7 +86,7 @@ class NeighborMaps:
         voting = Voting(rules.neighbors, rules.temperature)
         features = self._features(self._index, self._place[image_id])
         pred = segment_by_neighbors(features, self._bank, (true.shape[0], true.shape[1]), voting)
-        return Maps(true, pred, None, mask_path, f"neighbors of {image_id}")
+        return MapPair(true, pred, None, mask_path, f"neighbors of {image_id}")
 
 
 def score_by_neighbors(config: Config, rules: DistanceMatchingConfig, inputs: Inputs, split: str) -> dict[str, float]:
@@ -97,15 +97,15 @@ def score_by_neighbors(config: Config, rules: DistanceMatchingConfig, inputs: In
     """
     features = PixelFeatures(rules)
     bank = _fill_bank(features, inputs.images, inputs.labels, config.ignore_id)
-    load = NeighborMaps(features, bank, inputs.images, inputs.labels.mask_ids)
-    scale = Scale(inputs.classes, inputs.classes, config.ignore_id)
-    counts = count_images(inputs.masked(split), load, scale, f"neighbors in {split}")
+    load = NeighborMapLoader(features, bank, inputs.images, inputs.labels.mask_ids)
+    settings = CountingSettings(inputs.classes, inputs.classes, config.ignore_id)
+    counts = count_images(inputs.masked(split), load, settings, f"neighbors in {split}")
     found = PROTOCOLS["given"].summarize(score(counts, match_identity(inputs.classes, inputs.classes)), False)
     return {f"neighbors_{name}": float(found[name] or 0) for name in ("mIoU", "F")}
 
 
 def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, ignore: int) -> Bank:
-    train = images.of("train")
+    train = images.in_splits("train")
     masked = [number for number, image_id in enumerate(train.image_ids) if labels.mask_path(image_id)]
     if not masked:
         raise UserError(
@@ -118,12 +118,14 @@ def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, igno
     )
 
 
-def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[None]:
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> EvaluatorResult[None]:
     """Every scored split, segmented by its neighbors."""
     rules = config.neighbors
     if rules is None:
-        return Finding({}, None)
-    return Finding({split: score_by_neighbors(config, rules, inputs, split) for split in evaluation.splits}, None)
+        return EvaluatorResult({}, None)
+    return EvaluatorResult(
+        {split: score_by_neighbors(config, rules, inputs, split) for split in evaluation.splits}, None
+    )
 
 
 NEIGHBORS = Evaluator(

@@ -15,11 +15,11 @@ from stages.core.faiss_ops import normalize_rows
 from stages.core.progress import track
 from stages.core.whitening import whiten
 from stages.evaluate import Config, ObjectProtocolConfig
-from stages.evaluate.evaluators.evaluator import Evaluator, Finding
-from stages.evaluate.evaluators.object_retrieval import Objects, Retrieval, object_mask, retrieve
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResult
+from stages.evaluate.evaluators.object_retrieval import Retrieval, SplitObjects, object_mask, retrieve
 from stages.evaluate.evaluators.objects import (
+    MeanAndDeviation,
     ObjectCounts,
-    Spread,
     count_object,
     score_kmeans,
 )
@@ -38,8 +38,8 @@ class ObjectScores(NamedTuple):
     photographs: int
     objects: int
     """Photographs that have one."""
-    kmeans: Spread
-    overclustered: dict[int, Spread]
+    kmeans: MeanAndDeviation
+    overclustered: dict[int, MeanAndDeviation]
     """By the number of ids, background included."""
     retrieval: Retrieval
 
@@ -95,7 +95,7 @@ def _score_split(
     counts = _count(inputs, config.ignore_id, pairs, level, vectors)
     found, classes = sum(image_id in vectors for image_id in ids), inputs.classes
     over = [number for number in rules.overclustering if classes + 1 < number <= found]
-    retrieval = retrieve(config, inputs, vectors, Objects(ids, counts, level))
+    retrieval = retrieve(config, inputs, vectors, SplitObjects(ids, counts, level))
     heaps = _whiten(queries, rules.whiten)
     return ObjectScores(
         split=split,
@@ -134,9 +134,9 @@ def _whiten(queries: Float32, components: int) -> Float32:
     return whitened
 
 
-def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[list[ObjectScores]]:
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> EvaluatorResult[list[ObjectScores]]:
     found = score_objects(config, inputs, evaluation)
-    return Finding({each.split: each.summary for each in found}, found)
+    return EvaluatorResult({each.split: each.summary for each in found}, found)
 
 
 OBJECTS = Evaluator(

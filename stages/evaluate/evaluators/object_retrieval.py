@@ -29,7 +29,7 @@ class Retrieval(NamedTuple):
     """Ids of photographs with objects, and of those with the nearest ones of the train split."""
 
 
-class Objects(NamedTuple):
+class SplitObjects(NamedTuple):
     """The objects of a split."""
 
     ids: list[str]
@@ -39,14 +39,14 @@ class Objects(NamedTuple):
     """Score in hundredths from which on a predicted pixel is the object's."""
 
 
-def retrieve(config: Config, inputs: Inputs, vectors: dict[str, Float32], queries: Objects) -> Retrieval:
+def retrieve(config: Config, inputs: Inputs, vectors: dict[str, Float32], queries: SplitObjects) -> Retrieval:
     """Look up every object of a split among those of the train split; photographs of the split itself are not there.
 
     Raises:
         UserError: `retrieval_classes` names what is no class.
     """
     rules = config.objects or ObjectProtocolConfig()
-    train = inputs.images.of("train").image_ids if inputs.images.has("train") else []
+    train = inputs.images.in_splits("train").image_ids if inputs.images.has("train") else []
     bank = [image_id for image_id in train if image_id in vectors and image_id not in set(queries.ids)]
     known = [image_id for image_id in queries.ids if image_id in vectors]
     if not bank or not known:
@@ -70,7 +70,7 @@ def retrieve(config: Config, inputs: Inputs, vectors: dict[str, Float32], querie
 
 
 def _score(
-    vectors: dict[str, Float32], queries: Objects, bank: dict[str, int | None], only: tuple[int, ...]
+    vectors: dict[str, Float32], queries: SplitObjects, bank: dict[str, int | None], only: tuple[int, ...]
 ) -> float | None:
     """MIoU in percent among the objects of the bank that are of any class; None if that is not known of one."""
     labelled = [(image_id, number) for image_id, number in bank.items() if number]

@@ -31,7 +31,7 @@ class ObjectCounts(NamedTuple):
     """(N, C + 1) of everything else."""
 
 
-class Spread(NamedTuple):
+class MeanAndDeviation(NamedTuple):
     """Of several seeds."""
 
     mean: float
@@ -52,7 +52,7 @@ def count_object(true: npt.NDArray[np.integer], mask: npt.NDArray[np.bool_], cla
     return np.stack(counted).astype(np.int64)
 
 
-def score_kmeans(vectors: Float32, counts: ObjectCounts, objects: int, seeds: Iterable[int]) -> Spread:
+def score_kmeans(vectors: Float32, counts: ObjectCounts, objects: int, seeds: Iterable[int]) -> MeanAndDeviation:
     """MIoU in percent of k-means over several seeds.
 
     As many clusters as classes are matched one to one by IoU; with more, each takes the class of its largest IoU.
@@ -70,7 +70,7 @@ def score_kmeans(vectors: Float32, counts: ObjectCounts, objects: int, seeds: It
         clusters[there] = kmeans(vectors[there], objects, _STARTS, _ITERATIONS, seed).cluster_ids
         confusion = _confuse(counts, clusters, objects)
         scores.append(score_confusion(confusion, match_iou(confusion)))
-    return Spread(float(np.mean(scores)), float(np.std(scores)))
+    return MeanAndDeviation(float(np.mean(scores)), float(np.std(scores)))
 
 
 def score_retrieval(neighbors: Sequence[int] | Int64, counts: ObjectCounts, among: Sequence[int] = ()) -> float:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from stages.evaluate import Config
-from stages.evaluate.evaluators.evaluator import Evaluator, Finding
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResult
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.evaluation import Evaluation
 
 
-def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Finding[None]:
+def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> EvaluatorResult[None]:
     """The scores of every split that has masks."""
     scores = {
         split: {name: value for name, value in scored.summary.items() if value is not None}
         for split, scored in evaluation.splits.items()
     }
-    return Finding(scores, None)
+    return EvaluatorResult(scores, None)
 
 
 PREDICTIONS = Evaluator(

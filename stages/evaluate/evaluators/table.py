@@ -8,7 +8,7 @@ from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.evaluate import Config
 from stages.evaluate.evaluators.clustering import CLUSTERING
 from stages.evaluate.evaluators.coherence_protocol import COHERENCE
-from stages.evaluate.evaluators.evaluator import Evaluator, Findings
+from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResults
 from stages.evaluate.evaluators.neighbor_protocol import NEIGHBORS
 from stages.evaluate.evaluators.object_protocol import OBJECTS
 from stages.evaluate.evaluators.predictions import PREDICTIONS
@@ -37,9 +37,11 @@ def wanted_evaluators(config: Config) -> list[Evaluator[Any]]:
     return wanted
 
 
-def measure_all(wanted: list[Evaluator[Any]], config: Config, inputs: Inputs, evaluation: Evaluation) -> Findings:
+def measure_all(
+    wanted: list[Evaluator[Any]], config: Config, inputs: Inputs, evaluation: Evaluation
+) -> EvaluatorResults:
     """Run the wanted evaluators one after the other."""
-    return Findings({each.name: each.measure(config, inputs, evaluation) for each in wanted})
+    return EvaluatorResults({each.name: each.measure(config, inputs, evaluation) for each in wanted})
 
 
 def label_uses(config: Config) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from stages.core.errors import UserError
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import (
-    NONE,
+    UNMATCHED,
     Match,
     match_greedily,
     match_identity,
@@ -164,8 +164,8 @@ def check_match(protocol: ProtocolName, match: Match, counts: Counts) -> None:
     predicted = np.flatnonzero(counts.pred_area.any((0, 2)))
     if not PROTOCOLS[protocol].is_one_to_one:
         return
-    if unmatched := [int(pred) for pred in predicted if match[pred] == NONE]:
+    if unmatched := [int(pred) for pred in predicted if match[pred] == UNMATCHED]:
         raise UserError(f"match: predicted id {', '.join(map(str, unmatched[:10]))} has no class in it")
-    known = match[match != NONE]
+    known = match[match != UNMATCHED]
     if match[0] != 0 or len(set(known.tolist())) < len(known):
         raise UserError(f"match: protocol {protocol} needs pairs, one class for one cluster, and background 0 for 0")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.metrics.counting import Scale, count_images
+from stages.core.metrics.counting import CountingSettings, count_images
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match
 from stages.core.metrics.otsu import otsu_of_scores
@@ -15,9 +15,9 @@ from stages.core.metrics.scores import Scores, score
 from stages.core.metrics.thresholds import Thresholds
 from stages.core.progress import track
 from stages.evaluate import Config
-from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, splits_with_masks
+from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMapLoader, splits_with_masks
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_sizes, check_truth
-from stages.evaluate.protocols.rules import EVERYWHERE, UNSCORED, Threshold, own_threshold
+from stages.evaluate.protocols.rules import EVERYWHERE, UNSCORED, Threshold, threshold_of_card
 
 
 class Curve(NamedTuple):
@@ -114,9 +114,11 @@ class _Counted:
 
     def _count(self, split: str, levels: tuple[int, ...]) -> Counts:
         thresholds = Thresholds([value / 100 for value in levels]) if levels else None
-        scale = Scale(self._inputs.classes, self._inputs.clusters, self._config.ignore_id, max(len(levels), 1))
-        load = StoredMaps(PREDICTIONS, thresholds, self._inputs.labels.mask_ids)
-        counts = count_images(self._masked[split], load, scale, f"score {split}")
+        settings = CountingSettings(
+            self._inputs.classes, self._inputs.clusters, self._config.ignore_id, max(len(levels), 1)
+        )
+        load = StoredMapLoader(PREDICTIONS, thresholds, self._inputs.labels.mask_ids)
+        counts = count_images(self._masked[split], load, settings, f"score {split}")
         if not counts.true_area[ALL, 1:].any():
             raise UserError(f"the masks of split {split} hold no class at all, only 0 and {self._config.ignore_id}")
         check_truth(self._config.protocol, counts)
@@ -132,7 +134,7 @@ def _choose_levels(
     first = next(iter(inputs.predictions.image_ids), None)
     if first is None or inputs.predictions[first].score is None:
         return (), UNSCORED
-    own = own_threshold(inputs.segmenter)
+    own = threshold_of_card(inputs.segmenter)
     threshold: Threshold | None
     match config.threshold:
         case "fixed":

@@ -21,7 +21,7 @@ class Threshold(NamedTuple):
     uses_labels: bool
 
 
-def own_threshold(segmenter: SegmenterCard | None) -> Threshold | None:
+def threshold_of_card(segmenter: SegmenterCard | None) -> Threshold | None:
     """The threshold that a segmenter carries on its card; None if it carries none."""
     if segmenter is None or segmenter.threshold is None:
         return None

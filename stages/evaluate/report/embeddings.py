@@ -41,7 +41,7 @@ def draw_embedding_maps(inputs: Inputs) -> list[EmbeddingMap]:
     """
     if read_manifest(OUT, "features")["method"] != "region" or not inputs.images.has("train"):
         return []
-    photographs, maps = inputs.images.of("train").draw(_SHOWN), open_label_maps("superpixels")
+    photographs, maps = inputs.images.in_splits("train").draw(_SHOWN), open_label_maps("superpixels")
     features = read_features(among=photographs.image_ids)
     vectors = normalize_rows(features.embeddings) if read_centroids().normalize_at_use else features.embeddings
     owners, colors = np.array(features.image_ids), color_by_components(vectors)

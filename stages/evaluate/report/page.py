@@ -13,7 +13,7 @@ from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
 from stages.evaluate.evaluators.clustering import CLUSTERING, Agreement
-from stages.evaluate.evaluators.evaluator import Findings
+from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.evaluators.object_protocol import OBJECTS
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
@@ -37,7 +37,7 @@ def render_report(
     config: Config,
     inputs: Inputs,
     evaluation: Evaluation,
-    findings: Findings,
+    results: EvaluatorResults,
     shown: tuple[Provenance, Sequence[Overlay]],
 ) -> str:
     """Render the report.
@@ -46,11 +46,11 @@ def render_report(
         config: The stage's parameters.
         inputs: What was read.
         evaluation: Scores, match and threshold.
-        findings: What the evaluators found.
+        results: What the evaluators measured.
         shown: Provenance, and the photographs to show with their masks.
     """
     provenance, overlays = shown
-    agreement, objects = findings.of(CLUSTERING), findings.of(OBJECTS) or []
+    agreement, objects = results.detail(CLUSTERING), results.detail(OBJECTS) or []
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -96,7 +96,7 @@ def _describe_scores(
         "classes": inputs.classes,
         "published": published_numbers(inputs.labels.classes) if evaluation.has_scores else (),
         "published_note": NOTE,
-        "own": tables.own_row(evaluation, agreement),
+        "own": tables.result_row(evaluation, agreement),
         "class_rows": tables.class_rows(inputs, evaluation, scored) if scored else [],
         "confusion": tables.confusion_table(config, inputs, evaluation, scored) if scored else None,
         "curve": _curve_chart(evaluation),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from stages.core.images.palette import color
 from stages.core.images.working_size import shrink
 from stages.core.metrics.kernels import UInt8, UInt16
-from stages.core.metrics.matching import NONE
+from stages.core.metrics.matching import UNMATCHED
 
 PANEL_SIDE = 288
 THUMBNAIL_SIDE = 96
@@ -27,7 +27,7 @@ ERRORS = {
 }
 """Colors of the error panel, told apart in all common kinds of color blindness (Okabe and Ito)."""
 
-_UNMATCHED = 65535
+_NO_CLASS = 65535
 """Id of pixels whose cluster belongs to no class, in matched predictions."""
 
 
@@ -51,7 +51,7 @@ def thumbnail(photo: UInt8) -> UInt8:
 
 def apply_match(pred: UInt16, match: npt.NDArray[np.int64]) -> UInt16:
     """Class ids of a prediction; clusters without a class become 65535."""
-    return np.where(match == NONE, _UNMATCHED, match).astype(np.uint16)[pred]
+    return np.where(match == UNMATCHED, _NO_CLASS, match).astype(np.uint16)[pred]
 
 
 def make_panels(photo: UInt8, pred: UInt16, true: UInt16 | None = None, ignore: int = -1) -> Panels:

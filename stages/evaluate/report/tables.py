@@ -9,7 +9,7 @@ import yaml
 
 from stages.core.images.palette import css_color
 from stages.core.metrics.counts import ALL
-from stages.core.metrics.matching import NONE
+from stages.core.metrics.matching import UNMATCHED
 from stages.evaluate import Config
 from stages.evaluate.evaluators.clustering import Agreement
 from stages.evaluate.inputs import Inputs
@@ -69,7 +69,7 @@ def score_rows(
     ]
 
 
-def own_row(evaluation: Evaluation, agreement: Agreement | None) -> Published:
+def result_row(evaluation: Evaluation, agreement: Agreement | None) -> Published:
     """This result as a line of the published table."""
     found: dict[str, dict[str, float | None]] = {split: each.summary for split, each in evaluation.splits.items()}
     if agreement:
@@ -104,7 +104,7 @@ def confusion_table(config: Config, inputs: Inputs, evaluation: Evaluation, scor
     """Largest classes against what they were taken for; all further predictions stand in the last column."""
     raw, true = scored.counts.confusion(scored.level), scored.scores.areas.true[ALL]
     matrix = np.zeros((inputs.classes + 1, inputs.classes + 2), np.int64)
-    np.add.at(matrix.T, np.where(evaluation.match == NONE, inputs.classes + 1, evaluation.match), raw)
+    np.add.at(matrix.T, np.where(evaluation.match == UNMATCHED, inputs.classes + 1, evaluation.match), raw)
     objects = np.argsort(-true[1:], kind="stable")[: config.confusion_classes] + 1
     chosen = [0, *sorted(int(class_id) for class_id in objects if true[class_id])]
     kept = matrix[np.ix_(chosen, chosen)]

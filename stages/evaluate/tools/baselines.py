@@ -21,12 +21,12 @@ from stages.core.cli import run_stage
 from stages.core.errors import UserError
 from stages.core.faiss_ops import kmeans, nearest, normalize_rows
 from stages.core.image_files import UInt8
-from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
 from stages.core.progress import track
 from stages.evaluate import Config
-from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMaps, read_inputs, splits_with_masks
+from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMapLoader, read_inputs, splits_with_masks
 from stages.evaluate.protocols.definitions import PROTOCOLS
 
 Float32 = npt.NDArray[np.float32]
@@ -37,13 +37,13 @@ _RESTARTS, _ITERATIONS, _SEED = 10, 20, 0
 _BATCH = 64
 
 
-class PaintedMaps:
+class PaintedMapLoader:
     """Loads a photograph's mask and prediction, all objects repainted with one id for the photograph."""
 
-    def __init__(self, stored: StoredMaps, ids: dict[str, int]) -> None:
+    def __init__(self, stored: StoredMapLoader, ids: dict[str, int]) -> None:
         self._stored, self._ids = stored, ids
 
-    def __call__(self, item: tuple[str, str]) -> Maps:
+    def __call__(self, item: tuple[str, str]) -> MapPair:
         """Load the maps of one image id and mask path."""
         maps = self._stored(item)
         foreground = maps.pred > 0 if maps.ranks is None else (maps.pred > 0) & (maps.ranks > 0)
@@ -111,8 +111,10 @@ def _prepare(photo: UInt8, side: int) -> UInt8:
 
 def _cluster(inputs: Inputs, splits: list[str], describe: Describe) -> dict[str, int]:
     """Predicted id of every photograph of the scored splits: clusters of train, then the nearest center."""
-    centroids = kmeans(describe(inputs.images.of("train")), inputs.clusters, _RESTARTS, _ITERATIONS, _SEED).centroids
-    scored = inputs.images.of(*splits)
+    centroids = kmeans(
+        describe(inputs.images.in_splits("train")), inputs.clusters, _RESTARTS, _ITERATIONS, _SEED
+    ).centroids
+    scored = inputs.images.in_splits(*splits)
     _, rows = nearest(describe(scored), centroids, 1)
     return {image_id: int(row) + 1 for image_id, row in zip(scored.image_ids, rows[:, 0], strict=True)}
 
@@ -120,9 +122,9 @@ def _cluster(inputs: Inputs, splits: list[str], describe: Describe) -> dict[str,
 def _score(config: Config, inputs: Inputs, ids: dict[str, int], threshold: float | None) -> dict[str, float]:
     masked = splits_with_masks(inputs)
     thresholds = None if threshold is None else Thresholds([threshold])
-    load = PaintedMaps(StoredMaps(PREDICTIONS, thresholds, inputs.labels.mask_ids), ids)
-    scale = Scale(inputs.classes, inputs.clusters, config.ignore_id)
-    counts = {split: count_images(pairs, load, scale, split) for split, pairs in masked.items()}
+    load = PaintedMapLoader(StoredMapLoader(PREDICTIONS, thresholds, inputs.labels.mask_ids), ids)
+    settings = CountingSettings(inputs.classes, inputs.clusters, config.ignore_id)
+    counts = {split: count_images(pairs, load, settings, split) for split, pairs in masked.items()}
     protocol = PROTOCOLS[config.protocol]
     fitted = counts.get(protocol.fitted_on, next(iter(counts.values())))
     match = protocol.find_match(fitted, 0)

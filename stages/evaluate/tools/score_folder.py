@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.core.errors import UserError
 from stages.core.image_files import read_mask
-from stages.core.metrics.counting import Maps, Scale, count_images
+from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
@@ -43,19 +43,19 @@ class Request(NamedTuple):
     boundary: bool = True
 
 
-class FileMaps:
+class FileMapLoader:
     """Loads the files of one image."""
 
     def __init__(self, thresholds: Thresholds | None) -> None:
         self._thresholds = thresholds
 
-    def __call__(self, files: Triple) -> Maps:
+    def __call__(self, files: Triple) -> MapPair:
         """Load mask, prediction and, for thresholds, scores."""
         true, pred = read_mask(files.mask).astype(np.uint16), read_mask(files.prediction).astype(np.uint16)
         ranks = None
         if self._thresholds is not None and files.scores is not None:
             ranks = self._thresholds.rank(_read_scores(files.scores, pred.shape))
-        return Maps(true, pred, ranks, str(files.mask), str(files.prediction))
+        return MapPair(true, pred, ranks, str(files.mask), str(files.prediction))
 
 
 def score_folder(request: Request) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def score_folder(request: Request) -> dict[str, Any]:
         clusters = classes if is_fixed else count_clusters(request.predictions, predictions, classes)
     check_sizes(request.protocol, clusters, classes)
     thresholds = Thresholds(request.thresholds) if request.thresholds else None
-    scale = Scale(classes, clusters, request.ignore, len(thresholds) if thresholds else 1)
-    counts = count_images(triples, FileMaps(thresholds), scale, "score", pairing.problems)
+    settings = CountingSettings(classes, clusters, request.ignore, len(thresholds) if thresholds else 1)
+    counts = count_images(triples, FileMapLoader(thresholds), settings, "score", pairing.problems)
     if not counts.true_area[ALL, 1:].any():
         raise UserError(f"{request.ground_truth}: the masks hold no class at all, only 0 and {request.ignore}")
     matches = _find_matches(request, counts)

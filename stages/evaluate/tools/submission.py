@@ -17,7 +17,7 @@ from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.errors import UserError
 from stages.core.files import fitting_name
 from stages.core.image_files import encode_png
-from stages.core.outputs import provide_place
+from stages.core.outputs import make_parent_folder
 from stages.core.progress import track
 from stages.evaluate.inputs import PREDICTIONS
 
@@ -48,13 +48,13 @@ def write_submission(out: Path, description: Description) -> int:
 
     Source: PASS, inference on the test split.
     """
-    provide_place(out, "--out")
+    make_parent_folder(out, "--out")
     match, threshold = _read_evaluation()
     predictions = LabelMaps(PREDICTIONS)
     index = read_images()
     if not index.has("test"):
         raise UserError("artifacts/index/images: there is no split test to submit")
-    ids = index.of("test").image_ids
+    ids = index.in_splits("test").image_ids
     if missing := [image_id for image_id in ids if image_id not in predictions]:
         raise UserError(
             f"artifacts/predict: {len(missing)} test photographs are not segmented, first {missing[0]}; "

@@ -21,7 +21,7 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 
 from stages.core.engine.batch_norm import sync_batch_norm
-from stages.core.engine.distributed import gather, own_rows
+from stages.core.engine.distributed import gather, local_rows
 from stages.core.engine.launch import processes_to_start
 from stages.core.engine.momentum import restore_order, shuffle_batch
 from stages.core.engine.online_clustering import Queue, sinkhorn
@@ -57,7 +57,7 @@ def normalize(x: torch.Tensor, synced: bool) -> dict[str, Any]:
     x = x.clone().requires_grad_()
     outputs = [norm(norm(x) * 3 + 1) for norm in norms]
     weights = torch.linspace(-1, 2, 8)[:, None, None, None].expand(8, 3, 5, 5)
-    loss = sum((own_rows(weights) * output.sin()).sum() for output in outputs)
+    loss = sum((local_rows(weights) * output.sin()).sum() for output in outputs)
     loss.backward()
     return {"outputs": outputs, "input": x.grad, "state": norms.state_dict(), "weight": norms[0].weight.grad}
 
@@ -93,15 +93,15 @@ def test_processes_gather_different_numbers_of_rows() -> None:
 
 
 def everything_shared() -> dict[str, Any]:
-    norms = normalize(own_rows(photographs()), synced=True)
+    norms = normalize(local_rows(photographs()), synced=True)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
     queue = Queue(views=1, length=8, size=5)
-    queue.push(0, own_rows(scores[:4]))
-    queue.push(0, own_rows(scores[4:8]))
-    mixed, order = shuffle_batch(own_rows(scores))
+    queue.push(0, local_rows(scores[:4]))
+    queue.push(0, local_rows(scores[4:8]))
+    mixed, order = shuffle_batch(local_rows(scores))
     return {
         **norms,
-        "codes": sinkhorn(own_rows(scores), 0.05),
+        "codes": sinkhorn(local_rows(scores), 0.05),
         "queue": queue.embeddings,
         "queue_share": queue.share(0),
         "mixed": gather(mixed),

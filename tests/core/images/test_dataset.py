@@ -14,7 +14,7 @@ from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_la
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.image_files import read_image
 from stages.core.images.crops import Window, cut
-from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, finish_batch, load_batches, steps_per_epoch
+from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
 from tests.fabricate import fabricate_images, index_again
 
 SPEC = MultiCropConfig(
@@ -29,7 +29,7 @@ def batches_of(count: int, batch_size: int, iterations: range, seed: int = 0) ->
 
 def load(dataset: ViewDataset, batches: EpochBatches) -> Iterator[Batch]:
     for raw in load_batches(dataset, batches, CPU):
-        yield finish_batch(raw, SPEC, CPU)
+        yield augment_batch(raw, SPEC, CPU)
 
 
 def test_every_photograph_is_seen_once_per_epoch_in_another_order() -> None:
@@ -118,7 +118,7 @@ def test_maps_are_cut_and_mirrored_as_the_photographs_are() -> None:
     plain = SPEC.model_copy(update={"photometric": None, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
     dataset = ViewDataset(index, plain, {"saliency": open_label_maps("saliency")}, seed=0)
     raw = next(iter(load_batches(dataset, EpochBatches(6, 6, 0, range(1)), CPU)))
-    batch = finish_batch(raw, plain, CPU)
+    batch = augment_batch(raw, plain, CPU)
     assert 0 < batch.windows[:, :2, 4].mean() < 1, "some views are mirrored, some are not"
     for view, label in zip(batch.views[:2], batch.maps["saliency"][:2], strict=True):
         assert label.dtype == torch.int32
@@ -138,7 +138,7 @@ def test_windows_say_where_a_view_lies() -> None:
     assert read_image(f"data/{index[0].path}")[0, 10, 0] == 40
     plain = SPEC.model_copy(update={"photometric": None, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
     raw = next(iter(load_batches(ViewDataset(index, plain, {}, 0), EpochBatches(4, 4, 0, range(1)), CPU)))
-    batch = finish_batch(raw, plain, CPU)
+    batch = augment_batch(raw, plain, CPU)
     for number in range(4):
         x, _, width, _, flip = batch.windows[number, 0].tolist()
         columns = batch.views[0][number, 0, 8] * 255 / 4 + 0.5

@@ -19,8 +19,8 @@ from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from stages.core.cli import guard
 from stages.core.errors import UserError
-from stages.core.images.handover import pack
 from stages.core.images.loading import load
+from stages.core.images.packed_batch import pack
 from tests.project.rooms import ROOT
 
 

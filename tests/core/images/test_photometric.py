@@ -13,8 +13,8 @@ from scipy.stats import kstest
 from torchvision.transforms.v2 import functional as tv
 
 from stages.core.config.views import PhotometricConfig
-from stages.core.images.compiled_photometric import finish_views_compiled
-from stages.core.images.photometric import finish_views
+from stages.core.images.compiled_photometric import augment_views_compiled
+from stages.core.images.photometric import augment_views
 from stages.core.images.views import PHOTOMETRIC_FIELDS, draw_photometric
 
 UNCHANGED = {
@@ -46,7 +46,7 @@ def parameters(*rows: dict[str, float]) -> torch.Tensor:
 Finish = Callable[..., torch.Tensor]
 
 
-@pytest.fixture(params=[finish_views, finish_views_compiled], ids=["torch", "compiled"])
+@pytest.fixture(params=[augment_views, augment_views_compiled], ids=["torch", "compiled"])
 def finish(request: pytest.FixtureRequest) -> Finish:
     def apply(pixels: torch.Tensor, *rows: dict[str, float]) -> torch.Tensor:
         flips = torch.zeros(len(pixels), dtype=torch.bool)
@@ -148,7 +148,7 @@ def test_the_order_is_jitter_gray_blur_solarize(finish: Finish) -> None:
     check(torch.where(near_the_edge, 0, got), torch.where(near_the_edge, 0, expected))
 
 
-@pytest.mark.parametrize("finish", [finish_views, finish_views_compiled])
+@pytest.mark.parametrize("finish", [augment_views, augment_views_compiled])
 def test_unchanged_views_are_the_pixels_mirrored_and_normalized(finish: Finish) -> None:
     pixels = views(3)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

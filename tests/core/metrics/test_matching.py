@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stages.core.errors import UserError
 from stages.core.metrics.matching import (
     assign,
-    count_together,
+    contingency_matrix,
     match_greedily,
     match_images,
     match_iou,
@@ -80,7 +80,7 @@ def test_greedy_takes_the_largest_overlap_and_nothing_for_unseen_clusters():
 
 def test_one_bincount_equals_counting_by_hand():
     clusters, classes = np.array([0, 2, 2, 0, 1]), np.array([1, 0, 0, 1, 1])
-    assert count_together(clusters, classes, (3, 2)).tolist() == [[0, 2], [0, 1], [2, 0]]
+    assert contingency_matrix(clusters, classes, (3, 2)).tolist() == [[0, 2], [0, 1], [2, 0]]
 
 
 @settings(max_examples=150, deadline=None)
@@ -90,7 +90,7 @@ def test_mutual_information_equals_scikit_learn(seed, images, clusters, classes)
 
     rng = np.random.default_rng(seed)
     found, true = rng.integers(0, clusters, images), rng.integers(0, classes, images)
-    contingency = count_together(found, true, (clusters, classes))
+    contingency = contingency_matrix(found, true, (clusters, classes))
     expected = normalized_mutual_info_score(true, found, average_method="arithmetic")
     assert abs(normalized_mutual_information(contingency) - expected) < 1e-9
     agreement = compare_clusters(contingency)

@@ -12,7 +12,7 @@ import torch
 from stages.core.config.networks import BackboneConfig, TransformerConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.nets.backbones import build_backbone
-from stages.core.nets.transformers import view_images
+from stages.core.nets.transformers import run_transformer
 from tests import tiny_transformers
 
 assert tiny_transformers.NAMES
@@ -74,9 +74,9 @@ def test_tokens_keys_and_attention_are_theirs(name: str, patches: tuple[int, int
     keys.register_forward_hook(lambda module, inputs, output: seen.update(keys=output))
     with torch.no_grad():
         found = theirs(images, output_attentions=True, output_hidden_states=True, **options)
-        last = view_images(read_ours(name), images)
-        early = view_images(read_ours(name, blocks=[1], norm=False), images)
-        inner = view_images(read_ours(name, blocks=[1], facet="keys"), images, attention_block=1)
+        last = run_transformer(read_ours(name), images)
+        early = run_transformer(read_ours(name, blocks=[1], norm=False), images)
+        inner = run_transformer(read_ours(name, blocks=[1], facet="keys"), images, attention_block=1)
 
     def check(view: Any, expected: torch.Tensor) -> None:
         joined = torch.cat([view.prefix, view.features.flatten(2).transpose(1, 2)], 1)

@@ -15,7 +15,7 @@ from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone, embedding_size, map_stride, stage_channels, stage_maps
 from stages.core.nets.features import build_features
 from stages.core.nets.positions import resize_positions
-from stages.core.nets.transformers import ClassTokens, class_attention, class_token, view_images
+from stages.core.nets.transformers import ClassTokens, class_attention, class_token, run_transformer
 from tests.tiny_transformers import every_transformer, transformer
 
 close = torch.testing.assert_close
@@ -28,7 +28,7 @@ SIZES = [(56, 56), (64, 64), (70, 101)]
 def test_tokens_of_blocks_are_timms(name: str, size: tuple[int, int], norm: bool) -> None:
     network = transformer(name, blocks=[0, -1], norm=norm)
     images = torch.randn(2, 3, *size)
-    view = view_images(network, images)
+    view = run_transformer(network, images)
     plain = timm.create_model(name, dynamic_img_size=True, dynamic_img_pad=True).eval()
     plain.load_state_dict(network.state_dict(), strict=False)
     options = {"indices": [0, 2], "norm": norm, "intermediates_only": True, "return_prefix_tokens": True}
@@ -67,14 +67,14 @@ def test_projections_and_attention_of_a_block_are_timms(name: str, number: int) 
     projected, shares = record_plainly(networks["keys"], images, number)
     prefix = networks["keys"].num_prefix_tokens
     for facet, expected in zip(("queries", "keys", "values"), projected.chunk(3, -1), strict=True):
-        view = view_images(networks[facet], images, attention_block=number)
+        view = run_transformer(networks[facet], images, attention_block=number)
         close(view.features.flatten(2).transpose(1, 2), expected[:, prefix:], rtol=1e-4, atol=1e-4)
         close(view.prefix, expected[:, :prefix], rtol=1e-4, atol=1e-4)
         assert view.attention is not None
         assert view.attention.shape == (2, 2, prefix, *view.features.shape[2:])
         close(view.attention.flatten(3), shares[:, :, :prefix, prefix:], rtol=1e-4, atol=1e-5)
         close(class_attention(networks[facet], view), view.attention[:, :, 0])
-    later = view_images(networks["tokens"], images, attention_block=-1).attention
+    later = run_transformer(networks["tokens"], images, attention_block=-1).attention
     assert later is not None
     close(later.flatten(3), record_plainly(networks["tokens"], images, -1)[1][:, :, :prefix, prefix:])
 
@@ -154,7 +154,7 @@ def test_blocks_that_are_not_there_are_refused(values: dict[str, Any], message: 
     with pytest.raises(UserError, match=message):
         transformer("tiny_patch14", **values)
     with pytest.raises(UserError, match="attention: block 7, but tiny_patch14 has blocks 0 to 2"):
-        view_images(transformer("tiny_patch14"), torch.zeros(1, 3, 56, 56), 7)
+        run_transformer(transformer("tiny_patch14"), torch.zeros(1, 3, 56, 56), 7)
 
 
 def test_what_a_network_lacks_is_named() -> None:
@@ -166,4 +166,4 @@ def test_what_a_network_lacks_is_named() -> None:
     with pytest.raises(UserError, match="tiny_patch8_without_class_token has no class token; take its patches' feat"):
         ClassTokens(without)
     with pytest.raises(UserError, match="attention: tiny_patch8_without_class_token has neither class token nor regis"):
-        view_images(without, torch.zeros(1, 3, 56, 56), 0)
+        run_transformer(without, torch.zeros(1, 3, 56, 56), 0)

@@ -12,6 +12,6 @@ class NoAttentionConfig(AttendConfig):
 
     def attend(self) -> None:
         """Write `artifacts/attend` as a copy of `artifacts/pretrain`."""
-        from stages.core.artifacts.models import pass_model_on
+        from stages.core.artifacts.models import copy_model
 
-        pass_model_on("pretrain", "attend")
+        copy_model("pretrain", "attend")

@@ -34,7 +34,7 @@ def attend(config: PixelAttentionConfig) -> None:
         UserError: The pretrained model has another number of prototypes, or training goes wrong.
     """
     card, states = read_model("pretrain", ["backbone", "projector", "prototypes"])
-    index = read_images().of("train")
+    index = read_images().in_splits("train")
     seed_everything(config.training.seed)
     method = PixelAttentionTraining(config, card, states)
     inputs = {"images": index.content_hash, "pretrain": model_hash("pretrain")}

@@ -17,7 +17,7 @@ from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import iterate_batches
-from stages.core.nets.objects import ObjectNetwork, Objects, restore_objects
+from stages.core.nets.objects import ObjectMaps, ObjectNetwork, restore_objects
 from stages.core.progress import Progress
 from stages.core.whitening import whiten
 from stages.extract.methods.salient_object.config import SalientObjectConfig
@@ -61,7 +61,7 @@ def _embed(
     print(f"extract: {found} of {len(index)} photographs have a salient object")
 
 
-def _find_object(config: SalientObjectConfig, objects: Objects, maps: LabelMaps | None, image_id: str) -> Tensor:
+def _find_object(config: SalientObjectConfig, objects: ObjectMaps, maps: LabelMaps | None, image_id: str) -> Tensor:
     """(H, W) bool, at the embeddings' size."""
     if maps is None:
         assert objects.salient is not None
@@ -71,7 +71,7 @@ def _find_object(config: SalientObjectConfig, objects: Objects, maps: LabelMaps 
     return (resized[0, 0] >= SALIENT).to(objects.embeddings.device)
 
 
-def _pool(config: SalientObjectConfig, objects: Objects, mask: Tensor) -> Tensor:
+def _pool(config: SalientObjectConfig, objects: ObjectMaps, mask: Tensor) -> Tensor:
     pixels = objects.embeddings[0, :, mask]  # (D, P)
     if config.weighting == "mean":
         return F.normalize(pixels, dim=0).mean(1)

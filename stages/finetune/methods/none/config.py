@@ -41,6 +41,6 @@ class NoFineTuningConfig(FinetuneConfig):
 
     def finetune(self) -> None:
         """Write the centroids as a segmenter; see `FinetuneConfig.finetune`."""
-        from stages.finetune.methods.none.method import take_centroids
+        from stages.finetune.methods.none.method import write_centroid_segmenter
 
-        take_centroids(self)
+        write_centroid_segmenter(self)

@@ -10,10 +10,10 @@ from stages.core.faiss_ops import normalize_rows
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.finetune.methods.none.config import NoFineTuningConfig
-from stages.finetune.training import assemble, write_segmenter
+from stages.finetune.training import assemble_segmenter, write_segmenter
 
 
-def take_centroids(config: NoFineTuningConfig) -> None:
+def write_centroid_segmenter(config: NoFineTuningConfig) -> None:
     """Write the network of `artifacts/attend` with the centroids as its classifier as `artifacts/finetune`.
 
     Raises:
@@ -22,8 +22,8 @@ def take_centroids(config: NoFineTuningConfig) -> None:
     model = read_model("attend", ["backbone"])
     network, head = join_centroids(config, model, read_centroids())
     saliency = network.saliency if config.background == "saliency_head" else None
-    segmenter = assemble(config, network.features, head, model.card.input, saliency)
-    write_segmenter(config, model.card, segmenter, read_images().of("train"), [])
+    segmenter = assemble_segmenter(config, network.features, head, model.card.input, saliency)
+    write_segmenter(config, model.card, segmenter, read_images().in_splits("train"), [])
 
 
 def join_centroids(

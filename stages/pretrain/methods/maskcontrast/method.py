@@ -16,7 +16,7 @@ from stages.core.artifacts.label_maps import SALIENT, open_label_maps
 from stages.core.engine.diagnosis import Expectation
 from stages.core.engine.distributed import (
     gather,
-    mean_of_all,
+    mean_over_processes,
     mean_over_rows,
     rank,
     sum_over_processes,
@@ -56,7 +56,7 @@ class MaskContrast(TrainingMethod):
         for name, parameter in self.features.backbone.named_parameters():
             parameter.requires_grad_(name.partition(".")[0] not in config.frozen)
 
-    def choose(self, index: ImageIndex) -> ImageIndex:
+    def select_photos(self, index: ImageIndex) -> ImageIndex:
         """The photographs whose mask is large enough."""
         maps, least = open_label_maps("saliency"), self.config.min_mask
         known = [image_id for image_id in index.image_ids if image_id in maps]
@@ -68,7 +68,7 @@ class MaskContrast(TrainingMethod):
                 "saliency.threshold or choose another saliency method"
             )
         self.expected = self._expect(min(self.config.training.batch_size, len(kept)))
-        return index.among(kept)
+        return index.with_ids(kept)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Contrast the query's salient pixels with the objects of the keys and the queue; learn the masks beside."""
@@ -171,7 +171,7 @@ def balanced_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
     Source: the code's auxiliary loss, section 3.3: ones are weighted by the share of zeros and the other way round.
     """
-    zeros = 1 - mean_of_all(masks.float().flatten())
+    zeros = 1 - mean_over_processes(masks.float().flatten())
     weights = torch.where(masks, zeros, 1 - zeros)
     return F.binary_cross_entropy_with_logits(logits, masks.float(), weights)
 

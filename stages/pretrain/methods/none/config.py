@@ -31,12 +31,12 @@ class NoPretrainingConfig(PretrainConfig):
 
     def pretrain(self) -> None:
         """Write the backbone, or the whole model that the weights belong to; see `PretrainConfig.pretrain`."""
-        from stages.pretrain.methods.none.method import take_backbone, take_whole_model
+        from stages.pretrain.methods.none.method import import_backbone, import_whole_model
 
         if self.whole_model:
-            take_whole_model(self)
+            import_whole_model(self)
         else:
-            take_backbone(self)
+            import_backbone(self)
 
     @property
     def input_card(self) -> InputCard:

@@ -1,7 +1,7 @@
 """A backbone from a file of weights, or with random weights as a baseline."""
 
 from stages.core.artifacts.model_card import ModelCard
-from stages.core.artifacts.models import describe_parts, read_model_card, take_model, write_model
+from stages.core.artifacts.models import describe_parts, import_model, read_model_card, write_model
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone, map_stride
@@ -11,7 +11,7 @@ from stages.pretrain.methods.none.config import NoPretrainingConfig
 from stages.pretrain.training import describe_start, uses_labels
 
 
-def take_backbone(config: NoPretrainingConfig) -> None:
+def import_backbone(config: NoPretrainingConfig) -> None:
     """Write a backbone with the weights of a file, or with random ones, as the model `artifacts/pretrain`."""
     seed_everything(config.seed)
     features = FeatureNetwork(build_backbone(config.backbone, config.weights))
@@ -29,7 +29,7 @@ def take_backbone(config: NoPretrainingConfig) -> None:
     write_model("pretrain", features.parts, card, [])
 
 
-def take_whole_model(config: NoPretrainingConfig) -> None:
+def import_whole_model(config: NoPretrainingConfig) -> None:
     """Write a model that was trained elsewhere, with its decoder and heads, as `artifacts/pretrain`.
 
     Raises:
@@ -43,4 +43,4 @@ def take_whole_model(config: NoPretrainingConfig) -> None:
     folder = find_weights(weights).parent
     card = read_model_card(folder.name, folder.parent)
     used = card.labels_used or uses_labels(weights)
-    take_model(folder, "pretrain", {"start": describe_start(weights), "labels_used": used})
+    import_model(folder, "pretrain", {"start": describe_start(weights), "labels_used": used})

@@ -93,7 +93,7 @@ class VICE(TrainingMethod):
 
     def _assign(self, z: Tensor, scores: Tensor, progress: TrainingProgress) -> Tensor:
         """Codes (R, P) of the first view; the queue takes part and is filled afterwards."""
-        if not progress.is_from(self.config.queue_start_epoch, self.config.queue_start_iteration):
+        if not progress.has_reached(self.config.queue_start_epoch, self.config.queue_start_iteration):
             return sinkhorn(scores, self.config.epsilon)
         earlier = self.prototypes(self.queue.written(0)).detach()
         codes = sinkhorn(torch.cat([earlier, scores]), self.config.epsilon)[len(earlier) :]

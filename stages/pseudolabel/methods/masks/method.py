@@ -17,12 +17,12 @@ def label(config: TrueMaskLabelConfig, index: ImageIndex) -> Iterator[LabelMap]:
     Raises:
         UserError: No training photograph has a mask.
     """
-    labels, train = read_labels(), index.of("train")
+    labels, train = read_labels(), index.in_splits("train")
     masked = [image_id for image_id in train.image_ids if labels.mask_path(image_id)]
     if not masked:
         raise UserError("pseudolabel.masks: no photograph of the train split has a mask, in data/train-segmentation/")
     count = max(round(config.share * len(masked)), 1)
-    drawn = train.among(masked).draw(count, config.seed)
+    drawn = train.with_ids(masked).draw(count, config.seed)
     for position in track(range(len(drawn)), label="masks"):
         photo = drawn[position]
         true = labels.read_mask(photo.image_id).astype(np.int64)

@@ -32,7 +32,7 @@ def label(config: NearestCentroidConfig, index: ImageIndex, assignments: Assignm
     rows = zip(assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True)
     cluster_of = {image_id: int(cluster) for image_id, region, cluster in rows if region == 0}
     labeler = _restore(config)
-    clustered = index.among(cluster_of)
+    clustered = index.with_ids(cluster_of)
     threshold = _find_threshold(config, labeler, clustered, index)
     print(f"pseudolabel: foreground from an attention of {threshold:.2f} on", flush=True)
     for position, found in enumerate(labeler.iterate(clustered, "labels")):
@@ -56,7 +56,9 @@ def _find_threshold(
 
 def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
     labels = read_labels()
-    masked = index.of("validation").among(image_id for image_id in index.image_ids if labels.mask_path(image_id))
+    masked = index.in_splits("validation").with_ids(
+        image_id for image_id in index.image_ids if labels.mask_path(image_id)
+    )
     if not len(masked):
         raise UserError("pseudolabel.foreground.rule: validation, but no validation photograph has a mask; take otsu")
     centroids = labeler.network.centroids
@@ -67,7 +69,7 @@ def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
     return curve.best
 
 
-class Found(NamedTuple):
+class PixelPrediction(NamedTuple):
     """What the network says of a photograph's pixels."""
 
     category: npt.NDArray[np.uint16]
@@ -75,11 +77,11 @@ class Found(NamedTuple):
     score: npt.NDArray[np.float32]
     """(h, w) attention in 0..1."""
 
-    def resize(self, size: tuple[int, ...]) -> "Found":
+    def resize(self, size: tuple[int, ...]) -> "PixelPrediction":
         """Both at another size: categories by nearest neighbor, the score bilinearly."""
         category = torch.from_numpy(self.category.astype(np.float32))[None, None]
         score = torch.from_numpy(self.score)[None, None]
-        return Found(
+        return PixelPrediction(
             F.interpolate(category, size, mode="nearest")[0, 0].numpy().astype(np.uint16),
             F.interpolate(score, size, mode="bilinear", align_corners=False)[0, 0].numpy(),
         )
@@ -110,7 +112,7 @@ class _Labeler(NamedTuple):
     expects: InputCard
     short_side: int
 
-    def iterate(self, index: ImageIndex, label: str) -> Iterator[Found]:
+    def iterate(self, index: ImageIndex, label: str) -> Iterator[PixelPrediction]:
         """What the network says of each photograph's pixels, in the index's order; `label` stands in the progress."""
         device, prepare = inference_device(), partial(resize_short_side, side=self.short_side)
         self.network.to(device).eval()
@@ -118,7 +120,7 @@ class _Labeler(NamedTuple):
             for seen in track(iterate_batches(index, prepare, self.expects, device, 1), len(index), label=label):
                 category, score = self.network(seen.images)
                 size = seen.images.shape[-2:]
-                yield Found(category[0].cpu().numpy().astype(np.uint16), score[0].cpu().numpy()).resize(size)
+                yield PixelPrediction(category[0].cpu().numpy().astype(np.uint16), score[0].cpu().numpy()).resize(size)
 
 
 def _restore(config: NearestCentroidConfig) -> _Labeler:

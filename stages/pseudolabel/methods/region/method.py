@@ -33,7 +33,7 @@ def label(config: RegionLabelConfig, index: ImageIndex, assignments: Assignments
     rows = zip(assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True)
     for image_id, region, cluster in rows:
         clusters[image_id][int(region)] = int(cluster)
-    clustered = index.among(clusters)
+    clustered = index.with_ids(clusters)
     for position, regions in _read_regions(config, clustered):
         photo = clustered[position]
         if config.regions == "superpixels":

@@ -70,7 +70,7 @@ def pack(batch: Any) -> Packed:
     block: Tensor = torch.empty(pickler.size, dtype=torch.uint8)
     block.share_memory_()  # type: ignore[no-untyped-call]
     for place, tensor in pickler.tensors:
-        place.of(block).copy_(tensor)
+        place.view(block).copy_(tensor)
     return Packed(pickler.file.getvalue(), bytes(ForkingPickler.dumps(block)))
 
 
@@ -80,7 +80,7 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
     dtype: torch.dtype
 
-    def of(self, block: Tensor) -> Tensor:
+    def view(self, block: Tensor) -> Tensor:
         return block[self.start : self.start + self.bytes].view(self.dtype).view(self.shape)
 
 
@@ -110,4 +110,4 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, place: _Place) -> Tensor:
         """See `pickle`: the tensor that something stands for."""
-        return place.of(self._block)
+        return place.view(self._block)
