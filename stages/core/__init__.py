@@ -1,1 +1,1 @@
-"""What every stage stands on. Knows no stage."""
+"""What all stages share: artifacts, configs, images, networks, training, metrics. Imports no stage."""

@@ -1,4 +1,4 @@
-"""The shared shape of a stage's command line: `python -m stages.<stage>`."""
+"""Runs a stage as a command, `python -m stages.<stage>`: params, errors as messages, exit status."""
 
 import argparse
 import errno

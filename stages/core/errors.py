@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and what helps to mend them."""
+"""The exception for mistakes that a user can correct, and suggestions for misspelled names."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,6 +12,6 @@ class UserError(Exception):
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:
-    """What stands in a message behind a name that does not exist: ` (did you mean 'swav'?)`, or nothing."""
+    """A suggestion to append to a message about an unknown name: ` (did you mean 'swav'?)`, or nothing."""
     close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,4 +1,4 @@
-"""Which files and folders count: one rule for `index`, `luss use`, `luss predict` and `luss score`.
+"""Lists image files and folders by one rule for `index`, `luss use`, `luss predict` and `luss score`.
 
 Loads nothing but the standard library.
 """
@@ -55,7 +55,7 @@ def suffix_of(path: str) -> str:
 
 
 def wrong_name(path: str, suffixes: tuple[str, ...]) -> str:
-    """Why a file is not even opened; empty if its name is in order."""
+    """Why a file is skipped by its name alone; empty if its name is in order."""
     suffix = os.path.splitext(path)[1]
     if suffix.lower() not in suffixes:
         return f"suffix '{readable_name(suffix)}' is not one of {' '.join(suffixes)}"

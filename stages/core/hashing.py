@@ -1,4 +1,4 @@
-"""SHA-256 of files, folders and values, in hexadecimal: the one way in which content is told apart."""
+"""SHA-256 of files, folders and values, in hexadecimal; all content hashes of the project are made here."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Decoded pixels of every kind to the 8-bit sRGB that a viewer shows.
+"""Converts decoded pixels of any mode, depth and color profile to 8-bit sRGB, as image viewers do.
 
 Samples of more than 8 bits keep the range that is in use, colors are converted by the profile that the file carries,
 transparency is laid on white.

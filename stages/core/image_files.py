@@ -1,4 +1,4 @@
-"""Files of photographs, masks and maps to pixel arrays and back."""
+"""Reads and writes image files: photographs, masks and label maps."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Compiled loops over pixels."""
+"""Numba's compiler with the options of this project, for loops over pixels."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""A function over all photographs: in several processes, resumable shard by shard."""
+"""Applies a function to all photographs and stores the maps, in several processes, resumable by shard."""
 
 import os
 import shutil

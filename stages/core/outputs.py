@@ -1,4 +1,4 @@
-"""Where a command is told to write: looked at before the work, so that no result is lost after it."""
+"""Creates output folders of commands and checks that they are writable, before the work starts."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from stages.core.files import readable_name
 
 
 def make_output_folder(folder: Path, option: str) -> None:
-    """Make a folder, and those that it lies in.
+    """Create an output folder with its parents, and check that it is writable.
 
     Args:
         folder: What `option` names.
@@ -28,7 +28,7 @@ def make_output_folder(folder: Path, option: str) -> None:
 
 
 def make_parent_folder(file: Path, option: str) -> None:
-    """Make the folder that a file will be written to.
+    """Create the parent folder of an output file, and check that it is writable.
 
     Raises:
         UserError: The file could not be written there.

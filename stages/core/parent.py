@@ -1,4 +1,4 @@
-"""How a process that another one started leaves every decision about its end to that one."""
+"""Child processes: ignore signals that the parent handles, and exit when the parent is gone."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ _POLL = 1.0
 
 
 def ignore_signals() -> None:
-    """Let whoever started this process decide when it ends: a Ctrl-C in the terminal reaches both."""
+    """Ignore SIGINT and SIGTERM in this child process: its parent, which gets them too, ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -21,10 +21,10 @@ def _exit_now() -> None:
 
 
 def exit_with_parent(end: Callable[[], None] = _exit_now) -> None:
-    """End this process when whoever started it has ended, even by a kill.
+    """Exit this process when its parent has ended, even by a kill.
 
     Args:
-        end: What ends it.
+        end: Called then instead of exiting at once.
     """
     threading.Thread(target=_end_with, args=(os.getppid(), end), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""A function over many items, in several processes of this machine or on a Dask cluster."""
+"""Parallel map over items, in processes of this machine or on a Dask cluster."""
 
 import multiprocessing
 import os

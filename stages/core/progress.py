@@ -1,4 +1,4 @@
-"""Progress of anything over a few seconds: a bar on a terminal, `[progress]` lines otherwise."""
+"""Progress of long work: a bar on a terminal, `[progress]` lines otherwise."""
 
 import sys
 import time

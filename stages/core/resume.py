@@ -1,4 +1,4 @@
-"""Where unfinished work lies between a killed run and the next: finished shards, training checkpoints."""
+"""Folders that keep unfinished work (shards, checkpoints) of a killed run, for the next run to resume."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 
 def work_key(stage: str, config: Params, inputs: Mapping[str, str]) -> str:
-    """Name of a run's unfinished work: equal only if parameters, code and every input are equal.
+    """Key of a run's unfinished work: equal only if parameters, code and every input are equal.
 
     Args:
         stage: The stage, whose code counts.

@@ -1,4 +1,4 @@
-"""What a Python source says to the interpreter: its syntax tree without what cannot change a result, and its imports.
+"""Reduces Python sources to what can change a result (no comments, docstrings, annotations), and lists imports.
 
 Nothing is imported or run; equal code gives equal text under every Python version.
 """
@@ -24,7 +24,7 @@ _FOR_ANNOTATIONS = ("typing", "collections.abc", "numpy.typing", "__future__")
 
 
 class Syntax(NamedTuple):
-    """What counts of one module."""
+    """Digest and imports of one module."""
 
     digest: str
     """sha256 of the syntax tree, reduced to what can change a result; empty if nothing is left of it."""

@@ -1,4 +1,4 @@
-"""Parsed modules, kept on disk by their content, so that looking at code that has not changed parses nothing."""
+"""Cache of `stages.core.syntax` on disk, by content: unchanged modules are not parsed again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stages.core.errors import UserError
 from stages.core.syntax import Syntax, read_syntax
 
 _VERSION = sha256(Path(syntax.__file__).read_bytes())
-"""What another version of the parser has kept is not taken."""
+"""A cache that another version of the parser wrote is ignored."""
 
 
 class SyntaxCache:
-    """Modules by a hash of their text and package, in one file beside unfinished work."""
+    """Digests and imports of modules by a hash of their text and package, in one file beside unfinished work."""
 
     def __init__(self) -> None:
         self._path = Path(os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")) / "syntax.json"
@@ -27,7 +27,7 @@ class SyntaxCache:
         self._read: dict[tuple[Path, str], Syntax] = {}
 
     def read(self, file: Path, package: str) -> Syntax:
-        """What counts of a module; each file is read once.
+        """The digest and imports of a module; each file is read once.
 
         Args:
             file: Its source.

@@ -1,4 +1,4 @@
-"""Whitening: vectors on their main directions, all of the same spread."""
+"""PCA whitening of vectors."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""The contracts: the five kinds of artifact through which stages meet, each with its reader and writer.
+"""Readers and writers of the artifacts that stages exchange: image index, label maps, model, features, clusters.
 
 A stage can be replaced by anything, in any language, that writes the same files.
 """

@@ -1,4 +1,4 @@
-"""Contract `clusters`: centroids, and the cluster of every region."""
+"""Artifact `clusters`: centroids, and the cluster of every photograph or region."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,17 +33,17 @@ class Centroids(NamedTuple):
     normalize_at_use: bool
     """Whether vectors and centroids are L2-normalized before they are compared."""
     space: Space = "stage4"
-    """What they are made of."""
+    """Which features the vectors are, e.g. the last map of the backbone."""
 
     def check_space(self, pixels: Space, remedy: str) -> None:
-        """Make sure that pixels can be compared with the centroids; their size alone does not tell.
+        """Check that the centroids lie in the feature space of a model's pixels; equal sizes alone do not tell.
 
         Args:
-            pixels: What the pixels are.
-            remedy: What to do where they cannot.
+            pixels: Feature space of the pixels.
+            remedy: What the user can do about it, for the message.
 
         Raises:
-            UserError: The centroids are made of something else.
+            UserError: The spaces differ.
         """
         if self.space != pixels:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Contract `features`: one embedding per image or region, in Parquet."""
+"""Artifact `features`: one embedding per image or region, in Parquet."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -40,7 +40,7 @@ class Feature(NamedTuple):
 
 
 class Embeddings(NamedTuple):
-    """The embeddings of an index's photographs while they are made."""
+    """Embeddings as `extract` computes them: a stream of rows, with their size and feature space."""
 
     rows: Iterator[Feature]
     """Sorted by image and region."""
@@ -50,7 +50,7 @@ class Embeddings(NamedTuple):
 
 
 class Features(NamedTuple):
-    """All rows of an artifact, sorted by image and region."""
+    """The whole `features` artifact in memory, sorted by image and region."""
 
     image_ids: list[str]
     region_ids: npt.NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""Contract `image_index`: the photographs that can be used, and apart from them their labels."""
+"""Artifact `image_index`: the table of usable photographs, and in another table their labels."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ class Photo(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a person said about a photograph. Only `evaluate` and explicitly supervised methods may see it."""
+    """Mask and category of a photograph. Only `evaluate` and explicitly supervised methods may read it."""
 
     image_id: str
     mask_path: str | None
@@ -69,7 +69,7 @@ class Label(NamedTuple):
 
 
 class ImageIndex:
-    """The photographs in the order of their ids."""
+    """The table of photographs, in the order of their ids."""
 
     def __init__(self, table: pa.Table, content_hash: str = "") -> None:
         self._table = table
@@ -88,7 +88,7 @@ class ImageIndex:
         return list(self._table.column("image_id").to_pylist())
 
     def in_splits(self, *splits: str) -> "ImageIndex":
-        """The photographs of some splits; an empty result is an error.
+        """The photographs of some splits, of which there must be one.
 
         Raises:
             UserError: No photograph belongs to the splits.
@@ -115,7 +115,7 @@ class ImageIndex:
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
     def take_rows(self, rows: range) -> "ImageIndex":
-        """Some rows, copied, so that what goes to another process holds no more than them."""
+        """Some rows, copied, so that only they are sent to another process."""
         return ImageIndex(self._table.take(pa.array(rows, pa.int64())), self.content_hash)
 
     @property

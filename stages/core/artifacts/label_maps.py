@@ -1,4 +1,4 @@
-"""Contract `label_maps`: one map per photograph (superpixels, saliency, pseudo-labels, predictions)."""
+"""Artifact `label_maps`: one map per photograph (superpixels, saliency, pseudo-labels, predictions)."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The card of a model artifact, model.json: which parts it holds, how it was trained and what it expects to see."""
+"""model.json, the card of a model artifact: its parts, how it was trained, and the input that it expects."""
 
 from typing import Any, Literal
 
@@ -58,7 +58,7 @@ class PhotographCounts(_Card):
 
 
 class ModelCard(_Card):
-    """What model.json says."""
+    """The content of model.json."""
 
     contract: str = ""
     """Filled in when the model is written."""

@@ -1,4 +1,4 @@
-"""Contract `model`: a backbone with whatever parts a method trained, its card, and its training history."""
+"""Artifact `model`: weights of the backbone and of other trained parts, model.json, and history.csv of the training."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ _WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
 
 
 class Model(NamedTuple):
-    """A model artifact as it is read."""
+    """A model artifact in memory."""
 
     card: ModelCard
     states: Mapping[str, Mapping[str, "Tensor"]]
@@ -32,7 +32,7 @@ class Model(NamedTuple):
 
 
 def describe_parts(parts: Mapping[str, "nn.Module"]) -> PartsCard:
-    """What the modules of a model say of themselves: each has a `card`, the config that it was built from."""
+    """The configs that a model's modules were built from (their `card`), by part."""
     return PartsCard.model_validate({part: module.card for part, module in parts.items()})
 
 
@@ -62,13 +62,13 @@ def write_model(
 
 
 def copy_model(source: str, stage: str) -> None:
-    """Write another stage's model on, unchanged, as `artifacts/<stage>`."""
+    """Copy another stage's model artifact, unchanged, to `artifacts/<stage>`."""
     read_manifest(ARTIFACTS / source, "model")
     _write_copy(ARTIFACTS / source, stage, (ARTIFACTS / source / _CARD).read_bytes())
 
 
 def import_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
-    """Write a model artifact that lies in a folder as `artifacts/<stage>`, with some fields of its card changed.
+    """Copy a model artifact from a folder to `artifacts/<stage>`, with some fields of its card changed.
 
     Raises:
         UserError: There is none, or it is broken or of another version.

@@ -1,4 +1,4 @@
-"""What all artifacts share: atomic outs, the `luss` metadata, manifests, Parquet shards."""
+"""Files that all artifacts are made of: atomically written folders, manifests, Parquet shards with metadata."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def contract_name(contract: str) -> str:
 
 
 def shard_ranges(count: int) -> list[range]:
-    """Cut `count` rows into shards. The cut depends on the count alone, so that workers never change bytes."""
+    """Divide `count` rows into shards, by the count alone: the number of workers changes no byte."""
     size = min(max(-(-count // _SHARDS), _MIN_SHARD), _MAX_SHARD)
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
@@ -83,7 +83,7 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
 
 
 def read_table(path: Path, contract: str) -> pa.Table:
-    """Read a Parquet file of a contract.
+    """Read a Parquet file after checking that it is of a contract's current version.
 
     Raises:
         UserError: Missing, broken, or of another contract or version.
@@ -94,7 +94,7 @@ def read_table(path: Path, contract: str) -> pa.Table:
 
 @contextmanager
 def explain_broken_parquet(path: Path) -> Iterator[None]:
-    """Turn what a damaged Parquet file raises into a `UserError` that names it."""
+    """Turn the exceptions of a damaged Parquet file into a `UserError` that names it."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Codes of online clustering, by which SwAV and the methods after it learn."""
+"""Parameters of SwAV's online clustering: prototypes, Sinkhorn codes and queue."""
 
 import math
 

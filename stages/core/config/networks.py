@@ -1,4 +1,4 @@
-"""What the parts of a network are built from: backbone, decoder, attention and heads.
+"""Parameters of a network's parts: backbone, decoder, attention and heads.
 
 A part that is stored in a model artifact is described there by the same config that it was built from.
 """
@@ -48,7 +48,7 @@ class TransformerConfig(Params):
 
 
 class BackboneConfig(Params):
-    """Which network, and how fine its last map is."""
+    """A backbone by its name in timm, and the stride of its last feature map."""
 
     name: str = "resnet18"
     """timm's name of the architecture."""
@@ -109,7 +109,7 @@ class DeepLabV3Config(Params):
 
 
 class FPNConfig(Params):
-    """A feature pyramid: every stage projected, added from the coarsest to the finest."""
+    """A feature pyramid: every stage is projected and added, from the coarsest to the finest."""
 
     kind: Literal["fpn"] = "fpn"
     channels: int = Field(128, ge=1)

@@ -1,4 +1,4 @@
-"""A section of params.yaml becomes a validated, frozen config."""
+"""Reads a section of params.yaml into a validated, frozen config."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -82,7 +82,7 @@ def validate_section(section: str, values: object, config_type: Any, source: str
 
 
 def models_by_method(config_type: Any) -> dict[str, type[Params]]:
-    """Members of a union of configs by their method; a class without methods stands under ''."""
+    """The classes of a union of configs by their `method`; a config without that field stands under ''."""
     union = get_args(config_type)[0] if hasattr(config_type, "__metadata__") else config_type
     members: Iterable[type[Params]] = get_args(union) or (union,)
     return {model.model_fields["method"].default if "method" in model.model_fields else "": model for model in members}

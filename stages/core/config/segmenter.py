@@ -1,4 +1,4 @@
-"""What a segmenter takes for background, and at which size it works."""
+"""Parameters of a segmenter at inference: its working size, and what counts as background."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Background = Literal["threshold", "class_0", "saliency_head"]
 
 
 class SegmenterCard(Params):
-    """What the card of a fine-tuned model says of the segmenter."""
+    """How a fine-tuned model segments, as its model.json says."""
 
     clusters: int
     """K"""
@@ -30,12 +30,12 @@ class SegmenterCard(Params):
 
     @property
     def tells_background(self) -> bool:
-        """Whether any pixel can be background: no score lies below a threshold of 0."""
+        """Whether it can predict background: no score lies below a threshold of 0."""
         return self.background == "class_0" or bool(self.threshold)
 
 
 class ThresholdConfig(Params):
-    """Where the score of foreground begins."""
+    """How the score threshold between background and foreground is chosen."""
 
     rule: Literal["fixed", "otsu"] = "otsu"
     """`fixed` takes `value`; `otsu` splits the histogram of the training photographs' scores in two."""
@@ -46,5 +46,5 @@ class ThresholdConfig(Params):
 
     @property
     def source(self) -> Literal["fixed", "without_labels"]:
-        """What a segmenter's card says of how the threshold was found."""
+        """How the threshold was chosen, as a segmenter's card records it."""
         return "fixed" if self.rule == "fixed" else "without_labels"

@@ -1,4 +1,4 @@
-"""How a network is trained: length, optimizer, learning rate, and how slowly a momentum copy follows."""
+"""Parameters of training: epochs, batch size, optimizer, learning rate schedule, momentum of a teacher."""
 
 import math
 from typing import Literal, Protocol
@@ -46,7 +46,7 @@ class OptimizerConfig(Params):
 
 
 class TrainingConfig(Params):
-    """How long and in what steps."""
+    """Epochs, batch size, seed and optimizer of a training."""
 
     epochs: int = Field(ge=1)
     """Passes over the training photographs."""
@@ -58,7 +58,7 @@ class TrainingConfig(Params):
 
 
 class HasIterations(Protocol):
-    """Where a training stands."""
+    """Anything that knows the current and the total number of iterations."""
 
     @property
     def iteration(self) -> int:
@@ -70,7 +70,7 @@ class HasIterations(Protocol):
 
 
 class MomentumConfig(Params):
-    """How slowly a copy follows its network."""
+    """Momentum of the moving average by which a copy (teacher, key encoder) follows its network."""
 
     value: float = Field(0.999, ge=0, le=1)
     """Share of the copy that an update keeps. MoCo: 0.999; BYOL and DINO: 0.996."""

@@ -1,4 +1,4 @@
-"""What a network is shown of a photograph: where views are cut, and how their colors change."""
+"""Parameters of the views (augmented crops) that a network is trained on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class PhotometricConfig(Params):
 
 
 class CropConfig(Params):
-    """A group of random resized crops of one size."""
+    """A group of random resized crops of one size, as one part of multi-crop."""
 
     count: int = Field(ge=1)
     """Views of this size per photograph."""
@@ -80,7 +80,7 @@ class CoverageConfig(Params):
 
 
 class InputCard(Params):
-    """What a network expects to see."""
+    """Input that a network expects: normalization statistics and image size."""
 
     mean: tuple[float, float, float]
     """Channel means that are subtracted, of values in 0..1."""
@@ -91,7 +91,7 @@ class InputCard(Params):
 
 
 class ViewConfig(Params, ABC):
-    """What a training method wants to see of a photograph: where views are cut, and what changes their colors."""
+    """The views of a photograph that a training method asks for: geometry, and changes of color."""
 
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of mirroring a view."""
@@ -131,7 +131,7 @@ class MultiCropConfig(ViewConfig):
 
 
 class SectorViewConfig(ViewConfig):
-    """Square views of one size and several zooms around a common point.
+    """Square views of one size and several zooms that all contain a common point (ViCE).
 
     Source: ViCE, section 3.2; the distributions from its code at revision 96d328b.
     """

@@ -1,1 +1,1 @@
-"""Training: one visible loop, and the pieces that training methods share."""
+"""Training: the loop, and the parts that training methods share."""

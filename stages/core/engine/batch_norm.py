@@ -1,4 +1,4 @@
-"""Batch norm over the batch of all processes."""
+"""Synchronized batch norm: statistics over the batch of all processes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def sync_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
-    """Let every batch norm of a module see the samples of all processes; names of the state stay as they are."""
+    """Replace every batch norm of a module by a `SyncedBatchNorm`; keys of the state dict stay as they are."""
     if device.type == "cuda":
         from timm.layers import convert_sync_batchnorm
 
@@ -25,7 +25,7 @@ class SyncedBatchNorm(_BatchNorm):
 
     @classmethod
     def like(cls, norm: _BatchNorm) -> "SyncedBatchNorm":
-        """One with the parameters, buffers and options of another batch norm."""
+        """A synchronized batch norm with the parameters, buffers and options of a plain one."""
         synced = cls.__new__(cls)
         synced.__dict__ = norm.__dict__
         return synced

@@ -1,4 +1,4 @@
-"""Checkpoints of unfinished training: atomic, verified when read, two kept."""
+"""Training checkpoints: written atomically, verified when read; the newest two are kept."""
 
 import hashlib
 import io

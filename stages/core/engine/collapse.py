@@ -1,4 +1,4 @@
-"""How far embeddings and assignments are from collapse: values that methods log and that the loop watches."""
+"""Measures of collapse (std of embeddings, use of prototypes) that methods log and the loop monitors."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where training runs: device and precision, found out and never a parameter."""
+"""Chooses device and precision from the hardware; neither is a parameter of a stage."""
 
 import logging
 import os
@@ -50,7 +50,7 @@ def seed_everything(seed: int) -> None:
 
 
 def inference_device() -> torch.device:
-    """Where networks are only run: LUSS_DEVICE, else a GPU if there is one, else the CPU."""
+    """Device for inference: LUSS_DEVICE, else a GPU if there is one, else the CPU."""
     device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a training that goes wrong, told from its history before a week is lost."""
+"""Recognizes a training that collapses or learns nothing, and names the likely parameter."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ more than the third of its values reach chance. A slow training comes to 0.97 an
 
 
 class Expectation(NamedTuple):
-    """What a method's history is expected to leave behind."""
+    """The loss of an untrained method, which a training that learns leaves behind."""
 
     chance: Mapping[str, float] = {}
     """What columns of the history are while nothing has been learnt, such as ln P."""
@@ -38,7 +38,7 @@ def has_collapsed(rows: Sequence[Row]) -> bool:
 
 
 def diagnose(rows: Sequence[Row], iterations: int, expected: Expectation) -> str | None:
-    """What is wrong, and which parameter is the likely cause; None while all is well.
+    """A message that says what is wrong and which parameter is the likely cause; None while all is well.
 
     A collapse that lasts for a twentieth of the training, and for a hundred iterations, does not mend, nor does a loss
     that after a fifth of the training stays at chance over such a time, or jumps about and comes back to it. However

@@ -1,4 +1,4 @@
-"""What the processes of one training tell each other; alone, every function is the identity."""
+"""Collective operations over the processes of a distributed training; with one process, the identity."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,12 @@ from torch import distributed as dist
 
 
 def world_size() -> int:
-    """Processes of this training."""
+    """Number of processes of this training."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
 def rank() -> int:
-    """This process among them, from 0."""
+    """Number of this process, from 0."""
     return dist.get_rank() if _is_distributed() else 0
 
 
@@ -27,12 +27,12 @@ def max_over_processes(value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_over_processes(rows: Tensor) -> Tensor:
-    """The mean (...) of the rows (N, ...) of all processes, in each of them, without gradient; N may differ."""
+    """Mean (...) over the rows (N, ...) of all processes, without gradient; N may differ between them."""
     return sum_over_processes(rows.sum(0)) / sum_over_processes(rows.new_tensor(float(len(rows))))
 
 
 def mean_over_rows(values: Tensor) -> Tensor:
-    """The mean of the values of all processes' rows, however they are shared out; 0 where there is none.
+    """Differentiable mean over the rows of all processes, however many each has; 0 where there is none.
 
     Training averages losses and gradients over the processes, which would give the rows of a process that has few more
     weight. What this returns averages to the mean itself.
@@ -44,14 +44,14 @@ def mean_over_rows(values: Tensor) -> Tensor:
 
 
 def weighted_mean_over_rows(values: Tensor, weights: Tensor) -> Tensor:
-    """The same with weights (N,), which get no gradient: the sum of weight times value over the sum of weights."""
+    """`mean_over_rows`, weighted: sum of weight times value over sum of weights (N,), which get no gradient."""
     total = sum_over_processes(weights.detach().sum())
     return (values * weights).sum() * (world_size() / torch.where(total > 0, total, 1))
 
 
 @torch.no_grad()
 def gather(value: Tensor) -> Tensor:
-    """The rows of all processes below each other, in the order of the processes.
+    """Concatenate the rows of all processes, in their order.
 
     Args:
         value: (B, ...); B may differ between the processes.
@@ -76,12 +76,12 @@ def _gather_counts(own: int) -> list[int]:
 
 
 def local_rows(value: Tensor) -> Tensor:
-    """This process's share of what `gather` gives of equally many rows each, or of a list that all hold."""
+    """This process's equal share of the rows that `gather` gives, or of any tensor that all processes hold."""
     return value.tensor_split(world_size())[rank()]
 
 
 def broadcast(value: Tensor) -> Tensor:
-    """The first process's tensor, in place."""
+    """Copy the first process's tensor to all processes, in place."""
     if _is_distributed():
         dist.broadcast(value, 0)
     return value

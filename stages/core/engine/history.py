@@ -1,4 +1,4 @@
-"""What training says about itself: the history that the seed determines, and the speeds that it does not."""
+"""The training history (losses and diagnostics), which the seed determines, and the log of speed, which it does not."""
 
 import math
 import os
@@ -22,7 +22,7 @@ Row = dict[str, float | int]
 
 
 class History:
-    """Rows of means over equal stretches of iterations, at most about 500; part of every checkpoint."""
+    """Means of logged values over equal numbers of iterations, in about 500 rows; part of every checkpoint."""
 
     def __init__(self, iterations: int) -> None:
         self.rows: list[Row] = []
@@ -32,7 +32,7 @@ class History:
         self._count = 0
 
     def add(self, iteration: int, values: Mapping[str, Tensor], plain: Mapping[str, float | int]) -> Row | None:
-        """Take in one iteration; values stay on the device until a row is full, which is then returned.
+        """Add the values of an iteration; they stay on the device until a row is full, which is then returned.
 
         Raises:
             UserError: A value of the full row is not finite.
@@ -49,7 +49,7 @@ class History:
         return None
 
     def check_finite(self, iteration: int) -> None:
-        """Make sure that nothing has diverged since the last row; before a checkpoint, so that none holds NaN.
+        """Check that no value since the last row is NaN or infinite; called before a checkpoint.
 
         Raises:
             UserError: A value is not finite.
@@ -75,16 +75,16 @@ class History:
 
     @property
     def note(self) -> str:
-        """The newest loss, for a progress line."""
+        """The newest loss, as text for a progress line."""
         return f"loss {self.rows[-1]['loss']:.3f}" if self.rows else ""
 
     @property
     def state(self) -> dict[str, Any]:
-        """All of it, the unfinished row included, for a checkpoint."""
+        """State for a checkpoint, the unfinished row included."""
         return {"rows": self.rows, "sums": self._sums, "count": self._count}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up the history of a checkpoint."""
+        """Restore the history from a checkpoint's state."""
         self.rows, self._sums, self._count = list(state["rows"]), dict(state["sums"]), int(state["count"])
 
 
@@ -98,7 +98,7 @@ class SpeedLog:
         self._photographs = 0
 
     def add(self, photographs: int, waited: float) -> None:
-        """Take in one iteration: photographs that this process saw and seconds that it waited for them."""
+        """Add an iteration: photographs of this process, and seconds that it waited for them."""
         self._photographs += photographs * world_size()
         self._waited += waited
 
@@ -108,7 +108,7 @@ class SpeedLog:
         return self._photographs / (time.perf_counter() - self._start)
 
     def write(self, fabric: Fabric) -> None:
-        """Write what was measured, and on what, if anything was."""
+        """Write speeds, waiting time and hardware, if anything was measured."""
         if not self._photographs or rank():
             return
         seconds = time.perf_counter() - self._start

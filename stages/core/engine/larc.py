@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: LARC and LARS."""
+"""LARC and LARS: SGD with a learning rate per layer."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Several processes that train together: this program, started once more for every one of them by torchrun's agent."""
+"""Starts a distributed training: runs the current command once per process, by torchrun's agent."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def is_launched() -> bool:
-    """Whether this process is one of several that were started together."""
+    """Whether this process was started by `launch_processes`."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def processes_to_start(photographs: int) -> int:
-    """Processes that should train together: LUSS_PROCESSES, by default one per GPU; 1 inside of one of them.
+    """Number of processes to train with: LUSS_PROCESSES, by default one per GPU; 1 inside of a launched process.
 
     Args:
         photographs: Of a step; every process takes the same share of them.
@@ -44,7 +44,7 @@ def processes_to_start(photographs: int) -> int:
 
 
 def check_share(photographs: int, processes: int) -> None:
-    """Make sure that a step's photographs can be shared out evenly.
+    """Check that every process gets equally many of a step's photographs.
 
     Raises:
         UserError: They cannot.
@@ -57,7 +57,7 @@ def check_share(photographs: int, processes: int) -> None:
 
 
 def launch_processes(processes: int) -> None:
-    """Run this very command in several processes that train together, and wait for them.
+    """Run the current command in several processes that train together, and wait for them.
 
     Raises:
         UserError: One of them failed or was ended; the others are ended with it.
@@ -84,7 +84,7 @@ def launch_processes(processes: int) -> None:
 
 @contextmanager
 def report_lost_process() -> Iterator[None]:
-    """Turn what a process meets when another one is gone into a short message.
+    """Turn torch's errors about a process that is gone into one short message.
 
     Raises:
         UserError: Another process is gone.

@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop of all methods that train."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ from stages.core.progress import Progress
 
 
 class TrainingPlan:
-    """Iterations, epochs and learning rates of a training, known before it starts."""
+    """Schedule of a training: iterations, epochs and learning rates, known before it starts."""
 
     def __init__(self, config: TrainingConfig, photographs: int) -> None:
         self._config = config
@@ -45,7 +45,7 @@ class TrainingPlan:
         self.optimizer = config.optimizer
 
     def progress(self, iteration: int) -> TrainingProgress:
-        """Where an iteration stands."""
+        """Iteration and epoch as methods get them."""
         return TrainingProgress(iteration, self.iterations, iteration // self._steps, self._config.epochs)
 
     def epoch_note(self, done: int) -> str:
@@ -120,7 +120,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
 
 
 class _Step(nn.Module):
-    """A method's step as a forward pass, which is what can be wrapped."""
+    """Calls a method's step in `forward`, the only call that DDP wraps."""
 
     def __init__(self, method: TrainingMethod) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Step(nn.Module):
 
 
 def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
-    """The method on its device, and wrapped so that a step's gradients are those of all processes."""
+    """Move a method to its device and wrap it for data-parallel training."""
     if world_size() > 1:
         sync_batch_norm(method, fabric.device)
     fabric.to_device(method)
@@ -143,7 +143,7 @@ def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
 
 
 def train_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, plan: TrainingPlan) -> Row | None:
-    """One iteration: learning rate, losses, gradients, optimizer, and what the method does after it.
+    """Run one iteration: learning rate, losses, gradients, optimizer step, and the method's hooks.
 
     Returns:
         The row of the history that this iteration fills, if it does.
@@ -164,7 +164,7 @@ def train_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, p
 def _device_batches(
     loader: Iterable[dict[str, Any]], method: TrainingMethod, device: torch.device
 ) -> Iterator[tuple[Batch, float]]:
-    """Batches finished on the device, and how many seconds each was waited for."""
+    """Batches on the device, and the seconds that each was waited for."""
     start = time.perf_counter()
     for raw in loader:
         waited = time.perf_counter() - start

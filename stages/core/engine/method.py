@@ -1,4 +1,4 @@
-"""What a training method is, and what the loop tells it."""
+"""The abstract class of training methods, and what the training loop passes to it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from stages.core.nets.heads import Prototypes
 
 
 class TrainingProgress(NamedTuple):
-    """Where training stands."""
+    """Current iteration and epoch of a training."""
 
     iteration: int
     """From 0."""
@@ -24,13 +24,13 @@ class TrainingProgress(NamedTuple):
     epochs: int
 
     def has_reached(self, epoch: int, iteration: int) -> bool:
-        """Whether training has come to an epoch and to an iteration, both counted from 0."""
+        """Whether an epoch and an iteration, both counted from 0, have begun."""
         return self.epoch >= epoch and self.iteration >= iteration
 
 
 @dataclass
 class Losses:
-    """What a step returns."""
+    """Losses of a training step: the total that is minimized, and its parts for the history."""
 
     total: Tensor
     """The scalar that is minimized."""
@@ -43,7 +43,7 @@ class TrainingMethod(nn.Module, ABC):
     """A method that the loop can train. All its state lives in parameters and buffers."""
 
     views: ViewConfig
-    """What the loader cuts."""
+    """Views that the loader makes of each photograph."""
     maps: tuple[str, ...] = ()
     """Stages whose label maps travel with the views."""
     coverage: CoverageConfig | None = None

@@ -1,4 +1,4 @@
-"""Momentum networks: a slow copy of a network that is its teacher or encodes its keys."""
+"""Momentum encoders: a moving average of a network that serves as its teacher or encodes its keys."""
 
 import copy
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from stages.core.engine.distributed import broadcast, gather, local_rows
 
 
 class MomentumCopy(nn.Module):
-    """A copy of a network that no gradient reaches; its parameters follow by a moving average.
+    """A copy of a network without gradient, whose parameters are a moving average of the network's.
 
     All of it lies in parameters and buffers, so a checkpoint holds it; `update` belongs in a method's `after_step`.
 
@@ -29,12 +29,12 @@ class MomentumCopy(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs: Any) -> Any:
-        """What the copy makes of the inputs, without gradient."""
+        """The copy's output, without gradient."""
         return self.network(*inputs)
 
     @torch.no_grad()
     def update(self, source: nn.Module, momentum: float) -> None:
-        """Move the copy towards its network: momentum times the copy and the rest of the network."""
+        """Update the moving average: momentum times the copy plus (1 - momentum) times the network."""
         for own, other in zip(self.network.parameters(), source.parameters(), strict=True):
             own.lerp_(other, 1 - momentum)
         if self._buffers_from == "copy":
@@ -44,7 +44,7 @@ class MomentumCopy(nn.Module):
 
 @torch.no_grad()
 def shuffle_batch(batch: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
-    """Mix the samples of all processes, so that keys meet other samples in batch norm than queries do.
+    """Shuffle the batch over all processes (shuffling BN), so that batch norm leaks nothing from queries to keys.
 
     Args:
         batch: (B, ...) of this process.
@@ -65,5 +65,5 @@ def shuffle_batch(batch: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def restore_order(shuffled: Tensor, order: Tensor) -> Tensor:
-    """Undo `shuffle_batch` on what was made of its samples: (B, ...) of this process's samples, in their order."""
+    """Undo `shuffle_batch` on the outputs of its samples: (B, ...) of this process, in the original order."""
     return gather(shuffled)[local_rows(order.argsort())]

@@ -59,7 +59,7 @@ def swav_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: fl
 
 
 class Queue(nn.Module):
-    """The last embeddings of earlier batches, one first-in first-out list per assigned view.
+    """First-in first-out queue of embeddings from earlier batches, one per assigned view.
 
     Used only once it is full: a queue of zeros or noise is what makes SwAV stall when it starts. Lives in buffers, so
     a checkpoint holds it.
@@ -75,11 +75,11 @@ class Queue(nn.Module):
 
     @property
     def is_full(self) -> bool:
-        """Whether every row has been written."""
+        """Whether every row has been filled."""
         return bool((self.embeddings[:, -1] != 0).any(1).all()) if self.embeddings.shape[1] else False
 
     def share(self, view: int) -> Tensor:
-        """This process's share of a view's list; together the processes hold all of it."""
+        """This process's share of a view's queue."""
         return local_rows(self.embeddings[view])
 
     def written(self, view: int) -> Tensor:
@@ -89,7 +89,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, view: int, z: Tensor) -> None:
-        """Put the (B, D) unit vectors of all processes in front; the oldest leave."""
+        """Put the (B, D) unit vectors of all processes in front and drop the oldest."""
         z = gather(z)
         count = min(len(z), self.embeddings.shape[1])
         self.embeddings[view] = torch.cat(

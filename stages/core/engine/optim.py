@@ -1,4 +1,4 @@
-"""Optimizers, their groups of parameters, and the learning rate over time."""
+"""Optimizers, their parameter groups, and the learning rate schedule."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Everything that changes while training: what a checkpoint holds."""
+"""The state of a running training, and its saving to and resuming from checkpoints."""
 
 import os
 import time
@@ -55,7 +55,7 @@ class TrainingState:
             self.save()
 
     def add_to_history(self, values: dict[str, Tensor], plain: dict[str, float | int], iterations: int) -> Row | None:
-        """Take in what an iteration gave; returns the row of the history that this fills, if it does.
+        """Add an iteration's values to the history; returns the row that this completes, if any.
 
         Raises:
             UserError: Training goes wrong; the checkpoints from before are kept.
@@ -71,7 +71,7 @@ class TrainingState:
         return row
 
     def resume(self) -> None:
-        """Take up the newest checkpoint, if there is one.
+        """Restore the newest checkpoint, if there is one.
 
         Raises:
             UserError: It is of another version of the method.
@@ -100,7 +100,7 @@ class TrainingState:
 
 
 def _offset_random_state(iteration: int = 0) -> None:
-    """Other random numbers in every process but the first, which draws on as it would alone."""
+    """Give every process its own random numbers; the first keeps those of a single-process run."""
     if number := rank():
         torch.manual_seed(torch.initial_seed() + number + (iteration << 16))
 

@@ -1,4 +1,4 @@
-"""Swapped prediction: prototypes, queue and codes around SwAV's loss, for every method that learns by it."""
+"""SwAV's swapped prediction with prototypes, codes and queue, shared by all methods that use it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ ASSIGNED = 2
 
 
 class SwappedPredictionResult(NamedTuple):
-    """What swapped prediction makes of a batch."""
+    """Loss, codes and diagnostics of a batch."""
 
     loss: Tensor
     codes: list[Tensor]
@@ -27,7 +27,7 @@ class SwappedPredictionResult(NamedTuple):
 
 
 class SwappedPrediction(nn.Module):
-    """Codes of the two large views, predicted from every other view.
+    """Predicts the codes of the two large views from every other view.
 
     Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020.
     """
@@ -39,7 +39,7 @@ class SwappedPrediction(nn.Module):
         self.queue = Queue(ASSIGNED, config.queue - config.queue % batch_size, size)
 
     def forward(self, z: Sequence[Tensor], progress: TrainingProgress) -> SwappedPredictionResult:
-        """Loss and codes of unit vectors (B, D), one tensor per view; the prototypes are brought to length 1 first."""
+        """Loss and codes of unit vectors (B, D), one tensor per view; normalizes the prototypes first."""
         self.prototypes.normalize()
         scores = [self.prototypes(each) for each in z]  # V x (B, P)
         codes = [self._assign(view, z[view].detach(), scores[view].detach()) for view in range(ASSIGNED)]

@@ -1,4 +1,4 @@
-"""TensorBoard, for those who watch with it: the rows of the history and the speed, in LUSS_TENSORBOARD."""
+"""Writes the training history and speed for TensorBoard, where LUSS_TENSORBOARD names a folder."""
 
 import os
 from collections.abc import Mapping
