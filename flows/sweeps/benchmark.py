@@ -19,7 +19,7 @@ from flows.sweeps.experiments import ExperimentsRun
 from flows.sweeps.sweep import AtOnce
 from flows.workspace.monitor import ProcessMonitor
 from flows.workspace.tables import print_table
-from stages.core.outputs import provide_folder
+from stages.core.outputs import make_output_folder
 
 TABLES = Path("logs/benchmarks")
 
@@ -40,7 +40,7 @@ def benchmark(what: str, dataset: str = "", seeds: Seeds = 1, at_once: AtOnce = 
     """
 
     def work(monitor: ProcessMonitor) -> State[Any]:
-        provide_folder(TABLES, "the tables of benchmarks:")
+        make_output_folder(TABLES, "the tables of benchmarks:")
         spec, on = read_benchmark_spec(what), dataset or dataset_of_params()
         combinations = spec.combinations(on, seeds)
         run = ExperimentsRun(monitor, [one for row in combinations.values() for one in row], at_once)

@@ -4,14 +4,14 @@ import os
 import signal
 import sys
 
-from stages.core.parent import follow_parent
+from stages.core.parent import exit_with_parent
 
 
 def main() -> int:
     """Run dvc in a process group that is its own."""
     from dvc.cli import main as dvc
 
-    follow_parent(_interrupt_group)
+    exit_with_parent(_interrupt_group)
     sys.argv[0] = "dvc"
     return int(dvc(sys.argv[1:]))
 
