@@ -18,11 +18,8 @@ import yaml
 
 from flows.doctor.disk import check_cache_links, check_disk
 from flows.doctor.finding import Finding
-<<<<<<< HEAD
-from flows.doctor.places import check_places
-=======
 from flows.doctor.fingerprints import check_code
->>>>>>> 28a93d6 (code.json says how it is written; luss doctor looks at it; a test's run goes no further than it must; CI compiles no modules that nobody imports)
+from flows.doctor.places import check_places
 from flows.recipes.composing import stage_names
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace

@@ -24,7 +24,7 @@ from flows.doctor.checks import (
     check_versions,
 )
 from flows.doctor.disk import check_cache_links, check_disk
-<<<<<<< HEAD
+from flows.doctor.fingerprints import check_code
 from flows.doctor.places import (
     check_compiled_loops,
     check_folders,
@@ -33,10 +33,7 @@ from flows.doctor.places import (
     check_server,
     check_shared_memory,
 )
-=======
-from flows.doctor.fingerprints import check_code
 from stages.core.fingerprint import write_fingerprints
->>>>>>> 28a93d6 (code.json says how it is written; luss doctor looks at it; a test's run goes no further than it must; CI compiles no modules that nobody imports)
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT
 
