@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,22 @@ from tests.methods import small
 
 ROOT = Path(__file__).parents[3]
 OPTIMIZER = {"kind": "larc", "base_lr": 0.6, "final_lr": 0.0}
+together = pytest.mark.xdist_group("of_two")
+"""On one worker, so that the two processes start once."""
 
 
-def in_two_processes(function: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a function of this module returns in each of two processes that know each other."""
-    multiprocessing.spawn(_join, (function, os.getcwd()), nprocs=2)
-    return [torch.load(f"result{rank}.pt") for rank in range(2)]
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes computes that know each other."""
+    folder = tmp_path_factory.mktemp("two")
+    multiprocessing.spawn(_join, (folder,), nprocs=2)
+    return [torch.load(folder / f"result{rank}.pt") for rank in range(2)]
 
 
-def _join(rank: int, function: Callable[[], dict[str, Any]], folder: str) -> None:
+def _join(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     torch.manual_seed(0)
-    torch.save(function(), f"{folder}/result{rank}.pt")
+    torch.save({**everything_shared(), **uneven()}, folder / f"result{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -76,17 +79,18 @@ def uneven() -> dict[str, Any]:
     queue = Queue(views=1, length=6, size=3)
     queue.push(0, rows[:5] if rank == 0 else rows[5:])
     return {
-        "queue": queue.embeddings,
+        "uneven": queue.embeddings,
         "none": gather(rows[: 4 * rank]),
         "nowhere": gather(rows[:0]),
         "whole": gather(torch.arange(3 - rank)),
     }
 
 
-def test_processes_gather_different_numbers_of_rows() -> None:
+@together
+def test_processes_gather_different_numbers_of_rows(of_two: list[dict[str, Any]]) -> None:
     rows = torch.arange(21.0).view(7, 3)
-    for found in in_two_processes(uneven):
-        assert torch.equal(found["queue"], rows[None, :6])
+    for found in of_two:
+        assert torch.equal(found["uneven"], rows[None, :6])
         assert torch.equal(found["none"], rows[:4])
         assert found["nowhere"].shape == (0, 3)
         assert found["whole"].tolist() == [0, 1, 2, 0, 1]
@@ -109,8 +113,9 @@ def everything_shared() -> dict[str, Any]:
     }
 
 
-def test_two_processes_compute_what_one_does_alone() -> None:
-    first, second = in_two_processes(everything_shared)
+@together
+def test_two_processes_compute_what_one_does_alone(of_two: list[dict[str, Any]]) -> None:
+    first, second = of_two
     torch.manual_seed(0)
     whole = normalize(photographs(), synced=False)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
