@@ -50,9 +50,15 @@ def compare(config: Any, kills: int) -> dict[str, Any]:
     """Weights of a run left alone and of one that is killed again and again."""
     with project(config):
         alone = finish()
+    killed, resumed = kill_and_resume(config, kills)
+    return {"killed_at": killed, "equal": resumed == alone}
+
+
+def kill_and_resume(config: Any, kills: int) -> tuple[list[int], bytes]:
+    """The iterations after which a run was killed, and the weights that it ends with."""
     with project(config):
         killed = [kill_after(random.randint(0, 2)) for _ in range(kills)]
-        return {"killed_at": [at for at in killed if at is not None], "equal": finish() == alone}
+        return [at for at in killed if at is not None], finish()
 
 
 @contextlib.contextmanager
