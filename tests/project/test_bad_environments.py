@@ -18,7 +18,7 @@ COMMANDS = {
 SCORE = "from flows.cli.app import main; main()"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("end_to_end")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
