@@ -41,8 +41,7 @@ def find_methods(root: Path = Path()) -> dict[str, list[str]]:
 
 def core_fingerprints(root: Path = Path()) -> Fingerprints:
     """What code.json should say: by stage and method, the hash of the modules of `stages/core` that are reached."""
-    _locate.cache_clear()  # A process that serves runs for days meets new modules.
-    syntax = SyntaxCache()
+    syntax = _look_again()
     found = {
         stage: {method: core_fingerprint(stage, method, root, syntax) for method in methods}
         for stage, methods in find_methods(root).items()
@@ -74,7 +73,7 @@ def reached_modules(stage: str, method: str, root: Path, syntax: SyntaxCache | N
 
     Neither the other methods nor the `__init__` of a stage with methods, which names them all.
     """
-    syntax = syntax or SyntaxCache()
+    syntax = syntax or _look_again()
     waiting = [f"stages.{stage}.__main__", *_modules_of_method(stage, method, root)]
     seen = {f"stages.{stage}"} if (root / "stages" / stage / "methods").is_dir() else set()
     found: dict[str, Syntax] = {}
@@ -166,6 +165,12 @@ def _is_counted(name: str, stage: str, method: str) -> bool:
     if f"{name}.".startswith(f"{methods}."):
         return name == methods or f"{name}.".startswith(f"{methods}.{method}.")
     return f"{name}.".startswith(f"stages.{stage}.")
+
+
+def _look_again() -> SyntaxCache:
+    """Forget where modules lie: a process that serves runs for days meets new ones, and other folders."""
+    _locate.cache_clear()
+    return SyntaxCache()
 
 
 @cache

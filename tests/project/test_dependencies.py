@@ -48,6 +48,8 @@ def imported(folders: set[str]) -> set[str]:
                     modules |= {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     modules.add(node.module.partition(".")[0])
+                elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+                    modules.add(ast.literal_eval(node.args[0]).partition(".")[0])
     return {distribution(name) for name in modules - OWN - set(sys.stdlib_module_names)}
 
 
