@@ -52,6 +52,9 @@ class TrainingConfig(Params):
     """Passes over the training photographs."""
     batch_size: int = Field(256, ge=1)
     """Photographs per step, over all devices."""
+    norm_group: int = Field(0, ge=0)
+    """Photographs whose views share the statistics of batch norm, as on one GPU or on those that synchronize; however
+    many there are here. What is left over joins the last group; 0 for all photographs of a step."""
     seed: int = Field(0, ge=0)
     """Of weights, order and views."""
     optimizer: OptimizerConfig = OptimizerConfig()

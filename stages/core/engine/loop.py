@@ -14,7 +14,7 @@ from torch import nn
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.config.training import TrainingConfig
-from stages.core.engine.batch_norm import sync_batch_norm
+from stages.core.engine.batch_norm import ALL, NormGroups, sync_batch_norm
 from stages.core.engine.devices import start_fabric
 from stages.core.engine.distributed import rank, world_size
 from stages.core.engine.history import History, Row, SpeedLog
@@ -90,7 +90,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         launch_processes(processes)
     fabric = start_fabric()
     check_share(share, world_size())
-    network = set_up(fabric, method)
+    network = set_up(fabric, method, NormGroups(share, config.norm_group))
     plan = TrainingPlan(config, len(index))
     run = TrainingState(
         method, build_optimizer(method, config.optimizer, config.batch_size), History(plan.iterations), work
@@ -130,10 +130,9 @@ class _Step(nn.Module):
         return self.method.step(batch, progress)
 
 
-def set_up(fabric: Fabric, method: TrainingMethod) -> Any:
+def set_up(fabric: Fabric, method: TrainingMethod, groups: NormGroups = ALL) -> Any:
     """Move a method to its device and wrap it for data-parallel training."""
-    if world_size() > 1:
-        sync_batch_norm(method, fabric.device)
+    sync_batch_norm(method, fabric.device, groups)
     fabric.to_device(method)
     method.to(memory_format=torch.channels_last).train()
     with warnings.catch_warnings():

@@ -12,19 +12,24 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
 from stages.core.engine import state
+from stages.core.engine.batch_norm import GroupedBatchNorm, NormGroups
+from stages.core.engine.devices import seed_everything
 from stages.core.engine.history import History
 from stages.core.engine.loop import train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import clip_gradients
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
+from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.fabricate import fabricate_images
+from tests.methods import SMALL, small
 
 VIEWS = MultiCropConfig(crops=(CropConfig(count=1, size=8, scale=(0.3, 1.0)),))
 
@@ -138,6 +143,22 @@ def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
         torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(twin.parameters(), largest))
         for p, q in zip(network.parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(p.grad, q.grad)
+
+
+def test_batch_norm_sees_the_groups_of_photographs_that_were_asked_for() -> None:
+    index = fabricate_images(12)
+    trained = []
+    for size in (0, 2):
+        seed_everything(0)
+        config = small(SwAVConfig, training={**SMALL["training"], "epochs": 1, "norm_group": size})
+        method = config.build()
+        train(method, config.training, index, "pretrain", Path(f"groups{size}"))
+        trained.append(method)
+    norms = [each for each in trained[1].modules() if isinstance(each, _BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, GroupedBatchNorm) and norm.groups == NormGroups(4, 2) for norm in norms)
+    weights = [torch.cat([p.detach().flatten() for p in method.parameters()]) for method in trained]
+    assert not torch.allclose(*weights)
 
 
 def test_a_method_sees_views_that_its_coverage_allows_only() -> None:

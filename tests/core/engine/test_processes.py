@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import subprocess
@@ -19,7 +20,7 @@ from PIL import Image
 from torch import distributed as dist
 from torch import multiprocessing, nn
 
-from stages.core.engine.batch_norm import sync_batch_norm
+from stages.core.engine.batch_norm import ALL, GroupedBatchNorm, NormGroups, sync_batch_norm
 from stages.core.engine.distributed import gather, local_rows
 from stages.core.engine.launch import processes_to_start
 from stages.core.engine.momentum import restore_order, shuffle_batch
@@ -30,6 +31,8 @@ from tests.fabricate import fabricate_images, index_again
 from tests.methods import small
 
 ROOT = Path(__file__).parents[3]
+THREES = NormGroups(8, 3)
+"""Of eight photographs, a group of three and one of the other five, which lies in both processes."""
 OPTIMIZER = {"kind": "larc", "base_lr": 0.6, "final_lr": 0.0}
 together = pytest.mark.xdist_group("of_two")
 """On one worker, so that the two processes start once."""
@@ -50,13 +53,14 @@ def _join(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def normalize(x: torch.Tensor, synced: bool) -> dict[str, Any]:
+def normalize(x: torch.Tensor, groups: NormGroups | None) -> dict[str, Any]:
     """Batch norms of each kind, twice, and the gradients of a loss that no sample's share of can be told apart."""
+    torch.manual_seed(0)
     norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), nn.BatchNorm2d(3, affine=False)])
     nn.init.normal_(norms[0].weight)
     nn.init.normal_(norms[0].bias)
-    if synced:
-        norms = sync_batch_norm(norms, torch.device("cpu"))
+    if groups:
+        sync_batch_norm(norms, torch.device("cpu"), groups)
     x = x.clone().requires_grad_()
     outputs = [norm(norm(x) * 3 + 1) for norm in norms]
     weights = torch.linspace(-1, 2, 8)[:, None, None, None].expand(8, 3, 5, 5)
@@ -97,7 +101,7 @@ def test_processes_gather_different_numbers_of_rows(of_two: list[dict[str, Any]]
 
 
 def everything_shared() -> dict[str, Any]:
-    norms = normalize(local_rows(photographs()), synced=True)
+    norms = normalize(local_rows(photographs()), ALL)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
     queue = Queue(views=1, length=8, size=5)
     queue.push(0, local_rows(scores[:4]))
@@ -105,6 +109,7 @@ def everything_shared() -> dict[str, Any]:
     mixed, order = shuffle_batch(local_rows(scores))
     return {
         **norms,
+        "grouped": normalize(local_rows(photographs()), THREES),
         "codes": sinkhorn(local_rows(scores), 0.05),
         "queue": queue.embeddings,
         "queue_share": queue.share(0),
@@ -117,19 +122,16 @@ def everything_shared() -> dict[str, Any]:
 def test_two_processes_compute_what_one_does_alone(of_two: list[dict[str, Any]]) -> None:
     first, second = of_two
     torch.manual_seed(0)
-    whole = normalize(photographs(), synced=False)
+    whole = normalize(photographs(), None)
+    grouped = normalize(photographs(), THREES)
     scores = torch.linspace(-1, 1, 80).sin().view(16, 5)
 
     def joined(name: str) -> torch.Tensor:
         return torch.cat([first[name], second[name]])
 
-    for number, expected in enumerate(whole["outputs"]):
-        got = torch.cat([first["outputs"][number], second["outputs"][number]])
-        torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
-    torch.testing.assert_close(joined("input"), whole["input"], atol=2e-5, rtol=2e-4)
-    torch.testing.assert_close(first["weight"] + second["weight"], whole["weight"], atol=1e-4, rtol=1e-4)
-    for name, value in whole["state"].items():
-        torch.testing.assert_close(first["state"][name], value)
+    check_norms(first, second, whole)
+    check_norms(first["grouped"], second["grouped"], grouped)
+    assert not torch.allclose(grouped["input"], whole["input"], atol=1e-2)
     torch.testing.assert_close(joined("codes"), sinkhorn(scores, 0.05))
     alone = Queue(views=1, length=8, size=5)
     alone.push(0, scores[:4])
@@ -141,11 +143,45 @@ def test_two_processes_compute_what_one_does_alone(of_two: list[dict[str, Any]])
     assert torch.equal(joined("back"), scores)
 
 
+def check_norms(first: dict[str, Any], second: dict[str, Any], alone: dict[str, Any]) -> None:
+    for number, expected in enumerate(alone["outputs"]):
+        got = torch.cat([first["outputs"][number], second["outputs"][number]])
+        torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
+    got = torch.cat([first["input"], second["input"]])
+    torch.testing.assert_close(got, alone["input"], atol=2e-5, rtol=2e-4)
+    torch.testing.assert_close(first["weight"] + second["weight"], alone["weight"], atol=1e-4, rtol=1e-4)
+    for name, value in alone["state"].items():
+        torch.testing.assert_close(first["state"][name], value)
+
+
+@pytest.mark.parametrize(("size", "groups"), [(3, [[0, 1, 2], [3, 4, 5, 6]]), (7, [[0, 1, 2, 3, 4, 5, 6]])])
+def test_groups_are_normed_as_if_each_were_alone(size: int, groups: list[list[int]]) -> None:
+    """Two views of seven photographs, one view below the other; what is left over joins the last group."""
+    torch.manual_seed(0)
+    x, weights = torch.randn(14, 3, 4, 5) * 2 + 5, torch.randn(14, 3, 4, 5)
+    plain = nn.Sequential(nn.BatchNorm2d(3))
+    grouped = nn.Sequential(GroupedBatchNorm.like(nn.BatchNorm2d(3), NormGroups(7, size)))
+    given, expected, statistics = x.clone().requires_grad_(), x.clone().requires_grad_(), []
+    result = grouped(given)
+    (result * weights).sum().backward()
+    for group in groups:
+        norm, rows = copy.deepcopy(plain), [*group, *(number + 7 for number in group)]
+        alone = norm(expected[rows])
+        torch.testing.assert_close(result[rows], alone, atol=1e-5, rtol=1e-5)
+        (alone * weights[rows]).sum().backward()
+        statistics.append(torch.stack([norm[0].running_mean, norm[0].running_var]))
+    torch.testing.assert_close(given.grad, expected.grad, atol=1e-5, rtol=1e-4)
+    found = torch.stack([grouped[0].running_mean, grouped[0].running_var])
+    torch.testing.assert_close(found, torch.stack(statistics).mean(0))
+    part = torch.randn(5, 3, 2, 2)
+    torch.testing.assert_close(grouped(part), plain(part), atol=1e-5, rtol=1e-5)  # no whole view: one group
+
+
 def test_batch_norms_with_an_activation_keep_it() -> None:
     from timm.layers import BatchNormAct2d
 
     norm = BatchNormAct2d(3).eval()
-    synced = sync_batch_norm(BatchNormAct2d(3), torch.device("cpu")).eval()
+    synced = GroupedBatchNorm.like(BatchNormAct2d(3), ALL).eval()
     torch.testing.assert_close(synced(photographs()), norm(photographs()))
     assert synced.state_dict().keys() == norm.state_dict().keys()
 
