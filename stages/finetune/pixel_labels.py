@@ -1,6 +1,6 @@
 """Learning from one label per pixel, whether clusters or people gave it."""
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,15 @@ from stages.core.nets.heads import PixelClassifier
 from stages.finetune.training import SegmenterTraining
 
 
+class LabelSize(NamedTuple):
+    """The size at which logits and labels are compared."""
+
+    share: float
+    """Of the view's side."""
+    by_doubling: bool = False
+    """Whether logits are enlarged to it by doubling their own, and not at once."""
+
+
 class PixelLabelClassifier(SegmenterTraining):
     """Network of features and 1x1 convolution; background is the first class.
 
@@ -23,7 +32,7 @@ class PixelLabelClassifier(SegmenterTraining):
         features: The pretrained network.
         classes: Without the background.
         views: What is seen of a photograph.
-        label_scale: Side at which logits and labels are compared, as a share of the view's.
+        label_size: At which logits and labels are compared.
         has_frozen_norms: Batch norm stays as it was pretrained, statistics and weights.
     """
 
@@ -34,11 +43,11 @@ class PixelLabelClassifier(SegmenterTraining):
         features: FeatureNetwork,
         classes: int,
         views: MultiCropConfig,
-        label_scale: float,
+        label_size: LabelSize,
         has_frozen_norms: bool = False,
     ) -> None:
         super().__init__()
-        self.views, self.label_scale = views, label_scale
+        self.views, self.label_size = views, label_size
         self.features = features
         self.head = PixelClassifier(features.size, classes + 1)
         self.frozen_norms = [each for each in features.modules() if has_frozen_norms and isinstance(each, _BatchNorm)]
@@ -59,8 +68,10 @@ class PixelLabelClassifier(SegmenterTraining):
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Cross-entropy of the enlarged logits against the pixels' labels; ignored pixels do not count."""
-        side = max(round(batch.views[0].shape[-1] * self.label_scale), 1)
+        side = max(round(batch.views[0].shape[-1] * self.label_size.share), 1)
         logits = self.head(self.features(batch.views[0])).float()  # (B, K + 1, h, w)
+        while self.label_size.by_doubling and 2 * logits.shape[-1] < side:
+            logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
         logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
         labels = batch.maps["pseudolabel"][0][:, None].float()
         target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)

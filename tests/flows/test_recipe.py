@@ -110,6 +110,25 @@ def test_a_variant_belongs_to_its_data_set() -> None:
     assert (large["pretrain"]["training"]["epochs"], small["pretrain"]["training"]["epochs"]) == (100, 200)
 
 
+@pytest.mark.parametrize(("split", "threshold"), [("50", 0.41), ("300", 0.40), ("919", 0.37)])
+def test_recipes_on_imagenet_s_have_the_values_of_the_authors_code(split: str, threshold: float) -> None:
+    """Training with SwAV's 0.228; PASS's threshold by split; semi-supervised labels at 28 pixels, norms not decayed."""
+    composed = {
+        name: compose(Recipe(name, f"imagenet_s{split}")) for name in ("swav", "luss", "pass", "semi_supervised")
+    }
+    views = [composed[name]["pretrain"]["views"] for name in ("swav", "luss", "pass")]
+    for each in (*views, composed["pass"]["attend"]["views"]):
+        assert (each["training_std"][0], each["std"][0]) == (0.228, 0.229)
+    assert composed["pass"]["finetune"]["views"]["training_std"] is None
+    assert composed["pass"]["finetune"]["head_init"] == "fan_out"
+    assert composed["pass"]["pseudolabel"]["foreground"]["value"] == threshold
+    assert composed["pass"]["pseudolabel"]["foreground"]["rule"] == "otsu", "without labels"
+    semi = composed["semi_supervised"]["finetune"]
+    assert semi["views"]["crops"][0]["size"] * semi["label_scale"] == 28
+    assert semi["by_doubling"]
+    assert not semi["training"]["optimizer"]["decay_norm_and_bias"]
+
+
 def test_writing_says_what_changed_and_how_it_was_written(project: Path) -> None:
     assert write_params(Recipe("swav", "sample")) == stage_names()
     assert write_params(Recipe("swav", "sample")) == []

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from stages.core.engine.method import TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn
 from stages.core.images.dataset import Batch
 from stages.core.images.grid import overlap_grid
+from stages.core.nets.attention import ChannelAttention
 from stages.core.nets.backbones import stage_maps
 from stages.pretrain.methods.pass_.config import PASSConfig
 from stages.pretrain.methods.pass_.method import PASS
@@ -97,3 +99,15 @@ def test_terms_can_be_switched_off() -> None:
     losses = method.step(batch, FIRST)
     assert torch.equal(losses.total, losses.parts["swav"])
     assert not hasattr(method, "predictor")
+
+
+def test_convolutions_start_as_in_the_authors_code() -> None:
+    """Kaiming's normal distribution by fan-out, those of the predictor too: deviation sqrt(2 / channels out)."""
+    torch.manual_seed(0)
+    method = PASSConfig(backbone={"name": "test_resnet"}).build()
+    attention = ChannelAttention(256)
+    convolutions = [layer for part in (method.pixels, method.predictor, attention) for layer in part.modules()]
+    weights = [layer.weight for layer in convolutions if isinstance(layer, nn.Conv2d)]
+    assert len(weights) == 7
+    for weight in weights:
+        assert weight.std().item() == pytest.approx((2 / len(weight)) ** 0.5, rel=0.05)

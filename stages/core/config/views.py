@@ -101,6 +101,8 @@ class ViewConfig(Params, ABC):
     """Channel means that are subtracted, of values in 0..1. ImageNet's."""
     std: tuple[float, float, float] = IMAGENET_STD
     """Channel deviations that are divided by. ImageNet's."""
+    training_std: tuple[float, float, float] | None = None
+    """What training divides by in their place; null for the same. SwAV's code, and after it PASS's: 0.228 for red."""
 
     @property
     @abstractmethod

@@ -29,6 +29,8 @@ def start_fabric() -> Fabric:
     torch.backends.cudnn.benchmark = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     options: dict[str, Any] = {"accelerator": device, "devices": 1, "precision": _PRECISIONS[precision]}
+    if inference_device().type == "cuda":
+        _attend_in_one_order()
     if not is_launched():
         return Fabric(**options)
     exit_with_parent()
@@ -40,6 +42,16 @@ def start_fabric() -> Fabric:
     fabric = Fabric(**options | {"devices": here, "num_nodes": nodes, "strategy": strategy})
     fabric.launch()
     return fabric
+
+
+def _attend_in_one_order() -> None:
+    """Let a GPU's attention be plain products of matrices: fused kernels add up gradients in any order.
+
+    They can do otherwise, but only where torch stops at whatever has no such form instead of warning of it.
+    """
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def seed_everything(seed: int) -> None:

@@ -139,7 +139,7 @@ def augment_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -
         raw["windows"].to(device, non_blocking=True),
     )
     flips = windows[..., 4] > 0
-    mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
+    mean, std = (torch.tensor(each, device=device) for each in (spec.mean, spec.training_std or spec.std))
     finish = augment_views_compiled if device.type == "cpu" else augment_views
     views = [
         finish(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.config.networks import AttentionConfig
+from stages.core.nets.heads import draw_fan_out
 
 
 class PixelAttention(nn.Module):
@@ -33,7 +34,8 @@ class PixelAttention(nn.Module):
 class ChannelAttention(nn.Module):
     """One weight per pixel and channel, from features of length 1: two 1x1 convolutions and a sigmoid.
 
-    Source: the code of LUSS's authors (PASS, step 2.1), with its offset per channel, which starts at 0.
+    Source: the code of LUSS's authors (PASS, step 2.1), with its offset per channel, which starts at 0,
+    and its starting weights.
     """
 
     def __init__(self, size: int, enlarge: int = 1) -> None:
@@ -44,6 +46,7 @@ class ChannelAttention(nn.Module):
         )
         self.norm = nn.BatchNorm2d(size)
         self.offset = nn.Parameter(torch.zeros(size, 1, 1))
+        draw_fan_out(self.layers)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, h, w) of any length to weights (B, D, h, w) in 0..1."""

@@ -10,6 +10,16 @@ from stages.core.config.networks import ClassifierConfig, ProjectionConfig, Prot
 from stages.core.nets.precision import full_precision
 
 
+def draw_fan_out(module: nn.Module) -> None:
+    """Draw the weights of all convolutions anew as those of a ResNet: Kaiming's normal distribution by what they feed.
+
+    Source: He et al., Delving Deep into Rectifiers, ICCV 2015; PASS's code has it for all of its convolutions.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
 class ProjectionHead(nn.Module):
     """Linear, batch norm, ReLU, linear: embeddings (B, L) to unit vectors z (B, D).
 

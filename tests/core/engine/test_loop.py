@@ -18,9 +18,9 @@ from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.config.training import OptimizerConfig, TrainingConfig
 from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
-from stages.core.engine import state
+from stages.core.engine import devices, state
 from stages.core.engine.batch_norm import GroupedBatchNorm, NormGroups
-from stages.core.engine.devices import seed_everything
+from stages.core.engine.devices import seed_everything, start_fabric
 from stages.core.engine.history import History
 from stages.core.engine.loop import train
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
@@ -241,3 +241,18 @@ def test_bf16_trains_fp32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(kinds) == {torch.bfloat16}
     assert method.net[0].weight.dtype == torch.float32
     assert all(math.isfinite(row["loss"]) for row in history)
+
+
+def test_on_a_gpu_attention_adds_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ("flash", "mem_efficient", "cudnn")
+    before = {kind: getattr(torch.backends.cuda, f"{kind}_sdp_enabled")() for kind in kinds}
+    try:
+        start_fabric()
+        assert {kind: getattr(torch.backends.cuda, f"{kind}_sdp_enabled")() for kind in kinds} == before, "on the CPU"
+        monkeypatch.setattr(devices, "inference_device", lambda: torch.device("cuda"))
+        start_fabric()
+        assert not any(getattr(torch.backends.cuda, f"{kind}_sdp_enabled")() for kind in kinds)
+        assert torch.backends.cuda.math_sdp_enabled()
+    finally:
+        for kind, enabled in before.items():
+            getattr(torch.backends.cuda, f"enable_{kind}_sdp")(enabled)

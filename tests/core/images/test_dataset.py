@@ -128,6 +128,19 @@ def test_maps_are_cut_and_mirrored_as_the_photographs_are() -> None:
         assert turned.median() > 20
 
 
+def test_training_may_divide_by_other_deviations_than_what_comes_after_it() -> None:
+    index = fabricate_images(4)
+    plain = SPEC.model_copy(update={"photometric": None, "std": (0.2, 0.3, 0.4)})
+    other = plain.model_copy(update={"training_std": (0.1, 0.3, 0.8)})
+    batches = []
+    for spec in (plain, other):
+        raw = next(iter(load_batches(ViewDataset(index, spec, {}, 0), EpochBatches(4, 4, 0, range(1)), CPU)))
+        batches.append(augment_batch(raw, spec, CPU).views[0])
+    ratio = torch.tensor([2, 1, 0.5])[:, None, None]
+    torch.testing.assert_close(batches[1], batches[0] * ratio)
+    assert other.input_card.std == (0.2, 0.3, 0.4)
+
+
 def test_windows_say_where_a_view_lies() -> None:
     """A gradient of the photograph's columns, seen through a view, gives the window back."""
     index = fabricate_images(4, (64, 64))

@@ -26,6 +26,9 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
     """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
     label_scale: float = Field(0.5, gt=0, le=1)
     """Side at which logits and labels are compared, as a share of the view's. PASS: 0.5."""
+    head_init: Literal["uniform", "fan_out"] = "uniform"
+    """Weights that the classifier starts with: torch's for a convolution, or those of PASS's code, which with 50
+    categories are ten times as large."""
     training: TrainingConfig = TrainingConfig(epochs=20)
     """PASS: 20 epochs of 256 photographs, LARC 0.6."""
     short_side: int = Field(256, ge=8)
@@ -57,6 +60,10 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
 
     def build(self, features: "FeatureNetwork", categories: int) -> "PixelLabelClassifier":
         """What is trained, on a pretrained network; see `TrainedFinetuneConfig.build`."""
-        from stages.finetune.pixel_labels import PixelLabelClassifier
+        from stages.core.nets.heads import draw_fan_out
+        from stages.finetune.pixel_labels import LabelSize, PixelLabelClassifier
 
-        return PixelLabelClassifier(features, categories, self.views, self.label_scale)
+        classifier = PixelLabelClassifier(features, categories, self.views, LabelSize(self.label_scale))
+        if self.head_init == "fan_out":
+            draw_fan_out(classifier.head)
+        return classifier

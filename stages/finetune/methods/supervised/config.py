@@ -22,7 +22,10 @@ class SupervisedFineTuningConfig(TrueMaskConfig):
     views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
     """MaskContrast: 512 pixels, scaled and flipped."""
     label_scale: float = Field(1.0, gt=0, le=1)
-    """Side at which logits and labels are compared, as a share of the view's. MaskContrast: 1."""
+    """Side at which logits and labels are compared, as a share of the view's. MaskContrast: 1; ImageNetSegModel: 28 of
+    224 pixels at stride 32, 56 at stride 16."""
+    by_doubling: bool = False
+    """Whether logits are enlarged to that side by doubling their own. ImageNetSegModel: yes, twice."""
     training: TrainingConfig = TrainingConfig(
         epochs=60,
         batch_size=8,
@@ -32,6 +35,7 @@ class SupervisedFineTuningConfig(TrueMaskConfig):
 
     def build(self, features: "FeatureNetwork", categories: int) -> "PixelLabelClassifier":
         """What is trained, on a pretrained network; see `TrainedFinetuneConfig.build`."""
-        from stages.finetune.pixel_labels import PixelLabelClassifier
+        from stages.finetune.pixel_labels import LabelSize, PixelLabelClassifier
 
-        return PixelLabelClassifier(features, categories, self.views, self.label_scale, self.frozen_norms)
+        size = LabelSize(self.label_scale, self.by_doubling)
+        return PixelLabelClassifier(features, categories, self.views, size, self.frozen_norms)

@@ -19,7 +19,7 @@ from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction
 from stages.core.images.dataset import Batch
 from stages.core.images.grid import overlap_grid, sample
 from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
-from stages.core.nets.heads import ProjectionHead
+from stages.core.nets.heads import ProjectionHead, draw_fan_out
 from stages.pretrain.methods.pass_.config import PASSConfig
 from stages.pretrain.multi_crop import map_views
 
@@ -62,6 +62,7 @@ class PASS(TrainingMethod):
                 nn.ReLU(inplace=True),
                 nn.Conv2d(projected, projected, 1),
             )
+            draw_fan_out(self.predictor)
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """SwAV's loss and that of the shallow stages as a weighted mean, and the loss of aligned pixels."""
@@ -108,7 +109,5 @@ def _pixel_head(size: int, hidden: int, out: int) -> nn.Sequential:
     for channels in (size, hidden):
         layers += [nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True)]
     head = nn.Sequential(*layers, nn.Conv2d(hidden, out, 1, bias=False), nn.BatchNorm2d(out, affine=False))
-    for layer in head:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    draw_fan_out(head)
     return head
