@@ -1,4 +1,4 @@
-"""What every way to attend is configured by, and what it does."""
+"""The abstract config of the stage `attend`."""
 
 from abc import ABC, abstractmethod
 
@@ -6,7 +6,7 @@ from stages.core.config.params import Params
 
 
 class AttendConfig(Params, ABC):
-    """A way to learn which pixels count; its fields are the section `attend` of params.yaml."""
+    """A method that learns which pixels count; its fields are the section `attend` of params.yaml."""
 
     method: str
     """Names the way."""

@@ -92,7 +92,7 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> UInt8 | None:
 
 
 def measure_image(data: bytes, name: str) -> tuple[int, int]:
-    """Height and width that `decode_image` gives, and whether it can: as sure, at half the cost for a JPEG.
+    """Height and width that `decode_image` gives; raises as it does, at half the cost for a JPEG.
 
     Raises:
         UnreadableImage: As `read_image`.
@@ -157,7 +157,7 @@ def _check_sums(data: bytes) -> None:
 
 
 def _upright(image: Image.Image, data: bytes) -> Image.Image:
-    """The photograph in RGB and turned. Pillow turns TIFF itself while it loads: what is left to do is asked after."""
+    """The photograph in RGB and upright. Pillow itself turns a TIFF while loading it, so orientation is read after."""
     colors = to_rgb(image, data)
     turn = _TURNS.get(_orientation(image))
     return colors if turn is None else colors.transpose(turn)

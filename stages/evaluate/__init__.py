@@ -1,4 +1,4 @@
-"""Scores predictions by masks and writes the report.
+"""Evaluate: score predictions by the true masks and write the report.
 
 Reads the index with its labels, the predictions, the clusters, and the cards and histories of the models; writes
 `metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters.
@@ -13,7 +13,7 @@ from stages.evaluate.protocols.rules import ProtocolName, ThresholdRule
 
 
 class ObjectProtocolConfig(Params):
-    """The protocol that takes photographs object by object; see `objects.py`. Source: MaskContrast, section 4.4."""
+    """Parameters of MaskContrast's evaluation of objects; see `objects.py`. Source: MaskContrast, section 4.4."""
 
     seeds: int = Field(default=5, ge=1)
     """Runs of k-means whose scores are averaged. Section 4.1: five."""
@@ -33,14 +33,14 @@ class ObjectProtocolConfig(Params):
 
 
 class CoherenceConfig(Params):
-    """How alike pixels are within classes and between views; see `coherence.py`. Source: LUSS, table 5."""
+    """Parameters of the coherence of pixels; see `coherence.py`. Source: LUSS, table 5."""
 
     scale: tuple[float, float] = (0.14, 1.0)
     """Smallest and largest share of a photograph that each of its two views shows. As in pretraining (LUSS, PASS)."""
 
 
 class DistanceMatchingConfig(Params):
-    """Distance matching; see `neighbor_protocol.py`. Source: LUSS; settings of PASS's scripts."""
+    """Parameters of distance matching; see `neighbor_protocol.py`. Source: LUSS; settings of PASS's scripts."""
 
     feature_map: Literal["stage4", "decoder"] | None = "stage4"
     """Of the pretrained network. PASS: the backbone's last one; null for the one that it was trained by."""
@@ -55,7 +55,7 @@ class DistanceMatchingConfig(Params):
 
 
 class Config(Params):
-    """What is scored how, and how much the report shows."""
+    """Protocol, threshold and further measurements, and the content of the report."""
 
     protocol: ProtocolName = "imagenet_s"
     """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE.

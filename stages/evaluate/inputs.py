@@ -1,4 +1,4 @@
-"""What the stage reads, gathered from the artifacts."""
+"""Opens the artifacts that `evaluate` reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREDICTIONS = ARTIFACTS / "predict"
 
 
 class Inputs(NamedTuple):
-    """The artifacts, opened."""
+    """The opened artifacts that `evaluate` reads."""
 
     images: ImageIndex
     labels: Labels

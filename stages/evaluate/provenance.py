@@ -1,4 +1,4 @@
-"""Where a result comes from: parameters, content hashes, initial weights, and every use of labels."""
+"""Provenance of a result: parameters, content hashes, initial weights, and every use of labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 class Provenance(NamedTuple):
-    """What would have to be equal for the result to be equal."""
+    """Everything that a result depends on."""
 
     recipe: str
     """The command that wrote params.yaml; empty if it was written by hand."""

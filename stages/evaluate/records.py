@@ -1,4 +1,4 @@
-"""The files for machines: metrics.json, matching.json, per_class.csv."""
+"""Writes the machine-readable results: metrics.json, matching.json, per_class.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every way to describe photographs is configured by, and what it does."""
+"""The abstract config of the stage `extract`."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ExtractConfig(Params, ABC):
-    """A way to describe photographs by vectors; its fields are the section `extract` of params.yaml."""
+    """A method that describes photographs by vectors; its fields are the section `extract` of params.yaml."""
 
     method: str
     """Names the way."""

@@ -1,4 +1,4 @@
-"""What every way to a segmenter is configured by, and what it does."""
+"""The abstract configs of the stage `finetune`."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FinetuneConfig(Params, ABC):
-    """A way to a segmenter; its fields are the section `finetune` of params.yaml."""
+    """A method that makes a segmenter; its fields are the section `finetune` of params.yaml."""
 
     method: str
     """Names the way."""
@@ -34,16 +34,16 @@ class FinetuneConfig(Params, ABC):
 
     @abstractmethod
     def segmenter_card(self, outputs: int) -> SegmenterCard:
-        """What the card says of the segmenter whose classifier has `outputs` channels."""
+        """The segmenter's entry in model.json; `outputs` is the channels of its classifier."""
 
     @property
     def searched_threshold(self) -> ThresholdConfig | None:
-        """How the threshold of the background is found once the segmenter is trained; None where it is not."""
+        """Rule by which the background threshold is chosen after training; None where none is chosen."""
         return None
 
 
 class TrainedFinetuneConfig(FinetuneConfig):
-    """A way that trains on the label maps `artifacts/pseudolabel`, starting from `artifacts/pretrain`."""
+    """A method that trains on the label maps `artifacts/pseudolabel`, starting from `artifacts/pretrain`."""
 
     feature_map: FeatureMap | None = None
     """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""

@@ -1,4 +1,4 @@
-"""Learning from one label per pixel, whether clusters or people gave it."""
+"""Trains a pixel classifier on label maps, whether these come from clusters or from people."""
 
 from typing import NamedTuple, Self
 

@@ -1,4 +1,4 @@
-"""The score below which a pixel is background: fixed, or found on the training photographs without labels."""
+"""Chooses the score below which a pixel is background: fixed, or by Otsu on training photographs."""
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.segmenter import ThresholdConfig

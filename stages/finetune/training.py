@@ -1,4 +1,4 @@
-"""Training of a segmenter, from pseudo-labels to the model artifact."""
+"""Trains a segmenter on label maps and writes the model artifact."""
 
 from abc import abstractmethod
 
@@ -21,7 +21,7 @@ from stages.finetune.threshold import find_threshold
 
 
 class SegmenterTraining(TrainingMethod):
-    """A training whose result is a segmenter: a network of features and a 1x1 classifier of them."""
+    """A training method whose result is a segmenter: a feature network and a 1x1 classifier."""
 
     features: FeatureNetwork
 

@@ -1,4 +1,4 @@
-"""Stage `index`: what photographs there are, and apart from them what is known about them.
+"""Index: list the usable photographs and, in an artifact of its own, their labels.
 
 Reads `data/`, every file once. Writes `artifacts/index/images` (path, size and content hash of each photograph that can
 be used) and `artifacts/index/labels` (masks and categories), two artifacts, so that no stage depends on labels by

@@ -1,4 +1,4 @@
-"""Which of the files that were read can be used, and why the others cannot."""
+"""Accepts or rejects the files that were read, with reasons."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""From the files below `data/` to the two artifacts of the stage."""
+"""Indexes the files below `data/` into the two artifacts of the stage."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What a method finds in `data/` before any file is read."""
+"""The files that a layout finds in `data/`, by their names alone."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from stages.core.errors import UserError
 
 
 class Candidate(NamedTuple):
-    """A photograph to be looked at."""
+    """A photograph that was found and not yet read."""
 
     path: str
     """Relative to `data/`, as all paths here."""
@@ -17,7 +17,7 @@ class Candidate(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The files that play a part, in the order of their paths."""
+    """The files of a data set, in the order of their paths."""
 
     photographs: list[Candidate]
     masks: dict[str, str]

@@ -1,4 +1,4 @@
-"""One look at every file: size, content hash, and whether it can be used."""
+"""Reads every file once, in several processes: size, content hash, and whether it can be decoded."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _CHUNK_BYTES, _CHUNK_FILES = 64_000_000, 4096
 
 
 class Reading(NamedTuple):
-    """What one look at a file tells."""
+    """Size, hash and problem of one file."""
 
     bytes: int = 0
     content_hash: str = ""

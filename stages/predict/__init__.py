@@ -13,7 +13,7 @@ from stages.predict.crf import CRFConfig
 
 
 class Config(Params):
-    """What is segmented."""
+    """Splits that are segmented, and refinement by a CRF."""
 
     splits: tuple[Split, ...] = Field(("validation", "test"), min_length=1)
     """Splits whose photographs are segmented; those that the data set lacks are left out."""

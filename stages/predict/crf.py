@@ -69,12 +69,12 @@ def segment_by_crf(segmenter: "Segmenter", images: "Tensor", photograph: "UInt8"
 
 
 def center_threshold(score: Float32, threshold: float) -> Float32:
-    """Scores in 0..1 as probabilities, linear below and above the threshold, which becomes 1/2."""
+    """Map scores in 0..1 to probabilities, piecewise linearly, so that the threshold becomes 1/2."""
     return np.interp(score, (0, threshold, 1), (0, 0.5, 1)).astype(np.float32)
 
 
 def uncenter_threshold(probability: Float32, threshold: float) -> Float32:
-    """The other way round."""
+    """Undo `center_threshold`."""
     return np.interp(probability, (0, 0.5, 1), (0, threshold, 1)).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The segmenter over the photographs of the index."""
+"""Segments the photographs of the index."""
 
 from collections.abc import Iterator
 

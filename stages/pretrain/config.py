@@ -1,4 +1,4 @@
-"""What every way to get a representation is configured by, and what it does."""
+"""The abstract configs of the stage `pretrain`."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PretrainConfig(Params, ABC):
-    """A way to get a representation; its fields are the section `pretrain` of params.yaml."""
+    """A method that gives a representation; its fields are the section `pretrain` of params.yaml."""
 
     method: str
     """Names the way."""
@@ -34,7 +34,7 @@ class PretrainConfig(Params, ABC):
 
 
 class TrainedPretrainConfig(PretrainConfig):
-    """A way that trains."""
+    """A method that trains."""
 
     backbone: BackboneConfig = BackboneConfig()
     weights: WeightsFile | None = None
@@ -68,7 +68,7 @@ PairedMultiCropConfig = Annotated[MultiCropConfig, AfterValidator(_check_two_lar
 
 
 class MultiCropClusteringConfig(CodesConfig, TrainedPretrainConfig):
-    """What SwAV and the methods that grew out of it are configured by.
+    """Parameters of SwAV and of the methods that build on it.
 
     Swapped prediction from multi-crop views. The defaults are SwAV's, for 256 photographs a batch.
     """

@@ -1,4 +1,4 @@
-"""Views of several sizes through one network."""
+"""Runs views of several sizes through one network."""
 
 from collections.abc import Sequence
 

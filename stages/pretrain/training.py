@@ -1,4 +1,4 @@
-"""Training of a representation, from the index to the model artifact."""
+"""Trains a representation on the index and writes the model artifact."""
 
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import open_label_maps

@@ -1,4 +1,4 @@
-"""What every way to label is configured by, and what it does."""
+"""The abstract config of the stage `pseudolabel`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PseudolabelConfig(Params, ABC):
-    """A way to label photographs or pixels; its fields are the section `pseudolabel` of params.yaml."""
+    """A method that labels photographs or pixels; its fields are the section `pseudolabel` of params.yaml."""
 
     method: str
     """Names the way."""

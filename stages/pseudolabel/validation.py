@@ -1,4 +1,4 @@
-"""mIoU on masks by the threshold of the foreground, clusters matched with classes anew at each."""
+"""mIoU on validation masks at each foreground threshold, with clusters matched anew."""
 
 import numpy as np
 import numpy.typing as npt

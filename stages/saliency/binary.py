@@ -1,4 +1,4 @@
-"""Gray saliency cut into binary masks."""
+"""Binary masks from gray saliency maps."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Images and the gray maps that are made of them."""
+"""Types of images and gray maps, and min-max stretching."""
 
 import numpy as np
 from numpy.typing import NDArray

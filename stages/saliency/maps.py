@@ -1,4 +1,4 @@
-"""What all saliency methods share: the working size, what is stored, and the optional binary masks."""
+"""Base classes of saliency methods: working size, stored maps, optional binary masks."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SaliencyMethod(Params, ABC):
-    """A way to find what stands out; its fields are the stage's section of params.yaml."""
+    """A saliency method; its fields are the stage's section of params.yaml."""
 
     supervision: Literal["images"] = "images"
     """What the maps were made from; this method sees photographs only."""
@@ -26,7 +26,7 @@ class SaliencyMethod(Params, ABC):
 
 
 class StoredMapConfig(Params):
-    """How a gray map becomes what is stored."""
+    """How saliency maps are stored: their size, and gray or cut to binary masks."""
 
     max_side: int = Field(400, ge=16, le=4096)
     """Longer photographs are shrunk to this longer side first; maps are stored at this size. Unit: pixels."""

@@ -1,4 +1,4 @@
-"""What all superpixel methods share: the working size and the ids that are stored."""
+"""Base classes of superpixel methods: working size, connected regions, stored ids."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ MAX_ID = np.iinfo(np.uint16).max - 1  # 65535 means "ignore" in 16-bit maps
 
 
 class SuperpixelMethod(Params, ABC):
-    """A way to cut photographs into regions; its fields are the stage's section of params.yaml."""
+    """A superpixel method; its fields are the stage's section of params.yaml."""
 
     @abstractmethod
     def write_maps(self, index: "ImageIndex") -> None:

@@ -1,1 +1,1 @@
-"""Photographs and the maps that move with them: crops, batched views, colors, overlays."""
+"""Training views, inference batches, superpixel algorithms and overlays."""

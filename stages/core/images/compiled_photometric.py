@@ -1,4 +1,4 @@
-"""Color changes, mirroring and normalization on the CPU: one image after the other, while it is in the cache.
+"""Photometric augmentation, flipping and normalization of views on the CPU, compiled by Numba.
 
 Arithmetic is in float32 throughout, and loops run over whole planes without branches, so that they become vector code.
 """

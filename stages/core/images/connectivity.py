@@ -1,4 +1,4 @@
-"""Labels of an image made connected: every id one component, small components joined to a neighbor."""
+"""Makes every label of a label map one connected component and joins small ones to a neighbor."""
 
 from __future__ import annotations
 

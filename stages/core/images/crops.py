@@ -1,4 +1,4 @@
-"""Where a view is cut from a photograph, and cutting it from the photograph and its maps alike."""
+"""Random resized crops: drawing their windows, and cutting these from a photograph and its label maps."""
 
 import math
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _LOG_RATIO = math.log(_RATIO)
 
 
 class Window(NamedTuple):
-    """A rectangle of a photograph in its own pixels, and whether the view shows it mirrored."""
+    """A rectangle of a photograph in the photograph's pixels, and whether the view is mirrored."""
 
     x: int
     y: int

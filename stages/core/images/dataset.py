@@ -1,4 +1,4 @@
-"""Photographs as a torch data set of views: every view is decided by seed, epoch and photograph alone."""
+"""A torch dataset of augmented views, each determined by seed, epoch and photograph alone."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -37,14 +37,14 @@ class Batch(NamedTuple):
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, position) from an iteration on; whole batches, a seeded permutation per epoch."""
+    """Batch sampler of (epoch, position) that can start at any iteration; one seeded permutation per epoch."""
 
     def __init__(self, count: int, batch_size: int, seed: int, iterations: range) -> None:
         self._count, self._batch_size, self._seed, self._iterations = count, batch_size, seed, iterations
         self._part, self._parts = 0, 1
 
     def shared(self, part: int, parts: int) -> "EpochBatches":
-        """One of several equal parts of every batch, in the batch's order."""
+        """The part of every batch that one of several processes trains on."""
         shared = EpochBatches(self._count, self._batch_size, self._seed, self._iterations)
         shared._part, shared._parts = part, parts
         return shared

@@ -1,4 +1,4 @@
-"""The same places of a photograph in two of its views: a grid over what both show."""
+"""Corresponding points of two views of a photograph: a grid over the area that both show."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Overlap(NamedTuple):
 
 
 def overlap_grid(first: Tensor, second: Tensor, side: int = GRID) -> Overlap:
-    """Points on the common rectangle of two views, its edges included.
+    """A grid of points over the intersection of two views, its edges included.
 
     Args:
         first: (B, 5) windows: x, y, width, height in the photograph's pixels, 1 where mirrored.

@@ -1,4 +1,4 @@
-"""Photographs for networks that only look: resized, normalized, in the index's order."""
+"""Batches of photographs for inference: resized, normalized, in the index's order."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from stages.core.images.loading import load
 
 
 class InferenceBatch(NamedTuple):
-    """A batch of photographs as the network sees them."""
+    """A batch of normalized photographs, and their positions in the index."""
 
     positions: list[int]
     """In the index."""

@@ -1,4 +1,4 @@
-"""Batches made in other processes: whatever becomes of these, loading has an end, and a message that says why."""
+"""A data loader with worker processes that never hangs: a worker that dies ends in a clear message."""
 
 import atexit
 import multiprocessing
@@ -30,7 +30,7 @@ Options = dict[str, Any]
 
 
 class Batches(Sized, Protocol):
-    """Lists of keys, each of them a batch."""
+    """Any sized iterable of batches, each a list of keys."""
 
     def __iter__(self) -> Iterator[list[Any]]: ...
 

@@ -1,4 +1,4 @@
-"""A batch on its way from the process that made it to the one that asked for it.
+"""Sends a batch from a loading process to the training process.
 
 All its tensors travel as one block of shared memory: a file descriptor and a message for each would cost more.
 """
@@ -26,7 +26,7 @@ def collate(items: list[Any]) -> Any:
 
 
 class Packed(NamedTuple):
-    """A batch in transport."""
+    """A batch as it is sent: pickled structure, and one block of all tensors."""
 
     structure: bytes
     """Everything but the tensors, pickled."""
@@ -34,7 +34,7 @@ class Packed(NamedTuple):
     """All tensors in one, uint8; pickled, which says where it lies in shared memory."""
 
     def pinned(self) -> "Packed":
-        """The same with its block where a GPU can fetch it.
+        """The packed batch with its block in pinned memory.
 
         Raises:
             OSError: See `unpack`.

@@ -1,4 +1,4 @@
-"""Color changes, mirroring and normalization of whole batches on a GPU, each view with its own parameters."""
+"""Photometric augmentation, flipping and normalization of whole batches on a GPU, with parameters per view."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Views that share a part of the photograph: one around a point of much detail, the others one per direction."""
+"""ViCE's views: one around a point of high edge density, the others around it in different directions."""
 
 import math
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""Graph-based segmentation (Felzenszwalb and Huttenlocher): regions of `superpixels` and of region contrast."""
+"""Graph-based segmentation (Felzenszwalb and Huttenlocher), for superpixels and region contrast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of photographs as the loader draws them: geometry here, colors later on the device."""
+"""Draws and cuts the random views of a photograph; their colors change later, on the device."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _JITTER_ORDERS = 24
 
 
 class LazyPhoto(NamedTuple):
-    """A photograph that is decoded once it is known how large it must be."""
+    """A photograph that is decoded lazily, at the size that its views need."""
 
     size: tuple[int, int]
     """Height and width, pixels."""
@@ -26,7 +26,7 @@ class LazyPhoto(NamedTuple):
 
 
 class View(NamedTuple):
-    """One view of one photograph as the loader cuts it."""
+    """One cropped view, with the parameters of its color changes."""
 
     window: Window
     pixels: UInt8

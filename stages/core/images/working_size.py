@@ -1,4 +1,4 @@
-"""Photographs made smaller: the size that label maps are computed and stored at, and that pictures are shown at."""
+"""Shrinks photographs to the size at which label maps are computed and stored."""
 
 import cv2
 import numpy as np

@@ -1,1 +1,1 @@
-"""Numbers from label maps: counts, matches of clusters with classes, scores, thresholds."""
+"""Metrics of label maps: pixel counts, matching of clusters with classes, IoU and other scores, thresholds."""

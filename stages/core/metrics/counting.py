@@ -1,4 +1,4 @@
-"""Counting a set of images: chunk by chunk, in several processes, with every unusable pair listed."""
+"""Counts pixels over a set of images in several processes, and reports all unusable image pairs at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Counted = tuple[Counts, list[str]]
 
 
 class MapPair(NamedTuple):
-    """The two maps of one image."""
+    """True and predicted label map of one image."""
 
     true: UInt16
     pred: UInt16
@@ -36,7 +36,7 @@ class MapPair(NamedTuple):
 
 
 class CountingSettings(NamedTuple):
-    """What is counted."""
+    """Numbers of classes, clusters and thresholds that are counted, and the ignored id."""
 
     classes: int
     clusters: int

@@ -1,4 +1,4 @@
-"""What a set of images adds up to: whole numbers per id, size group and threshold, the source of all scores.
+"""Pixel and image counts over a set of images, by id, size group and threshold, from which all scores follow.
 
 Pairs of ids are kept apart until the matching is known, so each PNG is read once. Only pairs that share pixels are
 stored: the memory is that of the distinct pairs times the thresholds, however many images there are.
@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.signedinteger[Any]]
 
 
 class Tie(NamedTuple):
-    """Predicted ids that share the largest area of one image: which comes first is known only after the matching."""
+    """Predicted ids of equal, largest area in an image; which of them counts is decided after the matching."""
 
     level: int
     pred_ids: tuple[int, ...]
@@ -33,7 +33,7 @@ class Tie(NamedTuple):
 
 
 class SparseRows:
-    """Integer rows added up by key; new rows wait a little and are added together."""
+    """Sparse matrix of integer rows by key; added rows are buffered and summed together."""
 
     def __init__(self, shape: tuple[int, ...], dtype: type[np.int64] | type[np.int32] = np.int64) -> None:
         self._keys: Int64 = np.empty(0, np.int64)
@@ -49,7 +49,7 @@ class SparseRows:
             self.merged()
 
     def merged(self) -> tuple[Int64, Ints]:
-        """The keys in order, and the sum of their rows."""
+        """The sorted keys and the sum of each key's rows."""
         if self._waiting:
             keys, place = np.unique(np.concatenate([keys for keys, _ in self._waiting]), return_inverse=True)
             rows = np.zeros((keys.size, *self._rows.shape[1:]), self._rows.dtype)
@@ -154,7 +154,7 @@ class Counts:
         return slots, true_ids, pred_ids, rows
 
     def together(self) -> tuple[Int64, Int64, Ints]:
-        """True and predicted ids that occur together, and (n, 2, T) images: with both, with the latter the largest."""
+        """True and predicted ids that co-occur, and (n, 2, T) images: with both, and with the latter the largest."""
         keys, rows = self._together.merged()
         return *np.divmod(keys, self.clusters + 1), rows
 

@@ -1,4 +1,4 @@
-"""The pixel loops of the evaluation: boundaries, ranks of scores, and one joint histogram per image.
+"""Compiled pixel loops of the evaluation: boundaries, ranks of scores, and the joint histogram of an image.
 
 A prediction that is cut at a threshold changes in one way only: a pixel with score s keeps its id at every threshold up
 to s and is background above. Everything that depends on the threshold is therefore an interval of thresholds per pixel,

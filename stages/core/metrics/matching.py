@@ -1,4 +1,4 @@
-"""From cluster ids to classes: the assignments that the protocols differ in, and match files."""
+"""Matching of cluster ids with classes (Hungarian, greedy, by IoU, by images), and files of matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds without any label."""
+"""Otsu's threshold, found without labels."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ def otsu_of_scores(scores: Iterable[npt.NDArray[np.uint8]]) -> float:
 
 
 def otsu(histogram: npt.NDArray[np.int64]) -> int:
-    """Choose a threshold without any label: cut the levels so that the variance between the two parts is largest.
+    """Otsu's threshold of a histogram: the cut with the largest variance between the two parts.
 
     Args:
         histogram: (L,) pixels by level.

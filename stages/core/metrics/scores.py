@@ -1,4 +1,4 @@
-"""From counts and a match to scores."""
+"""Computes IoU, F, accuracy and the benchmarks' summaries from counts and a match."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Areas(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Everything counted of one split at one threshold with one match."""
+    """Scores of one split at one threshold with one match."""
 
     areas: Areas
     edges: Areas

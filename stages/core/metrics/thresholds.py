@@ -1,4 +1,4 @@
-"""Where the background begins: thresholds on the stored scores."""
+"""Thresholds on the stored scores, below which pixels are background."""
 
 from __future__ import annotations
 

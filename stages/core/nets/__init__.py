@@ -1,1 +1,1 @@
-"""Networks: timm backbones, heads, weights from anywhere."""
+"""Networks: timm backbones, decoders, heads, segmenter, and reading of foreign weights."""

@@ -1,4 +1,4 @@
-"""Pixel attention: how much each pixel counts when a map of features is pooled."""
+"""Pixel attention: learnt weights of pixels for pooling a feature map."""
 
 from collections.abc import Mapping
 
@@ -76,7 +76,7 @@ class AttentivePool(nn.Module):
 
 
 def enlarge_map(features: Tensor, times: int) -> Tensor:
-    """Bilinear; (B, D, h, w) to (B, D, times h, times w)."""
+    """Enlarge a map bilinearly: (B, D, h, w) to (B, D, times h, times w)."""
     if times == 1:
         return features
     return F.interpolate(features, scale_factor=times, mode="bilinear", align_corners=False)

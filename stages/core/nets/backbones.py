@@ -1,4 +1,4 @@
-"""Backbones: timm's networks by name, as maps of features."""
+"""Builds timm's networks as backbones that give feature maps."""
 
 import difflib
 from typing import Any, cast

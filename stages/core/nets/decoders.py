@@ -1,4 +1,4 @@
-"""Decoders: the backbone's maps of several resolutions to one map of features."""
+"""Decoders (DeepLabV3, DeepLabV3+, FPN): from the backbone's maps of several strides to one feature map."""
 
 from collections.abc import Sequence
 

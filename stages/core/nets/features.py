@@ -1,4 +1,4 @@
-"""From photographs to one map of features: a backbone, and where they are wanted a decoder and attention."""
+"""The feature network: a backbone, optionally a decoder and attention, from images to one feature map."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from stages.core.nets.weights import load_weights
 
 
 class FeatureNetwork(nn.Module):
-    """A backbone with or without a decoder, its map weighed by attention or not; `size` is D, the map's channels."""
+    """A backbone with an optional decoder and attention; `size` is D, the channels of its map."""
 
     def __init__(
         self, backbone: nn.Module, decoder: Decoder | None = None, attention: AttentivePool | None = None

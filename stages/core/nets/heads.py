@@ -1,4 +1,4 @@
-"""Heads that several methods put on a backbone."""
+"""Heads that several methods share: projection, prototypes, pixel classifier."""
 
 from collections.abc import Mapping
 

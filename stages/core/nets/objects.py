@@ -1,4 +1,4 @@
-"""Networks that tell objects: an embedding for every pixel, and how salient it is where a model can say that."""
+"""A network with MaskContrast's outputs: an embedding per pixel, and its saliency where a head was trained."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from stages.core.nets.heads import PixelClassifier, restore_classifier
 
 
 class ObjectMaps(NamedTuple):
-    """What the network sees in a batch, at the size of its images."""
+    """Embeddings and saliency logits of a batch, at the size of its images."""
 
     embeddings: Tensor
     """(B, D, H, W), of any length."""
@@ -22,7 +22,7 @@ class ObjectMaps(NamedTuple):
 
 
 class ObjectNetwork(nn.Module):
-    """A network of features with the heads that a model has: without an embedding head the features are embeddings."""
+    """A feature network with a model's embedding and saliency heads; without the former, features are embeddings."""
 
     def __init__(
         self, features: FeatureNetwork, embedding: PixelClassifier | None, saliency: PixelClassifier | None
@@ -33,7 +33,7 @@ class ObjectNetwork(nn.Module):
         self.space: Space = "embedding" if embedding else features.feature_map
 
     def forward(self, images: Tensor) -> ObjectMaps:
-        """(B, 3, H, W) normalized to what is enlarged to their size, bilinearly."""
+        """Maps of normalized images (B, 3, H, W), enlarged bilinearly to their size."""
         features, size = self.features(images), images.shape[-2:]
         embeddings = self.embedding(features) if self.embedding else features
         salient = _enlarge(self.saliency(features), size)[:, 0] if self.saliency else None

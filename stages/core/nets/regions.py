@@ -1,4 +1,4 @@
-"""Features of regions: means of an enlarged feature map that is never made."""
+"""Mean features of image regions, without enlarging the feature map to the image's size."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The segmenter: one self-contained model from a photograph to a category and a score for every pixel."""
+"""The segmenter: a self-contained model that gives a category and a score for every pixel of a photograph."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Segmentation(NamedTuple):
 
 
 class Probabilities(NamedTuple):
-    """How likely the pixels of a photograph are of each label."""
+    """Probabilities of labels for the pixels of a photograph."""
 
     labels: list[int]
     """L categories, cluster_id + 1."""
@@ -104,7 +104,7 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor, size: tuple[int, int], most: int) -> Probabilities:
-        """How likely each pixel of one photograph is of each label, for what refines labels by the photograph.
+        """Probabilities of each label for the pixels of one photograph, for refinement by a CRF.
 
         Args:
             images: (1, 3, h, w), prepared and normalized.

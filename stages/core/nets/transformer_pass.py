@@ -1,4 +1,4 @@
-"""One pass through a vision transformer, block by block, that keeps what is wanted of each block."""
+"""Forward pass through a vision transformer that returns features, tokens and attention of chosen blocks."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ _PROJECTIONS = ("queries", "keys", "values")
 
 
 class BlockRequest(NamedTuple):
-    """Blocks, counted from 0."""
+    """Blocks, counted from 0, whose outputs are wanted."""
 
     features: tuple[int, ...]
     """Whose facet is wanted."""
@@ -25,12 +25,12 @@ class BlockRequest(NamedTuple):
 
     @property
     def last(self) -> int:
-        """The block behind which nothing is wanted."""
+        """The last block that has to run."""
         return max(*self.features, *self.tokens, self.attention or 0)
 
 
 class BlockOutputs(NamedTuple):
-    """What was kept; N tokens: P before the patches, then h w patches row by row."""
+    """Outputs of the requested blocks; N tokens: P before the patches, then h w patches row by row."""
 
     grid: tuple[int, int]
     """h and w."""
@@ -43,7 +43,7 @@ class BlockOutputs(NamedTuple):
 
 
 def run_blocks(network: Any, images: Tensor, config: TransformerConfig, wanted: BlockRequest) -> BlockOutputs:
-    """Run the images (B, 3, H, W) through the blocks up to the last one of which something is wanted."""
+    """Run images (B, 3, H, W) through the blocks, up to the last one that is requested."""
     tokens, grid = _embed(network, images, config)
     features: dict[int, Tensor] = {}
     left: dict[int, Tensor] = {}

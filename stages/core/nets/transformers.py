@@ -2,7 +2,7 @@
 
 Networks are timm's `VisionTransformer` and `Eva` (DINOv3, and what else has rotary positions), with timm's names of
 parameters. `build_backbone` gives one as it gives any backbone: called with images it returns the map of features that
-`backbone.transformer` asks for. What a transformer sees beyond that map is read by `run_transformer`.
+`backbone.transformer` asks for. `run_transformer` gives its other outputs.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _QUARTERS = (1 / 4, 1 / 2, 3 / 4)
 
 
 class TransformerOutput(NamedTuple):
-    """What a vision transformer sees in a batch of images (B, 3, H, W).
+    """Features, prefix tokens and attention of a vision transformer for images (B, 3, H, W).
 
     h and w count the patches along each side: H / patch and W / patch, rounded up. D is the width of the network, P the
     number of its tokens before the patches: the class token, where it has one, and its registers, in this order.
@@ -134,7 +134,7 @@ class ClassTokens(nn.Module):
 
 
 def quarter_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
-    """What a decoder gets in place of four stages; all have the stride of a patch.
+    """Maps of four blocks in place of a decoder's four stages; all have the stride of a patch.
 
     Returns:
         Maps (B, D, h, w) of the tokens behind a quarter, half and three quarters of the blocks, and the features

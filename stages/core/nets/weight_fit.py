@@ -1,4 +1,4 @@
-"""Whether tensors under timm's names are those of a network, and what keeps them from being so."""
+"""Compares a file's tensors, under timm's names, with those of a network."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _TOKENS = {"cls_token", "reg_token", "pos_embed"}
 
 
 class Fit(NamedTuple):
-    """A file's tensors beside those of a network."""
+    """How a file's tensors fit those of a network."""
 
     tensors: dict[str, Tensor]
     """Those of the network, by its own names."""

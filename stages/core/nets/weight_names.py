@@ -1,4 +1,4 @@
-"""How code bases name the tensors of one and the same network, and how these become timm's names.
+"""Renames the tensors of other code bases (DINO, MAE, MoCo, transformers and more) to timm's names.
 
 A naming is a row of `NAMINGS`: what tells its files, and the patterns that rename them. Wrappers around the network
 (`module.`, `backbone.`, `teacher.`) are the same everywhere and are taken off before.

@@ -1,4 +1,4 @@
-"""What network a file of weights belongs to, by comparing its tensors with those of the networks that are known."""
+"""Recognizes the network that a file of weights belongs to, by its tensors."""
 
 import json
 import math
@@ -40,7 +40,7 @@ _FIRST_LAYER = "patch_embed.proj.weight"
 
 
 class Recognized(NamedTuple):
-    """What a file of weights is."""
+    """The network that a file of weights belongs to, and how well it fits."""
 
     named: NamedWeights
     fit: Fit

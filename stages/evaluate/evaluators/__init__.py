@@ -1,1 +1,1 @@
-"""What is measured beside the predictions: clusters, objects, coherence, neighbors."""
+"""Evaluators, which `evaluate` runs one by one: predictions, clusters, objects, coherence, neighbors."""

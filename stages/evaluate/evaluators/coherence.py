@@ -1,4 +1,4 @@
-"""How alike a network's pixels are within a class, and at one place of a photograph that two views show.
+"""Coherence of pixel embeddings: their cosine within a class, and between two views of the same place.
 
 Source: LUSS, table 5 and section 4: cat.cos is the mean cosine "between the pixel embeddings and the averaged
 embeddings over all pixels of certain categories", view.cos that "among pixels between two views".
@@ -41,7 +41,7 @@ class Coherence(NamedTuple):
 
 
 class PixelEmbeddings(nn.Module):
-    """A network's pixels as unit vectors: projected by M where the model has it, as the paper's pixel embeddings."""
+    """Pixel embeddings as unit vectors, projected by the model's head M where it has one, as in the paper."""
 
     def __init__(self, features: FeatureNetwork, projector: ProjectionHead | None, size: int) -> None:
         super().__init__()

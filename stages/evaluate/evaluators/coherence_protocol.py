@@ -1,4 +1,4 @@
-"""How alike the pretrained network's pixels are, on every scored split; see `coherence.py`."""
+"""Evaluator of the coherence of the pretrained network's pixels on every scored split; see `coherence.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluator is: what it needs, what it measures, whether it uses labels."""
+"""The type of an evaluator, which measures something for metrics.json and the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Detail = TypeVar("Detail")
 
 
 class EvaluatorResult(NamedTuple, Generic[Detail]):
-    """What one evaluator found."""
+    """Scores of one evaluator, and details for the report."""
 
     scores: Mapping[str, Mapping[str, float]]
     """By split and name, mostly in percent, as they stand in metrics.json."""
@@ -22,7 +22,7 @@ class EvaluatorResult(NamedTuple, Generic[Detail]):
 
 
 class Evaluator(NamedTuple, Generic[Detail]):
-    """One row of the table: something that `evaluate` measures."""
+    """A measurement that `evaluate` can make."""
 
     name: str
     needs: tuple[str, ...]
@@ -38,9 +38,9 @@ class Evaluator(NamedTuple, Generic[Detail]):
 
 
 class EvaluatorResults(dict[str, EvaluatorResult[Any]]):
-    """What all wanted evaluators found, by their names, in the order of their scores in metrics.json."""
+    """Results of all configured evaluators by name, in the order of their scores in metrics.json."""
 
     def detail(self, evaluator: Evaluator[Detail]) -> Detail | None:
-        """What an evaluator found beside its scores; None if it was not wanted."""
+        """An evaluator's detail for the report; None if it was not configured."""
         found: EvaluatorResult[Detail] | None = self.get(evaluator.name)
         return None if found is None else found.detail

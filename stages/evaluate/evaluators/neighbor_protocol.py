@@ -1,4 +1,4 @@
-"""Distance matching on the pipeline's artifacts: no training, true masks of the train split as the bank.
+"""Evaluator of distance matching: nearest neighbors among regions of the train split's true masks, no training.
 
 Source: LUSS, distance matching protocol; settings as in PASS's scripts. There the evaluator still matches ids with
 classes on validation; here ids are classes.

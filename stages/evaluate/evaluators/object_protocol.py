@@ -1,4 +1,4 @@
-"""The protocol of objects on the pipeline's artifacts: their vectors, where predictions see them, true masks."""
+"""Evaluator of MaskContrast's object protocol: k-means and retrieval of objects, scored by true masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OBJECT = 1
 
 
 class ObjectScores(NamedTuple):
-    """One split, in percent."""
+    """Scores of one split, in percent."""
 
     split: str
     photographs: int
@@ -45,7 +45,7 @@ class ObjectScores(NamedTuple):
 
     @property
     def summary(self) -> dict[str, float]:
-        """As it stands in metrics.json."""
+        """The scores as metrics.json holds them."""
         kmeans = {"objects_mIoU": self.kmeans.mean, "objects_mIoU_deviation": self.kmeans.deviation}
         over = {f"objects_mIoU_{ids}": spread.mean for ids, spread in self.overclustered.items()}
         found = {"retrieval_mIoU": self.retrieval.miou, "retrieval_mIoU_among": self.retrieval.miou_among}

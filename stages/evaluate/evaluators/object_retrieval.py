@@ -1,4 +1,4 @@
-"""Retrieval: every object takes the class of the nearest object of the train split.
+"""Retrieval: each object takes the class of the nearest object of the train split.
 
 Source: MaskContrast, section 4.4, and its code: an object of the train split is of the class that most of its pixels
 are of; with few classes, only objects of these are looked among, and only their pixels are scored.
@@ -19,7 +19,7 @@ from stages.evaluate.inputs import Inputs
 
 
 class Retrieval(NamedTuple):
-    """Of one split."""
+    """Retrieval scores of one split, and nearest objects for the report."""
 
     miou: float | None
     """In percent; None where the class of an object of the train split is not known."""
@@ -30,7 +30,7 @@ class Retrieval(NamedTuple):
 
 
 class SplitObjects(NamedTuple):
-    """The objects of a split."""
+    """Ids and pixel counts of a split's objects."""
 
     ids: list[str]
     """Photographs, of which some may have no vector."""

@@ -1,4 +1,4 @@
-"""Object by object: the vector of a photograph's salient object decides on all pixels of the object.
+"""MaskContrast's object protocol: one vector per salient object decides on all of the object's pixels.
 
 Source: MaskContrast, section 4.4 and its code: k-means of the objects' vectors with several seeds, over-clustering, and
 retrieval of the nearest object; IoU over all ids, background included, those that are absent counting 0.
@@ -32,7 +32,7 @@ class ObjectCounts(NamedTuple):
 
 
 class MeanAndDeviation(NamedTuple):
-    """Of several seeds."""
+    """Mean and deviation of a score over several seeds."""
 
     mean: float
     deviation: float

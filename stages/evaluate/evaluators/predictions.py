@@ -1,4 +1,4 @@
-"""The predictions by the protocol's rules; the evaluation holds what came out of it already."""
+"""Evaluator of the predictions by the configured protocol; the evaluation holds its scores already."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is scored how: the protocols, and the order of an evaluation."""
+"""Evaluation protocols by name, and the evaluation itself: threshold, match, scores."""

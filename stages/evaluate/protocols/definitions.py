@@ -1,4 +1,4 @@
-"""The protocols by name. They differ in what is matched and in what is averaged, and their numbers are never mixed."""
+"""The evaluation protocols by name: how clusters are matched with classes, and what the mean IoU averages over."""
 
 from __future__ import annotations
 

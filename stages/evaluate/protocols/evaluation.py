@@ -1,4 +1,4 @@
-"""The order of an evaluation: choose the threshold, find the match, score every split with both."""
+"""Evaluates predictions: chooses the threshold, finds the match, scores every split with both."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SplitScores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What was found out; without masks only the threshold, and clusters stand for themselves."""
+    """Result of an evaluation; without masks only the threshold, and clusters stay unmatched."""
 
     threshold: Threshold
     match: Match

@@ -1,4 +1,4 @@
-"""The names of protocols and threshold rules, and which threshold is used and what it owes to labels."""
+"""Names of protocols and threshold rules, and the threshold with its source and use of labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a photograph's regions look like to the network: the main directions of their embeddings as colors."""
+"""Pictures of region embeddings: their first three principal components as red, green and blue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs of each cluster, nearest to its center first, and what categories it gathers."""
+"""Galleries of clusters: their photographs, nearest to the center first, and the categories in them."""
 
 from __future__ import annotations
 

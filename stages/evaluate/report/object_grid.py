@@ -1,4 +1,4 @@
-"""Objects beside those of the train split that they are nearest to."""
+"""Pictures of objects beside their nearest objects of the train split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which photographs the report shows with their masks, and their pictures."""
+"""Chooses the photographs that the report shows with masks and predictions, and draws them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything the report shows, put into its template."""
+"""Renders the report's template."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What works without the pipeline: scores of any folder, submissions, baselines."""
+"""Tools beside the stage: scores of any folder, submission files, baselines."""

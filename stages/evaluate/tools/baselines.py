@@ -1,4 +1,4 @@
-"""`python -m stages.evaluate.tools.baselines`: what a result must beat.
+"""`python -m stages.evaluate.tools.baselines`: scores of trivial methods, which a result must beat.
 
 The same foreground masks as in `artifacts/predict`, but every photograph's objects get the cluster of something cheap:
 its mean color, its color histogram, or the features of the network before any training. Prints mIoU beside the
@@ -51,7 +51,7 @@ class PaintedMapLoader:
 
 
 def main(config: Config) -> None:
-    """Print the floors of what was predicted."""
+    """Print the baselines of the scored splits."""
     inputs = read_inputs()
     masked = splits_with_masks(inputs)
     if not masked or not inputs.images.has("train"):

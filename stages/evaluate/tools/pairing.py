@@ -1,4 +1,4 @@
-"""Which prediction belongs to which mask, by the rule that `index` has for files and ids."""
+"""Pairs predictions with masks of the same id, by the rule that `index` has for files and ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Triple(NamedTuple):
 
 
 class Pairing(NamedTuple):
-    """Two folders, file by file."""
+    """Paired files of two folders, and those that could not be paired."""
 
     triples: list[Triple]
     problems: list[str]

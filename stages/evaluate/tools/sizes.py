@@ -1,4 +1,4 @@
-"""How many classes and clusters there are, where nobody says: read off the ids, unless these are ambiguous."""
+"""Numbers of classes and clusters, read off the ids in the files where they are not given."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SalientObjectConfig(ExtractConfig):
-    """The embedding of what stands out in each photograph; photographs in which nothing does have no row."""
+    """One embedding per photograph, of its salient object; photographs without one have no row."""
 
     method: Literal["salient_object"] = "salient_object"
     short_side: int = Field(256, ge=8)

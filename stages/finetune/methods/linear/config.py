@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LinearProbeConfig(TrueMaskConfig):
-    """Tell the classes of pixels apart by what the network says of them already."""
+    """Train a linear classifier of pixels on the frozen network's features."""
 
     method: Literal["linear"] = "linear"
     background: bool = True

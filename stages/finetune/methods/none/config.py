@@ -9,7 +9,7 @@ from stages.finetune.config import FinetuneConfig
 
 
 class NoFineTuningConfig(FinetuneConfig):
-    """Take the representation as it is."""
+    """No training: the segmenter compares pixels with the clusters' centroids."""
 
     method: Literal["none"] = "none"
     supervision: Literal["images"] = "images"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SupervisedFineTuningConfig(TrueMaskConfig):
-    """Train the pretrained network on."""
+    """Train the whole pretrained network on true masks."""
 
     method: Literal["supervised"] = "supervised"
     frozen_norms: bool = False

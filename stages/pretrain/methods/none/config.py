@@ -11,7 +11,7 @@ from stages.pretrain.config import PretrainConfig
 
 
 class NoPretrainingConfig(PretrainConfig):
-    """Take a backbone as it is."""
+    """A backbone that is not trained: with the weights of a file, or random ones."""
 
     method: Literal["none"] = "none"
     backbone: BackboneConfig = BackboneConfig()

@@ -1,4 +1,4 @@
-"""Regions that all views of a photograph show, and hiding some of them behind noise."""
+"""Regions that all views of a photograph show, and masking of some of them by noise."""
 
 import math
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TrueMaskLabelConfig(PseudolabelConfig):
-    """What people drew. A result that rests on it is not strict."""
+    """True masks as labels; a result that rests on them counts as supervised."""
 
     method: Literal["masks"] = "masks"
     supervision: Literal["labels"] = "labels"

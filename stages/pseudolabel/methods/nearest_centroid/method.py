@@ -70,7 +70,7 @@ def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
 
 
 class PixelPrediction(NamedTuple):
-    """What the network says of a photograph's pixels."""
+    """Category and attention of a photograph's pixels."""
 
     category: npt.NDArray[np.uint16]
     """(h, w) cluster_id + 1."""
