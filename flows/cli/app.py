@@ -18,9 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Photographs = Annotated[Path, typer.Option(help="Folder of photographs, of any size and nested as you like.")]
-AtOnce = Annotated[int, typer.Option(min=1, help="Combinations at the same time.")]
-Results = Annotated[Path, typer.Option(help="Folder for the masks, overlays and the legend; is made if missing.")]
+Photographs = Annotated[Path, typer.Option(help="Folder of photographs of any size, also in subfolders.")]
+AtOnce = Annotated[int, typer.Option(min=1, help="How many experiments run at the same time, e.g. the number of GPUs.")]
+Results = Annotated[Path, typer.Option(help="Folder for masks, overlays and legend; created if missing.")]
 
 
 def _show_version(asked: bool) -> None:
@@ -48,7 +48,7 @@ def demo() -> None:
 
 @app.command()
 def sample(
-    force: Annotated[bool, typer.Option(help="Rename a data/ that holds something else, then write.")] = False,
+    force: Annotated[bool, typer.Option(help="If data/ holds something else, rename it and write the sample.")] = False,
 ) -> None:
     """Write the built-in sample to data/: 840 drawn images of ten categories, with masks for scoring."""
     from flows.cli.demo import write_sample_data
@@ -58,10 +58,19 @@ def sample(
 
 @app.command()
 def use(
-    method: Annotated[str, typer.Argument(help="Method recipe: a name in flows/recipes/methods, or a .yaml file.")],
-    dataset: Annotated[str, typer.Argument(help="Data set recipe: a name in flows/recipes/datasets, or a .yaml file.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="Method recipe: a name in flows/recipes/methods, or a .yaml file.")
+    ],
+    dataset: Annotated[
+        str,
+        typer.Argument(metavar="DATASET", help="Data set recipe: a name in flows/recipes/datasets, or a .yaml file."),
+    ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.FIELD=VALUE]...", help="Values of your own.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[SECTION.FIELD=VALUE]...",
+            help="Values in place of the recipes', e.g. pretrain.training.epochs=100.",
+        ),
     ] = None,
 ) -> None:
     """Write params.yaml for a method on a data set; `dvc repro` then runs what has changed."""
@@ -74,13 +83,19 @@ def use(
 
 @app.command()
 def run(
-    stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE]...", help="These and what they need.")] = None,
-    set_params: Annotated[
-        list[str] | None, typer.Option("--set", "-S", metavar="SECTION.FIELD=VALUE", help="Value for params.yaml.")
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STAGE]...", help="Run only these stages and those that they need; by default all."),
     ] = None,
-    force: Annotated[bool, typer.Option(help="Run also what has not changed.")] = False,
+    set_params: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-S", metavar="SECTION.FIELD=VALUE", help="Change a value in params.yaml first; can be repeated."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Run stages that have not changed, too.")] = False,
 ) -> None:
-    """Run what has changed, watched in Prefect: states, live logs, progress, cancel. `dvc repro` does it without."""
+    """Run what has changed as a Prefect flow, with states, live logs, progress and cancel; `dvc repro` does without."""
     from flows.cli.run import run_pipeline
 
     raise typer.Exit(run_pipeline(stages or [], set_params or [], force))
@@ -89,9 +104,14 @@ def run(
 @app.command()
 def sweep(
     assignments: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE,VALUE...", help="cluster.k=50,100, or recipe=swav,luss.")
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE,VALUE...", help="Values to combine: cluster.k=50,100, or recipe=swav,luss for methods."
+        ),
     ],
-    dataset: Annotated[str, typer.Option(help="Data set recipe for recipe=…; by default that of params.yaml.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="Data set recipe, with recipe=...; by default the one in params.yaml.")
+    ] = "",
     at_once: AtOnce = 1,
 ) -> None:
     """Run every combination of values as a DVC experiment of its own and compare them; what they share runs once."""
@@ -102,12 +122,18 @@ def sweep(
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(help="A list in flows/recipes/benchmarks, or recipes: swav,luss.")],
-    dataset: Annotated[str, typer.Option(help="Data set recipe; by default that of params.yaml.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds per row, counted from 0.")] = 1,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="LIST",
+            help="A list in flows/recipes/benchmarks, a .yaml file like those, or method recipes: swav,luss.",
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Data set recipe; by default the one in params.yaml.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per row, with the seeds 0, 1, ...")] = 1,
     at_once: AtOnce = 1,
 ) -> None:
-    """Run recipes on one data set; one table with mean ± deviation over seeds, speed, and the published numbers."""
+    """Run recipes on one data set and write a table: mean ± deviation over seeds, speed, and published numbers."""
     from flows.cli.run import run_benchmark
 
     raise typer.Exit(run_benchmark(what, dataset, seeds, at_once))
@@ -115,7 +141,10 @@ def benchmark(
 
 @app.command()
 def serve(
-    cron: Annotated[str, typer.Option(help="Run the pipeline at these times: '0 2 * * *' is every night at two.")] = "",
+    cron: Annotated[
+        str,
+        typer.Option(help="Also run the pipeline on a schedule, in cron's syntax: '0 2 * * *' is every night at two."),
+    ] = "",
 ) -> None:
     """Offer pipeline, sweep and benchmark in the Prefect UI, with forms, schedules and cancel; one run at a time."""
     from flows.cli.serve import serve_flows
@@ -133,7 +162,7 @@ def predict(images: Photographs, out: Results) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Check the installation and this folder: versions, clashes, GPU, disk, cache, locks, port; say what to do."""
+    """Check the installation and this folder (versions, GPU, disk, cache, locks, port), and say what to do."""
     from flows.doctor.checks import run_doctor
 
     raise typer.Exit(run_doctor())

@@ -12,32 +12,36 @@ from stages.core.errors import UserError
 from stages.core.outputs import make_parent_folder
 from stages.evaluate.protocols.rules import ProtocolName
 
-GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, id = R + 256 G, or single-channel ids.")]
+GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, class id = R + 256 G, or one channel of ids.")]
 Predictions = Annotated[
     Path,
     typer.Option(
-        help="Folder of predictions, named as the masks or by luss predict; scores as float .npy beside them."
+        help="Folder of predictions, named like the masks or as luss predict names them; scores as float .npy beside."
     ),
 ]
 Classes = Annotated[int | None, typer.Option(min=1, help="Number of classes; by default the highest id of the masks.")]
 Clusters = Annotated[
-    int | None, typer.Option(min=1, help="Number of predicted ids, where the protocol allows more than classes.")
+    int | None, typer.Option(min=1, help="Number of predicted ids, if the protocol allows more than there are classes.")
 ]
 ProtocolOption = Annotated[
     str, typer.Option(help=f"One of: {', '.join(name.replace('_', '-') for name in get_args(ProtocolName))}.")
 ]
 MatchFile = Annotated[
-    Path | None, typer.Option("--match", help="Match file (JSON, predicted id: true id) instead of a match found here.")
+    Path | None,
+    typer.Option("--match", help="JSON file of predicted id: true id to score with, instead of matching here."),
 ]
 ThresholdList = Annotated[
-    str, typer.Option(help="Scores below are background: 0.3, or 0,0.1,0.2, or 0:0.6:0.01 (the best is taken).")
+    str,
+    typer.Option(
+        help="Pixels whose score is below are background: 0.3, or several (the best is taken): 0,0.1 or 0:0.6:0.01."
+    ),
 ]
-Ignore = Annotated[int, typer.Option(min=-1, help="True id whose pixels do not count; -1 for none.")]
-Boundary = Annotated[bool, typer.Option(help="Report boundary scores too.")]
+Ignore = Annotated[int, typer.Option(min=-1, help="Id in the masks whose pixels are not scored; -1 for none.")]
+Boundary = Annotated[bool, typer.Option(help="Report scores of boundaries, too.")]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object: scores, protocol, match and the whole curve.")
+    bool, typer.Option("--json", help="Print one JSON object: scores, protocol, match, and scores at every threshold.")
 ]
-SaveMatch = Annotated[Path | None, typer.Option(help="Write the match to this file, for --match.")]
+SaveMatch = Annotated[Path | None, typer.Option(help="Write the match found here to this file, for --match.")]
 
 _MOST_THRESHOLDS = 255
 
@@ -55,7 +59,7 @@ def score(
     save_match: SaveMatch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a folder of predictions against a folder of masks; needs nothing else of the pipeline."""
+    """Score a folder of predictions against a folder of masks, without the rest of the pipeline."""
     from stages.evaluate.tools.score_folder import Request, score_folder
 
     if save_match is not None:
@@ -81,11 +85,11 @@ def score(
 
 
 def submit(
-    out: Annotated[Path, typer.Option(help="The zip file to write.")] = Path("submission.zip"),
+    out: Annotated[Path, typer.Option(help="Zip file to write.")] = Path("submission.zip"),
     name: Annotated[str, typer.Option(help="Name of the method.")] = "luss",
-    training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "ImageNet-S train",
-    training_scheme: Annotated[str, typer.Option(help="SSL, Sup or SSL+Sup.")] = "SSL",
-    link: Annotated[str, typer.Option(help="Address of a paper or project.")] = "null",
+    training_data: Annotated[str, typer.Option(help="Data that the method was trained on.")] = "ImageNet-S train",
+    training_scheme: Annotated[str, typer.Option(help="SSL (self-supervised), Sup (supervised) or SSL+Sup.")] = "SSL",
+    link: Annotated[str, typer.Option(help="Web address of a paper or project.")] = "null",
     description: Annotated[str, typer.Option(help="One sentence about the method.")] = "null",
 ) -> None:
     """Write the zip file that the ImageNet-S servers take: test masks, the match found on validation, method.txt."""
