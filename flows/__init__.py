@@ -1,1 +1,1 @@
-"""When things run: recipes, DVC, Prefect and the `luss` command. Nothing is computed here."""
+"""Orchestration: recipes, DVC, Prefect and the `luss` command. Nothing is computed here."""

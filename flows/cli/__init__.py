@@ -1,1 +1,1 @@
-"""The commands of `luss`: what each does before and after the work."""
+"""The command line `luss`, one module per command or group of commands."""

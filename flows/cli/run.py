@@ -1,4 +1,4 @@
-"""`luss run`, `luss sweep`, `luss benchmark`: the flows in this process, after what can be checked without Prefect."""
+"""`luss run`, `luss sweep`, `luss benchmark`: check the input, then run the Prefect flow in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`luss score` and `luss submit`: the evaluation of any folder of predictions, and the file for the test servers."""
+"""`luss score` and `luss submit`: score any folder of predictions, and write the file for the test servers."""
 
 from __future__ import annotations
 

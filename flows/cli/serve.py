@@ -1,4 +1,4 @@
-"""`luss serve`: pipeline, sweep and benchmark in the Prefect UI, run here, one at a time."""
+"""`luss serve`: offers pipeline, sweep and benchmark as Prefect deployments, and runs them here one at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from stages.core.errors import UserError
 
 
 def serve_flows(cron: str = "") -> None:
-    """Serve until interrupted.
+    """Serve the deployments until interrupted.
 
     Args:
         cron: When the pipeline runs by itself; never if empty.

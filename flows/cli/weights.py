@@ -1,4 +1,4 @@
-"""`luss weights`: what a file of weights is, which there are on the hub, and fetching them."""
+"""`luss weights`: recognizes a file of weights; lists and fetches self-supervised weights from the hub."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from stages.core.nets.weight_recognition import Recognized
 
 What = Annotated[
-    list[str], typer.Argument(metavar="FILE | get [NAME]", help="A file of weights; or get, and a name of the list.")
+    list[str],
+    typer.Argument(
+        metavar="FILE | get [NAME]", help="A file of weights; or get, to list what is offered; or get NAME."
+    ),
 ]
 
 
 def weights(what: What) -> None:
-    """Say what a file of weights is and how to use it; `get` lists self-supervised weights, `get NAME` fetches some."""
+    """Recognize a file of weights, say how to use it; `get` lists self-supervised ones, `get NAME` downloads one."""
     match what:
         case ["get"]:
             _list_offers()

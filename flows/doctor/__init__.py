@@ -1,1 +1,1 @@
-"""`luss doctor`: what is wrong with an installation or a folder, and what to do."""
+"""`luss doctor`: finds what is wrong with an installation or a project folder, and says what to do."""

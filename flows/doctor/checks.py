@@ -1,4 +1,4 @@
-"""`luss doctor`: what is installed and what lies in the workspace, and what to do where something is wrong."""
+"""`luss doctor`: runs all checks and makes those of packages, params, locks and the port."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SAME_MODULE = {
 
 
 def run_doctor() -> int:
-    """Print every finding; returns the exit status: 1 if something must be mended."""
+    """Print all findings; returns the exit status, 1 if something must be corrected."""
     from rich.console import Console
     from rich.table import Table
 
@@ -57,7 +57,7 @@ def run_doctor() -> int:
 
 
 def examine() -> Iterator[Finding]:
-    """Make every check in the current folder."""
+    """Run every check in the current folder."""
     yield check_python()
     yield check_versions(_installed)
     yield from check_clashes(_installed)
@@ -86,14 +86,14 @@ def check_python() -> Finding:
 
 
 def check_versions(installed: Callable[[str], str | None]) -> Finding:
-    """Everything that a run needs is there."""
+    """Required packages are installed."""
     missing = [name for name in _PACKAGES if installed(name) is None]
     found = ", ".join(f"{name} {installed(name)}" for name in _PACKAGES if name not in missing)
     return Finding("packages", found, f"pip install -e . (missing: {', '.join(missing)})" if missing else "")
 
 
 def check_clashes(installed: Callable[[str], str | None]) -> Iterator[Finding]:
-    """Combinations that install without a word and then do not work."""
+    """No packages are installed that break each other."""
     fastapi = installed("fastapi") or "0"
     if tuple(int(part) for part in fastapi.split(".")[:2]) >= _BAD_FASTAPI:
         yield Finding("clash", f"fastapi {fastapi}: no Prefect server starts with it", "pip install 'fastapi<0.151'")
@@ -108,7 +108,7 @@ def check_clashes(installed: Callable[[str], str | None]) -> Iterator[Finding]:
 
 
 def check_gpu() -> Finding:
-    """What the training stages will compute on."""
+    """A GPU that torch can use, if the machine has one."""
     if not _NVIDIA_DRIVER.exists():
         return Finding("GPU", "none: every stage runs on the CPU", "")
     import torch
@@ -151,7 +151,7 @@ def check_data_names(data: Path = DATA) -> Finding:
 
 
 def check_lock_file(path: Path) -> Finding:
-    """DVC can read what it wrote about the last run; a kill may have hit it in the middle."""
+    """dvc.lock is readable; a kill may have cut it off."""
     try:
         count = len(yaml.safe_load(path.read_text())["stages"]) if path.exists() else 0
     except (LookupError, TypeError, ValueError, yaml.YAMLError):
@@ -160,7 +160,7 @@ def check_lock_file(path: Path) -> Finding:
 
 
 def check_locks(path: Path) -> Finding:
-    """Who works in this workspace, and whether somebody died in it."""
+    """No process holds a lock of this workspace, and no dead one left one behind."""
     holders = dict(_holders(path))
     alive = {pid: command for pid, command in holders.items() if _is_alive(pid)}
     if alive:

@@ -1,4 +1,4 @@
-"""How much room a run may need, read off the last run, and whether DVC's cache copies what it could link."""
+"""Checks of disk space, by the needs of the last run, and of how DVC's cache links files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGE = 10e9
 
 
 def check_disk(root: Path, free: int) -> Finding:
-    """Room for what the stages write, as much for each byte of data as in the last run, and for the cache's copies."""
+    """The disk has room for artifacts, in proportion to the data as in the last run, and for the cache's copies."""
     data, share = _data_size(root), _artifacts_per_byte(root)
     copies = 1 if _links(root) == ["copy"] else 0
     found = f"{free / 1e9:.1f} GB free; data {data / 1e9:.1f} GB"
@@ -29,7 +29,7 @@ def check_disk(root: Path, free: int) -> Finding:
 
 
 def check_cache_links(root: Path) -> Finding:
-    """A large data set is better linked than copied."""
+    """A large data set is linked with DVC's cache, not copied."""
     links = _links(root)
     remedy = ""
     if _data_size(root) > _LARGE and links == ["copy"]:

@@ -1,4 +1,4 @@
-"""What a check of `luss doctor` has found."""
+"""The result of a check of `luss doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """What one check has found."""
+    """The result of one check."""
 
     check: str
     found: str

@@ -1,4 +1,4 @@
-"""What `luss doctor` says of code.json."""
+"""Check of code.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stages.core.fingerprint import CODE_FILE, COMMAND, core_fingerprints, read_
 
 
 def check_code() -> Finding:
-    """DVC sees the code of the current folder as it is."""
+    """code.json is that of the code in the current folder."""
     try:
         is_true = read_fingerprints() == core_fingerprints()
     except UserError as error:

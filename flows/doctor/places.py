@@ -1,4 +1,4 @@
-"""Where a run writes, and what the system lets it have."""
+"""Checks of folders that a run writes to, and of the system's limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEW_FILES = 256
 
 
 def check_places() -> Iterator[Finding]:
-    """Everything that a run writes to can be written, and what it opens can be opened."""
+    """Run the checks of this module."""
     yield check_folders()
     yield check_git()
     yield check_server()
@@ -33,7 +33,7 @@ def check_places() -> Iterator[Finding]:
 
 
 def check_folders() -> Finding:
-    """A stage can write its artifacts, and DVC what it keeps."""
+    """Stages and DVC can write to their folders."""
     try:
         check_writable()
     except UserError as error:
@@ -42,7 +42,7 @@ def check_folders() -> Finding:
 
 
 def check_git() -> Finding:
-    """Sweeps and benchmarks can keep their experiments."""
+    """git works here, which DVC needs for experiments."""
     try:
         check_experiments()
     except UserError as error:
@@ -51,7 +51,7 @@ def check_git() -> Finding:
 
 
 def check_server() -> Finding:
-    """`luss run` finds its Prefect server, or can start one."""
+    """The Prefect server that is set answers, or a temporary one can start."""
     # It is told below, in one line.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home")
     from prefect.settings import PREFECT_API_URL
@@ -69,7 +69,7 @@ def check_server() -> Finding:
 
 
 def check_compiled_loops(code: Path, cache: Path) -> Finding:
-    """Compiled loops are kept, beside the code or in a folder of the user's."""
+    """Numba can keep its compiled code in a cache."""
     if all(_can_write(folder / "__pycache__") for folder in (code / "core/images", code / "core/metrics")):
         return Finding("compiled loops", "are kept beside the code")
     if _can_write(cache):
@@ -79,14 +79,14 @@ def check_compiled_loops(code: Path, cache: Path) -> Finding:
 
 
 def check_shared_memory(total: int) -> Finding:
-    """Loading processes have room to hand over batches."""
+    """Shared memory has room for batches of the data loader."""
     found = f"{total / 1e9:.2f} GB of shared memory"
     remedy = "docker run --shm-size=8g, or LUSS_WORKERS=1" if total < _LITTLE_SHARED_MEMORY else ""
     return Finding("/dev/shm", found, remedy, is_fatal=False)
 
 
 def check_open_files(limit: int) -> Finding:
-    """Loading processes and servers may open what they need."""
+    """The limit of open files is high enough for data loaders and servers."""
     remedy = f"ulimit -n {_FEW_FILES} or more" if 0 <= limit < _FEW_FILES else ""
     return Finding("open files", "any number" if limit < 0 else f"up to {limit}", remedy, is_fatal=False)
 

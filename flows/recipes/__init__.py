@@ -1,1 +1,1 @@
-"""METHOD + DATASET + key=value -> params.yaml; the recipes themselves lie beside."""
+"""Composes params.yaml from a method recipe, a data set recipe and values; the recipes lie beside."""

@@ -37,7 +37,7 @@ _HEAD = "# The pipeline reads nothing else. Change a value and run `dvc repro`: 
 
 
 class Recipe(NamedTuple):
-    """What `luss use` is told."""
+    """A method recipe, a data set recipe and values, as given to `luss use`."""
 
     method: str
     """Name of a method recipe, or a path to one."""
@@ -48,7 +48,7 @@ class Recipe(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The command that asks for this recipe."""
+        """The `luss use` command that writes this recipe."""
         return shlex.join(["luss", "use", self.method, self.dataset, *self.overrides])
 
 
@@ -69,7 +69,7 @@ def stage_names(pipeline: Path = PIPELINE_FILE) -> list[str]:
 
 
 def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Put a recipe together and validate every section.
+    """Compose the sections of params.yaml and validate each.
 
     Returns:
         Every field of every stage, sections in the order of dvc.yaml, fields in the order of the stage's config.

@@ -1,4 +1,4 @@
-"""Files from outside that a parameter names, pinned by their content: a changed file is a changed parameter."""
+"""Pins files that parameters name (weights, folders of maps) by a hash of their content, so that DVC sees changes."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from stages.core.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     """Write the sample and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.sample", description="Write the built-in sample.")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder to write (default: data)")
-    parser.add_argument("--force", action="store_true", help="rename a folder that holds something else, then write")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to write (default: data)")
+    parser.add_argument(
+        "--force", action="store_true", help="if the folder holds something else, rename it and write the sample"
+    )
     options = parser.parse_args(arguments)
     try:
         print(_write(options.data, options.force))

@@ -45,7 +45,7 @@ def is_port_open(host: str, port: int) -> bool:
 
 
 def prepare_server(is_needed: bool = False) -> None:
-    """Make sure that the server that is set answers, and have it notice when this run is killed; else start one.
+    """Check the Prefect server that is set, or start a temporary one where none is set.
 
     Args:
         is_needed: Whether a temporary one will not do.
@@ -86,7 +86,7 @@ def explain_server_refusal() -> Iterator[None]:
 
 
 def silence_prefect() -> None:
-    """Keep Prefect from repeating at every event, with a traceback, that its server is gone."""
+    """Silence Prefect's log once its server is gone: it would repeat a traceback at every event."""
     logging.raiseExceptions = False
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The SQLite file in which a Prefect server of this user keeps its runs, looked at before a server is started on it."""
+"""Checks the SQLite database of the user's Prefect server before a server is started on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ELSEWHERE = "set PREFECT_HOME to another folder"
 
 
 def database_file() -> Path | None:
-    """Where it lies, or will; None where Prefect is told to use another kind of database."""
+    """Path of the database, existing or not; None if Prefect is set to another kind of database."""
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
     url = PREFECT_API_DATABASE_CONNECTION_URL.value() or ""
@@ -23,7 +23,7 @@ def database_file() -> Path | None:
 
 
 def check_database(path: Path | None) -> None:
-    """Make sure that a server can work with it.
+    """Check that a server can work with the database.
 
     Raises:
         UserError: It or its folder cannot be written, it is damaged, or another version of Prefect has written it.

@@ -1,1 +1,1 @@
-"""Many runs: sweeps over values, benchmarks over recipes and seeds, each a DVC experiment."""
+"""Sweeps over values and benchmarks over recipes and seeds; each of their runs is a DVC experiment."""

@@ -1,4 +1,4 @@
-"""What a benchmark lines up: recipes with values of their own, and the numbers that were published for them."""
+"""Specification of a benchmark: rows of recipes with values, and the published numbers beside them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIRST_OF_PROTOCOL = "extract"
 
 
 class Protocol(Params):
-    """What judges a representation in place of its own recipe."""
+    """A recipe whose later stages evaluate the row's pretrained representation."""
 
     recipe: str
     """Method recipe whose stages from `extract` on are taken."""
@@ -53,7 +53,7 @@ class Row(Params):
 
 
 class BenchmarkSpec(Params):
-    """The rows of one table."""
+    """A benchmark's scores and rows."""
 
     scores: tuple[str, ...] = SCORES
     """Columns: dotted names in metrics.json; one that no row has is left out."""
@@ -75,12 +75,12 @@ class BenchmarkSpec(Params):
 
 
 def benchmark_names() -> list[str]:
-    """The lists that come with the project."""
+    """Names of the benchmarks that come with the project."""
     return sorted(path.stem for path in BENCHMARKS.glob("*.yaml"))
 
 
 def read_benchmark_spec(what: str) -> BenchmarkSpec:
-    """A list of the project by name, one of one's own (a .yaml file), or recipes with commas between.
+    """Read a benchmark by name or from a .yaml file, or make one of recipes with commas between.
 
     Raises:
         UserError: There is none of that name, or its file is not valid.

@@ -1,4 +1,4 @@
-"""Results of experiments side by side: a row each for a sweep, mean ± deviation over seeds for a benchmark."""
+"""Tables of results: one row per experiment of a sweep, mean ± deviation over seeds for a benchmark."""
 
 from __future__ import annotations
 

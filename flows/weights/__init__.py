@@ -1,1 +1,1 @@
-"""Weights that others have trained without labels: which there are, fetching them, and what a file of them is."""
+"""Published self-supervised weights: a catalog, and download from the Hugging Face hub."""

@@ -12,7 +12,7 @@ FILE = "model.safetensors"
 
 
 class Offer(NamedTuple):
-    """One set of weights on the hub."""
+    """A file of weights on the hub."""
 
     name: str
     method: str
@@ -83,7 +83,7 @@ OFFERS = (
 
 
 def find_offer(name: str) -> Offer:
-    """The weights of this name.
+    """Look up weights by name.
 
     Raises:
         UserError: There are none.

@@ -1,4 +1,4 @@
-"""Fetching weights from the Hugging Face hub into a folder outside git, whole or not at all."""
+"""Downloads weights from the Hugging Face hub into a folder outside git, atomically."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_source(file: Path) -> Source | None:
 
 
 def fetch(offer: Offer, folder: Path) -> Path:
-    """The file of weights, fetched if it is not there already; what a broken connection has left is gone on with.
+    """Path of the weights, downloaded unless they exist; resumes an interrupted download.
 
     Args:
         offer: Which.

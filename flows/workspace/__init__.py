@@ -1,1 +1,1 @@
-"""DVC in this folder: its graph, its processes, one run at a time, scores and times of runs."""
+"""The project folder as DVC's workspace: stage graph, processes, lock, scores and times of runs."""

@@ -1,4 +1,4 @@
-"""Names in data/ that DVC cannot take: it would stop at the first one without saying which."""
+"""Checks file names in data/ for DVC, which stops at one that is not UTF-8 without naming it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 5
 
 
 def check_names(data: Path = DATA) -> None:
-    """Make sure that every name below a folder is UTF-8, those of hidden files too.
+    """Check that every name below a folder is UTF-8, hidden files included.
 
     Raises:
         UserError: Some are not; names the first.

@@ -1,4 +1,4 @@
-"""DVC as the commands and flows see it: a subprocess that can be watched and ended without leaving anything behind."""
+"""Runs dvc as a subprocess that can be read and stopped with all of its children."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DVCProcess:
         return self._process.wait()
 
     def close(self) -> None:
-        """Give back what its lines came through."""
+        """Close the pipe of its output."""
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -107,7 +107,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
 
 
 def check_workspace(root: Path = Path()) -> None:
-    """Make sure that DVC can work here.
+    """Check that DVC can work in this folder.
 
     Raises:
         UserError: This is not the root of the project, or git does not know it.
@@ -125,7 +125,7 @@ def check_workspace(root: Path = Path()) -> None:
 
 
 def check_writable(root: Path = Path()) -> None:
-    """Make sure that stages and DVC can write in this folder.
+    """Check that stages and DVC can write in this folder.
 
     Raises:
         UserError: They cannot; the message says where.

@@ -1,4 +1,4 @@
-"""A DVC experiment: the pipeline with other parameters, in a workspace of its own."""
+"""A DVC experiment: a run of the pipeline with other parameters, in a temporary workspace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stages.core.errors import UserError
 
 
 class Experiment(NamedTuple):
-    """A run of the whole pipeline with other parameters, in a workspace of its own and kept by DVC under a name."""
+    """A run of the pipeline with other parameters, which DVC keeps under a name."""
 
     name: str
     changes: Sequence[str]
@@ -22,7 +22,7 @@ class Experiment(NamedTuple):
 
     @property
     def arguments(self) -> list[str]:
-        """Of dvc. Never `--force`, which would run every stage: an experiment of the same name goes first."""
+        """Arguments of dvc; without `--force`, which runs every stage, so `remove` one of this name first."""
         told = [part for change in self.changes for part in ("-S", change)]
         return ["--wait-for-lock", "exp", "run", "--temp", "--name", self.name, *told]
 
@@ -33,23 +33,23 @@ class Experiment(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Its workspace vanishes with it: what is unfinished, and the logs, lie in this one."""
+        """Environment variables that put checkpoints and logs into this workspace, since the temporary one vanishes."""
         checkpoints = os.environ.get("LUSS_CHECKPOINTS", ".checkpoints")
         return {"LUSS_CHECKPOINTS": str(Path(checkpoints).absolute()), "LUSS_LOGS": str(self.logs.absolute())}
 
     def read(self, path: Path) -> str | None:
-        """A file as git keeps it with the experiment; None if there is no such experiment or file."""
+        """A file of the finished experiment, from git; None if there is no such experiment or file."""
         found = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{self.name}")
         return _git("show", f"{found.split()[-1]}:./{path}") if found else None
 
     def remove(self) -> None:
-        """Forget an earlier one of the same name; what it computed stays in DVC's cache."""
+        """Remove an earlier experiment of the same name; its results stay in DVC's cache."""
         if _git("for-each-ref", f"refs/exps/*/*/{self.name}"):
             subprocess.run([sys.executable, "-m", "dvc", "exp", "remove", "-q", self.name], check=False)
 
 
 def check_experiments() -> None:
-    """Make sure that git and DVC can keep an experiment, which they do only at its end.
+    """Check that git and DVC can keep an experiment, which they do only at its end.
 
     Raises:
         UserError: They cannot; the message says why.

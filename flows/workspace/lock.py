@@ -1,4 +1,4 @@
-"""One run at a time per workspace."""
+"""A lock that allows one run at a time per workspace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOCK = Path(".dvc/tmp/luss_run.lock")
 
 @contextmanager
 def workspace_lock() -> Iterator[None]:
-    """Keep every other run out of this workspace for as long as this process lives.
+    """Hold the lock of this workspace while inside; it is released even if this process is killed.
 
     Raises:
         UserError: Another run is here; the message says which.

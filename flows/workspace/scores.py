@@ -1,4 +1,4 @@
-"""Scores of this run and of the one before."""
+"""Reads the scores of this run and of the one before, and compares them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from stages.core.cli import run_stage
 
 
 def main(config: AttendConfig) -> None:
-    """Write the model that clustering and pseudo-labels read."""
+    """Train an attention on top of the pretrained model, or pass the model on."""
     config.attend()
 
 

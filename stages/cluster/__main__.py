@@ -6,7 +6,7 @@ from stages.core.cli import run_stage
 
 
 def main(config: KMeansConfig) -> None:
-    """Write centroids and assignments."""
+    """Cluster the embeddings; write centroids and assignments."""
     from stages.core.artifacts.clusters import write_clusters
     from stages.core.artifacts.features import read_features
     from stages.core.artifacts.image_index import read_images

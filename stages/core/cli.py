@@ -23,14 +23,17 @@ _INTERRUPTED = 130
 
 
 def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
-    """Validate the stage's section of params.yaml and run it; ends the process with the fitting exit code.
+    """Run a stage as a command with its section of params.yaml; ends the process with an exit code.
 
     Exit codes: 0 done, 1 something the user can mend (one message, no traceback), 130 interrupted.
     """
+    module = sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{stage}", description=f"Run the stage '{stage}' in the current directory."
+        prog=f"python -m {module.name.removesuffix('.__main__')}" if module else None,
+        description=(main.__doc__ or "").partition("\n\n")[0],
     )
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="params file (default: %(default)s)")
+    params_help = f"YAML file whose section '{stage}' holds the parameters (default: %(default)s)"
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help=params_help)
     path = parser.parse_args().params
 
     def work() -> None:

@@ -135,8 +135,12 @@ def check_fingerprint(stage: str, method: str, root: Path = Path()) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write code.json, or check it; returns the exit status."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Let DVC see the code in stages/core: write code.json.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if code.json is out of date")
+    parser = argparse.ArgumentParser(
+        prog=COMMAND, description="Write code.json, the fingerprints by which DVC sees changes in stages/core."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, and exit with status 1 if code.json is out of date"
+    )
     if not parser.parse_args(arguments).check:
         print(f"{CODE_FILE}: changed for {', '.join(write_fingerprints()) or 'no stage'}")
         return 0

@@ -5,7 +5,7 @@ from stages.evaluate import Config
 
 
 def main(config: Config) -> None:
-    """Score what was predicted and write the records and the report; metrics.json comes last."""
+    """Score the predictions; write metrics.json, the other records and the report."""
     from stages.evaluate.scoring import write_scores
 
     write_scores(config)

@@ -20,7 +20,7 @@ OUT = ARTIFACTS / "evaluate"
 
 
 def write_scores(config: Config) -> None:
-    """Score what was predicted and write the records and the report; metrics.json comes last."""
+    """Score the predictions; write the records and the report, metrics.json last."""
     wanted, inputs, provenance = wanted_evaluators(config), read_inputs(), read_provenance(config)
     evaluation = evaluate(config, inputs)
     results = measure_all(wanted, config, inputs, evaluation)

@@ -6,7 +6,7 @@ from stages.extract.config import ExtractConfig
 
 
 def main(config: ExtractConfig) -> None:
-    """Write the embeddings of the chosen splits."""
+    """Compute the embeddings of the configured splits."""
     from stages.core.artifacts.features import write_features
     from stages.core.artifacts.image_index import read_images
     from stages.core.artifacts.models import read_model

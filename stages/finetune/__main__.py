@@ -6,7 +6,7 @@ from stages.finetune.config import FinetuneConfig
 
 
 def main(config: FinetuneConfig) -> None:
-    """Write the segmenter."""
+    """Train or assemble the segmenter and write it."""
     config.finetune()
 
 

@@ -5,7 +5,7 @@ from stages.index import Config
 
 
 def main(config: Config) -> None:
-    """Read every file of `data/` once and write what can be used."""
+    """Read every file of `data/` once and write the tables of photographs and labels."""
     from stages.index.indexing import index_data
 
     index_data(config)

@@ -5,7 +5,7 @@ from stages.predict import Config
 
 
 def main(config: Config) -> None:
-    """Write the label maps of the chosen splits."""
+    """Segment the photographs of the configured splits."""
     from stages.predict.prediction import predict
 
     predict(config)

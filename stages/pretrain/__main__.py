@@ -6,7 +6,7 @@ from stages.pretrain.config import PretrainConfig
 
 
 def main(config: PretrainConfig) -> None:
-    """Write a backbone that was trained on the train split, or taken as it is."""
+    """Train a backbone on the train split, or take one as it is, and write the model."""
     config.pretrain()
 
 

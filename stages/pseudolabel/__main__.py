@@ -6,7 +6,7 @@ from stages.pseudolabel.config import PseudolabelConfig
 
 
 def main(config: PseudolabelConfig) -> None:
-    """Write the label maps of all photographs that have a cluster."""
+    """Turn clusters into label maps of photographs or pixels."""
     from stages.core.artifacts.clusters import read_assignments
     from stages.core.artifacts.image_index import read_images
     from stages.core.artifacts.label_maps import write_label_maps

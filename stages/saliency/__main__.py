@@ -6,7 +6,7 @@ from stages.saliency.maps import SaliencyMethod
 
 
 def main(config: SaliencyMethod) -> None:
-    """Map every photograph of the index."""
+    """Compute a saliency map of every photograph of the index."""
     from stages.core.artifacts.image_index import read_images
 
     config.write_maps(read_images())

@@ -6,7 +6,7 @@ from stages.superpixels.regions import SuperpixelMethod
 
 
 def main(config: SuperpixelMethod) -> None:
-    """Cut every photograph of the index."""
+    """Cut every photograph of the index into superpixels."""
     from stages.core.artifacts.image_index import read_images
 
     config.write_maps(read_images())

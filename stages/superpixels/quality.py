@@ -145,8 +145,15 @@ def main() -> None:
     """Measure the method of params.yaml on a folder of photographs and their masks."""
     parser = argparse.ArgumentParser(prog="python -m stages.superpixels.quality", description=main.__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of masks with the same relative paths")
-    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="params file (default: %(default)s)")
+    parser.add_argument(
+        "--masks", type=Path, required=True, help="folder of masks, each at the relative path of its photograph"
+    )
+    parser.add_argument(
+        "--params",
+        type=Path,
+        default=PARAMS_FILE,
+        help="YAML file whose section 'superpixels' holds the method (default: %(default)s)",
+    )
     args = parser.parse_args()
     method = load_section("superpixels", Config, args.params)
     if not isinstance(method, RegionMethod):

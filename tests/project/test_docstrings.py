@@ -1,4 +1,7 @@
-"""Names in backticks, in docstrings and comments, are names of the code: a rename that forgets them is caught."""
+"""Names in backticks, in docstrings and comments, are names of the code: a rename that forgets them is caught.
+
+Names of libraries begin with the library: `torch.nn.functional.grid_sample`.
+"""
 
 import ast
 import io
@@ -10,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = [path for tree in ("flows", "stages") for path in sorted((ROOT / tree).rglob("*.py"))]
 SETTINGS = [ROOT / "dvc.yaml", ROOT / "pyproject.toml", *(ROOT / "flows/recipes").rglob("*.yaml")]
+LIBRARIES = {"numpy", "torch"}
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 
 
@@ -35,7 +39,7 @@ def words(source: str) -> set[str]:
 def stale_names(source: str, known: set[str]) -> list[tuple[int, str]]:
     """Line and name of what stands in backticks and is not known."""
     quoted = [(line, name) for line, text in prose(source) for name in re.findall(r"`([^`\n]+)`", text)]
-    names = [(line, name) for line, name in quoted if NAME.fullmatch(name)]
+    names = [(line, name) for line, name in quoted if NAME.fullmatch(name) and name.partition(".")[0] not in LIBRARIES]
     return [(line, name) for line, name in names if not set(re.findall(r"\w+", name)) <= known]
 
 

@@ -15,7 +15,7 @@ class Overlap(NamedTuple):
     """Corresponding points of two views."""
 
     places: tuple[Tensor, Tensor]
-    """(B, G, G, 2) of each view, x and y in -1..1 as `grid_sample` takes them; -2 where the views do not overlap."""
+    """(B, G, G, 2) of each view, x and y in -1..1 as torch's grid_sample takes them; -2 where the views do not overlap."""
     exists: Tensor
     """(B,) bool, whether the two views of a photograph overlap."""
 
@@ -43,8 +43,8 @@ def overlap_grid(first: Tensor, second: Tensor, side: int = GRID) -> Overlap:
 def sample(features: Tensor, places: Tensor) -> Tensor:
     """Read a map (B, D, h, w) at (B, G, G, 2) places, bilinearly, zeros outside: (B, D, G, G) float32.
 
-    As `grid_sample` without aligned corners; by products of matrices, since its gradient is never quite the same
-    twice on a GPU.
+    As `torch.nn.functional.grid_sample` without aligned corners; by products of matrices, since its gradient is never
+    quite the same twice on a GPU.
     """
     height, width = features.shape[-2:]
     across, down = _weigh(places[..., 0].flatten(1), width), _weigh(places[..., 1].flatten(1), height)
