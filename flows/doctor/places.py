@@ -42,7 +42,7 @@ def check_folders() -> Finding:
 
 
 def check_git() -> Finding:
-    """git works here, which DVC needs for experiments."""
+    """Git works here, which DVC needs for experiments."""
     try:
         check_experiments()
     except UserError as error:

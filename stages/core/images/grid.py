@@ -15,7 +15,7 @@ class Overlap(NamedTuple):
     """Corresponding points of two views."""
 
     places: tuple[Tensor, Tensor]
-    """(B, G, G, 2) of each view, x and y in -1..1 as torch's grid_sample takes them; -2 where the views do not overlap."""
+    """(B, G, G, 2) of each view, x and y in -1..1 as torch's grid_sample takes them; -2 where views do not overlap."""
     exists: Tensor
     """(B,) bool, whether the two views of a photograph overlap."""
 
