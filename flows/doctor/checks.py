@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from flows.doctor.disk import check_cache_links, check_disk
+from flows.doctor.environment import check_environment
 from flows.doctor.finding import Finding
 from flows.doctor.fingerprints import check_code
-from flows.doctor.places import check_places
 from flows.recipes.composing import stage_names
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace
@@ -75,7 +75,7 @@ def examine() -> Iterator[Finding]:
     yield check_cache_links(Path())
     yield check_locks(Path(".dvc/tmp/rwlock"))
     yield check_port()
-    yield from check_places()
+    yield from check_environment()
 
 
 def check_python() -> Finding:

@@ -41,7 +41,7 @@ class DVCProcess:
             environment: Variables beside those of this process.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.workspace.followed_dvc", *arguments],
+            [sys.executable, "-m", "flows.workspace.dvc_child", *arguments],
             env={**_environment(), **environment},
             stdout=output,
             stderr=subprocess.STDOUT if output is not None else None,

@@ -54,7 +54,7 @@ def suffix_of(path: str) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def wrong_name(path: str, suffixes: tuple[str, ...]) -> str:
+def find_name_problem(path: str, suffixes: tuple[str, ...]) -> str:
     """Why a file is skipped by its name alone; empty if its name is in order."""
     suffix = os.path.splitext(path)[1]
     if suffix.lower() not in suffixes:
@@ -77,7 +77,7 @@ def readable_name(path: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def fitting_name(name: str, suffix: str) -> str:
+def shorten_name(name: str, suffix: str) -> str:
     """A file's name and suffix; what is too long for a file system is cut, and made unique by a hash of all of it."""
     whole = os.fsencode(name + suffix)
     if len(whole) <= _LONGEST_NAME:
@@ -86,7 +86,7 @@ def fitting_name(name: str, suffix: str) -> str:
     return whole[: _LONGEST_NAME - len(end.encode())].decode(errors="ignore") + end
 
 
-def fits(name: str) -> bool:
+def name_fits(name: str) -> bool:
     """Whether a file may have this name."""
     return len(os.fsencode(name)) <= _LONGEST_NAME
 

@@ -14,7 +14,7 @@ from stages.core.artifacts.shards import write_atomically
 from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.files import fits, image_id_of, list_files, readable_name, wrong_name
+from stages.core.files import find_name_problem, image_id_of, list_files, name_fits, readable_name
 from stages.core.image_files import UInt8, UnreadableImage, encode_png, read_image
 from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
@@ -81,7 +81,7 @@ def _find_photographs(images: Path, out: Path) -> tuple[dict[str, str], list[Rej
     taken, rejected = set(), []
     for path in _list_outside(images, out):
         target = _name_result(path)
-        if problem := wrong_name(path, IMAGE_SUFFIXES):
+        if problem := find_name_problem(path, IMAGE_SUFFIXES):
             rejected.append(Rejected(path, problem))
         elif target in taken:
             rejected.append(Rejected(path, f"its mask would take the name of another one, {target}; rename the file"))
@@ -104,7 +104,7 @@ def _list_outside(images: Path, out: Path) -> list[str]:
 def _name_result(path: str) -> str:
     # The suffix stays in the name: a.jpg and a.png are two photographs.
     whole = f"{path}.png"
-    return whole if fits(whole.rpartition("/")[2]) else f"{image_id_of(path)}.png"
+    return whole if name_fits(whole.rpartition("/")[2]) else f"{image_id_of(path)}.png"
 
 
 def _write_pictures(out: Path, target: str, image: UInt8, label: npt.NDArray[np.uint16], colors: UInt8) -> None:

@@ -40,7 +40,7 @@ class StoredMapConfig(Params):
     grabcut: bool = False
     """Refine binary masks by GrabCut at half of the working size: sharper edges for about 100 ms an image."""
 
-    def finish(self, image: Image, saliency: Map) -> NDArray[np.uint8]:
+    def to_stored_map(self, image: Image, saliency: Map) -> NDArray[np.uint8]:
         """The stored map (h, w) of an image (h, w, 3) and its saliency (h, w) in 0..1."""
         from stages.saliency.binary import cut_mask, refine_mask
 
@@ -73,7 +73,7 @@ class PhotoSaliency(SaliencyMethod, StoredMapConfig):
         from stages.core.images.working_size import shrink
 
         small = shrink(image, self.max_side)
-        return self.finish(small, self.score(small))
+        return self.to_stored_map(small, self.score(small))
 
     @abstractmethod
     def score(self, image: Image) -> Map:

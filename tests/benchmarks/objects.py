@@ -16,7 +16,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.data import DATA
 from stages.core.image_files import read_mask
-from stages.core.images.crops import Window, cut_map, resize_short_side
+from stages.core.images.crops import Window, crop_map, resize_short_side
 from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
 from stages.evaluate.evaluators.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
@@ -93,8 +93,8 @@ def find_objects(prior: str, side: int) -> Objects:
     for photo in (photos[position] for position in range(len(photos))):
         true = np.asarray(read_mask(DATA / str(labels.mask_path(photo.image_id))))
         size, whole = (photo.height, photo.width), Window(0, 0, photo.width, photo.height, False)
-        small = np.asarray(cut_map(true, size, whole, side), np.int64)
-        mask = np.asarray(cut_map(maps[photo.image_id].map, size, whole, side)) >= SALIENT
+        small = np.asarray(crop_map(true, size, whole, side), np.int64)
+        mask = np.asarray(crop_map(maps[photo.image_id].map, size, whole, side)) >= SALIENT
         weight = photo.height * photo.width // side**2  # as if at full size
         found.append(count_object(small, mask, len(labels.classes), IGNORE) * weight)
     stacked = np.stack(found)

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from stages.core.artifacts.shards import write_atomically
 from stages.core.errors import UserError
-from stages.core.files import fits, fitting_name, image_id_of, list_files, read_text, suffix_of
+from stages.core.files import image_id_of, list_files, name_fits, read_text, shorten_name, suffix_of
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=400))
 def test_a_name_that_fits_is_kept_and_others_are_cut_apart(name: str) -> None:
-    fitted = fitting_name(name, ".partial")
-    assert fits(fitted)
+    fitted = shorten_name(name, ".partial")
+    assert name_fits(fitted)
     assert fitted.endswith(".partial")
-    assert (fitted == f"{name}.partial") == fits(f"{name}.partial")
-    assert fitting_name(f"{name}x", ".partial") != fitted
+    assert (fitted == f"{name}.partial") == name_fits(f"{name}.partial")
+    assert shorten_name(f"{name}x", ".partial") != fitted
 
 
 def test_a_file_of_the_longest_name_is_written(tmp_path: Path) -> None:

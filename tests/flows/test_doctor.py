@@ -24,8 +24,7 @@ from flows.doctor.checks import (
     check_versions,
 )
 from flows.doctor.disk import check_cache_links, check_disk
-from flows.doctor.fingerprints import check_code
-from flows.doctor.places import (
+from flows.doctor.environment import (
     check_compiled_loops,
     check_folders,
     check_git,
@@ -33,6 +32,7 @@ from flows.doctor.places import (
     check_server,
     check_shared_memory,
 )
+from flows.doctor.fingerprints import check_code
 from stages.core.fingerprint import write_fingerprints
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT

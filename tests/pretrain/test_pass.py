@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from stages.core.engine.method import TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn
 from stages.core.images.dataset import Batch
-from stages.core.images.grid import overlap_grid
+from stages.core.images.view_overlap import overlap_grid
 from stages.core.nets.attention import ChannelAttention
 from stages.core.nets.backbones import stage_maps
 from stages.pretrain.methods.pass_.config import PASSConfig

@@ -80,7 +80,7 @@ def test_grabcut_refines_a_coarse_mask():
     image, disc = draw_object()
     coarse = cv2.dilate(disc.astype(np.float32), np.ones((13, 13)))
     method = METHODS[0].model_copy(update={"threshold": 0.5, "grabcut": True})
-    refined = method.finish(image, coarse) > 0
+    refined = method.to_stored_map(image, coarse) > 0
     overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (coarse > 0, refined)]
     assert overlap[0] < 0.7
     assert overlap[1] > 0.95

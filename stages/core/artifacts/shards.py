@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from stages.core.data import ARTIFACTS as ARTIFACTS
 from stages.core.errors import UserError
-from stages.core.files import fitting_name
+from stages.core.files import shorten_name
 from stages.core.hashing import hash_files, hash_json
 
 MANIFEST = "manifest.json"
@@ -60,7 +60,7 @@ def atomic_out(out: Path, contract: str, stage: str, method: str) -> Iterator[Pa
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees either the old content or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(fitting_name(path.name, ".partial"))
+    partial = path.with_name(shorten_name(path.name, ".partial"))
     try:
         with partial.open("wb") as file:
             file.write(data)

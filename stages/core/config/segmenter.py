@@ -29,7 +29,7 @@ class SegmenterCard(Params):
     """How the threshold was found; null where there is none."""
 
     @property
-    def tells_background(self) -> bool:
+    def predicts_background(self) -> bool:
         """Whether it can predict background: no score lies below a threshold of 0."""
         return self.background == "class_0" or bool(self.threshold)
 

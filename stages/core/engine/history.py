@@ -74,7 +74,7 @@ class History:
         return {name: total / (self._count * world_size()) for name, total in zip(self._sums, totals, strict=True)}
 
     @property
-    def note(self) -> str:
+    def progress_note(self) -> str:
         """The newest loss, as text for a progress line."""
         return f"loss {self.rows[-1]['loss']:.3f}" if self.rows else ""
 

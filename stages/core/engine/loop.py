@@ -111,7 +111,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
             if row:
                 board.add(row, speed.images_per_second)
             run.save_periodically()
-            bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.note}")
+            bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.progress_note}")
     run.save()
     speed.write(fabric)
     if is_launched():

@@ -67,7 +67,7 @@ def largest_reduction(views: Iterable[tuple[Window, int]]) -> int:
     return max(reduction for reduction in REDUCTIONS if reduction <= max(room, 1))
 
 
-def align(window: Window, reduction: int) -> Window:
+def align_window(window: Window, reduction: int) -> Window:
     """The window with its edges moved up and left onto whole pixels of the photograph at 1/reduction."""
     return _divide(window, reduction, reduction)
 
@@ -82,7 +82,7 @@ def _divide(window: Window, divisor: int, factor: int) -> Window:
     return Window(x, y, width, height, window.flip)
 
 
-def cut(image: UInt8, window: Window, size: int, interpolation: Interpolation = "bilinear") -> UInt8:
+def crop_and_resize(image: UInt8, window: Window, size: int, interpolation: Interpolation = "bilinear") -> UInt8:
     """Cut a window and resize it to a square, anti-aliased; not yet mirrored.
 
     Args:
@@ -105,7 +105,7 @@ def cut(image: UInt8, window: Window, size: int, interpolation: Interpolation = 
     return np.asarray(F.interpolate(planes, (size, size), mode=interpolation, antialias=True).permute(0, 2, 3, 1)[0])
 
 
-def cut_map(
+def crop_map(
     label_map: npt.NDArray[np.generic], photo: tuple[int, int], window: Window, size: int
 ) -> npt.NDArray[np.generic]:
     """Cut the same window from a map of the photograph, by nearest neighbor; not yet mirrored.

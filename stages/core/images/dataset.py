@@ -14,7 +14,7 @@ from stages.core.artifacts.label_maps import SALIENT, LabelMaps
 from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ViewConfig
 from stages.core.errors import UserError
 from stages.core.images.compiled_photometric import augment_views_compiled
-from stages.core.images.crops import cut_map
+from stages.core.images.crops import crop_map
 from stages.core.images.loading import load
 from stages.core.images.photometric import augment_views
 from stages.core.images.sector_views import draw_sector_views
@@ -118,7 +118,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
             "windows": np.array([view.window for view in views], np.float32),
             "maps": {
                 name: [
-                    cut_map(maps[photo.image_id].map, size, view.window, len(view.pixels)).astype(np.int32)
+                    crop_map(maps[photo.image_id].map, size, view.window, len(view.pixels)).astype(np.int32)
                     for view in views
                 ]
                 for name, maps in self._maps.items()

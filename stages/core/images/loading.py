@@ -53,7 +53,12 @@ def load(dataset: Dataset[Any], batches: Batches, prefetch: int, pin_memory: boo
     if not workers:
         yield from DataLoader(dataset, collate_fn=collate, **options)
         return
-    options |= {"num_workers": workers, "prefetch_factor": prefetch, "worker_init_fn": _begin, "collate_fn": _as_it_is}
+    options |= {
+        "num_workers": workers,
+        "prefetch_factor": prefetch,
+        "worker_init_fn": _init_worker,
+        "collate_fn": _identity,
+    }
     _check_open_files(workers)
     with _iterating(_Making(dataset), options) as made:
         yield from map(_unpack, made)
@@ -128,11 +133,11 @@ def _unpack(made: _Made) -> Any:
         raise _not_handed_over(error) from None
 
 
-def _as_it_is(made: Any) -> Any:
+def _identity(made: Any) -> Any:
     return made
 
 
-def _begin(_: int) -> None:
+def _init_worker(_: int) -> None:
     ignore_signals()
     exit_with_parent()
 
@@ -144,7 +149,7 @@ def _iterating(making: _Making, options: Options) -> Iterator[Iterator[Any]]:
     started: list[BaseProcess] = []
 
     def end() -> None:
-        with _deaths_unnoticed():
+        with _without_sigchld_handler():
             _kill(started)
 
     atexit.register(end)
@@ -173,7 +178,7 @@ def _kill(processes: list[BaseProcess]) -> None:
 
 
 @contextmanager
-def _deaths_unnoticed() -> Iterator[None]:
+def _without_sigchld_handler() -> Iterator[None]:
     """Keep torch from raising an error because one of its loading processes has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield

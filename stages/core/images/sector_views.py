@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stages.core.config.views import SectorViewConfig
 from stages.core.image_files import UInt8
-from stages.core.images.crops import Window, cut
+from stages.core.images.crops import Window, crop_and_resize
 from stages.core.images.views import LazyPhoto, View, draw_photometric
 
 _CANNY = (10, 50)
@@ -22,7 +22,7 @@ def draw_sector_views(photo: LazyPhoto, config: SectorViewConfig, rng: np.random
     image = photo.read(1)
     windows = draw_windows(image, config, rng)
     return [
-        View(window, cut(image, window, config.size, "bicubic"), draw_photometric(config.photometric, rng))
+        View(window, crop_and_resize(image, window, config.size, "bicubic"), draw_photometric(config.photometric, rng))
         for window in windows
     ]
 

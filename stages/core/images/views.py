@@ -8,7 +8,15 @@ import numpy.typing as npt
 
 from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig
 from stages.core.image_files import UInt8
-from stages.core.images.crops import Window, align, cut, cut_map, largest_reduction, reduce_window, sample_window
+from stages.core.images.crops import (
+    Window,
+    align_window,
+    crop_and_resize,
+    crop_map,
+    largest_reduction,
+    reduce_window,
+    sample_window,
+)
 
 PHOTOMETRIC_FIELDS = ("brightness", "contrast", "saturation", "hue", "order", "gray", "blur", "solarize")
 """Columns of the per-view photometric parameters; see `draw_photometric`."""
@@ -55,7 +63,7 @@ def draw_covered_views(
     chosen = []
     for crop in config.each:
         windows = (sample_window(*photo.size, crop.scale, config.flip, rng) for _ in range(coverage.tries))
-        fitting = (each for each in windows if coverage.accepts(cut_map(mask, photo.size, each, crop.size)))
+        fitting = (each for each in windows if coverage.accepts(crop_map(mask, photo.size, each, crop.size)))
         if (window := next(fitting, None)) is None:
             return None
         chosen.append(window)
@@ -67,11 +75,11 @@ def _cut_views(
 ) -> list[View]:
     """Cut the views at their windows, from a photograph that is decoded no larger than they need."""
     reduction = largest_reduction(zip(windows, config.sizes, strict=True))
-    image, windows = photo.read(reduction), [align(window, reduction) for window in windows]
+    image, windows = photo.read(reduction), [align_window(window, reduction) for window in windows]
     return [
         View(
             window,
-            cut(image, reduce_window(window, reduction), crop.size),
+            crop_and_resize(image, reduce_window(window, reduction), crop.size),
             draw_photometric(crop.photometric or config.photometric, rng),
         )
         for window, crop in zip(windows, config.each, strict=True)

@@ -117,7 +117,7 @@ class Segmenter(nn.Module):
         means = logits.softmax(1).mean((0, 2, 3))[first:]
         kept = means.topk(min(most, len(means))).indices.sort().values
         shares = _enlarge(logits[:, first + kept], size).softmax(0)
-        score = self._foreground(features, logits, size) if self.card.tells_background else None
+        score = self._foreground(features, logits, size) if self.card.predicts_background else None
         return Probabilities([int(number) + 1 for number in kept], shares, score)
 
     def _foreground(self, features: Tensor, logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -18,9 +18,9 @@ class Fit(NamedTuple):
     """Those of the network, by its own names."""
     missing: list[str]
     """The network's, which the file lacks."""
-    misshapen: list[str]
+    wrong_shape: list[str]
     """The network's, which the file has in another shape."""
-    homeless: list[str]
+    unexpected: list[str]
     """The file's, of modules that the network has, but not so many of: a deeper network's blocks."""
     unused: list[str]
     """The file's that belong to no module of the network: heads, decoders, codes."""
@@ -28,11 +28,11 @@ class Fit(NamedTuple):
     @property
     def problems(self) -> int:
         """How many tensors keep the file from being the network's."""
-        return len(self.missing) + len(self.misshapen) + len(self.homeless)
+        return len(self.missing) + len(self.wrong_shape) + len(self.unexpected)
 
     def describe(self) -> str:
         """What does not fit, in words."""
-        said = {"missing": self.missing, "of another shape": self.misshapen, "with no place in it": self.homeless}
+        said = {"missing": self.missing, "of another shape": self.wrong_shape, "with no place in it": self.unexpected}
         return "; ".join(_list(keys, what) for what, keys in said.items() if keys)
 
 
@@ -45,12 +45,12 @@ def fit_tensors(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Fit
     """
     adapted = _spell(dict(tensors), own)
     missing = [key for key in own if key not in adapted and not key.endswith("num_batches_tracked")]
-    misshapen = [key for key in own if key in adapted and adapted[key].shape != own[key].shape]
+    wrong_shape = [key for key in own if key in adapted and adapted[key].shape != own[key].shape]
     modules = {key.partition(".")[0] for key in own} | _TOKENS
     left = [key for key in adapted if key not in own]
-    homeless = [key for key in left if key.partition(".")[0] in modules]
+    unexpected = [key for key in left if key.partition(".")[0] in modules]
     unused = [key for key in left if key.partition(".")[0] not in modules]
-    return Fit({key: adapted[key] for key in own if key in adapted}, missing, misshapen, homeless, unused)
+    return Fit({key: adapted[key] for key in own if key in adapted}, missing, wrong_shape, unexpected, unused)
 
 
 def _list(keys: Sequence[str], what: str) -> str:

@@ -20,8 +20,8 @@ from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
 from stages.core.engine.devices import inference_device
 from stages.core.images.crops import resize_short_side
 from stages.core.images.dataset import EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
-from stages.core.images.grid import overlap_grid, sample
 from stages.core.images.inference import iterate_batches
+from stages.core.images.view_overlap import overlap_grid, sample_at
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import ProjectionHead
 from stages.core.progress import track
@@ -125,7 +125,7 @@ def _compare_in_views(network: PixelEmbeddings, views: MultiCropConfig, index: I
         batch = augment_batch(raw, views, device)
         overlap = overlap_grid(batch.windows[:, 0], batch.windows[:, 1])
         first, second = (
-            network.embed(sample(network.features(view), places))  # (B, G, G, D)
+            network.embed(sample_at(network.features(view), places))  # (B, G, G, D)
             for view, places in zip(batch.views, overlap.places, strict=True)
         )
         cosines = (first * second).sum(3)[overlap.exists]

@@ -23,13 +23,13 @@ from stages.core.metrics.matching import (
 from stages.core.metrics.scores import Scores, benchmark_summary, pixel_summary, scene_summary
 from stages.evaluate.protocols.rules import ProtocolName
 
-FindMatch = Callable[[Counts, int], Match]
+MatchFinder = Callable[[Counts, int], Match]
 
 
 class Protocol(NamedTuple):
     """How a match is found and what is reported."""
 
-    find_match: FindMatch
+    find_match: MatchFinder
     """From the counts of the split that the match is fitted on, at one threshold."""
     summarize: Callable[[Scores, bool], dict[str, float | None]]
     """In percent; the flag asks for boundary scores where the protocol has them."""
@@ -38,7 +38,7 @@ class Protocol(NamedTuple):
     denominator: str
     """What the mean IoU is a mean over."""
     source: str
-    also: Mapping[str, FindMatch] = MappingProxyType({})
+    also: Mapping[str, MatchFinder] = MappingProxyType({})
     """Further matches, found on the same split; their scores are reported beside, under names with this ending."""
     is_identity: bool = False
     """Predicted ids are class ids; nothing is matched."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.config.splits import SPLITS
-from stages.core.files import fitting_name
+from stages.core.files import shorten_name
 from stages.core.hashing import hash_bytes
 from stages.core.metrics.kernels import UInt8, UInt16
 from stages.evaluate import Config
@@ -39,7 +39,7 @@ class Overlay(NamedTuple):
         """Name of its picture in `overlays/`; no other photograph's is the same."""
         flat = self.image_id.replace("/", "__")
         apart = f"~{hash_bytes(self.image_id.encode())[:12]}" if "__" in self.image_id else ""
-        return fitting_name(flat + apart, ".jpg")
+        return shorten_name(flat + apart, ".jpg")
 
 
 def choose_split(inputs: Inputs, scored: Sequence[str]) -> str | None:

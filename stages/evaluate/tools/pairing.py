@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stages.core.data import IMAGE_SUFFIXES
 from stages.core.errors import UserError
-from stages.core.files import image_id_of, list_files, readable_name, suffix_of, wrong_name
+from stages.core.files import find_name_problem, image_id_of, list_files, readable_name, suffix_of
 from stages.core.metrics.counting import list_problems
 
 _MASK, _SCORES = (".png",), (".npy",)
@@ -81,7 +81,7 @@ def _list(folder: Path, further: tuple[str, ...]) -> _Listing:
         kind = found.masks if suffix_of(path) in _MASK else found.scores if suffix_of(path) in further else None
         if kind is None:
             found.left_out.append(readable_name(str(folder / path)))
-        elif problem := wrong_name(path, _MASK + further):
+        elif problem := find_name_problem(path, _MASK + further):
             found.problems.append(f"{readable_name(str(folder / path))}: {problem}")
         elif (name := image_id_of(path)) in kind:
             found.problems.append(f"{folder / path}: same name but for the suffix as {kind[name]}")

@@ -15,7 +15,7 @@ from stages.core.artifacts.label_maps import LabelMap, LabelMaps
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.errors import UserError
-from stages.core.files import fitting_name
+from stages.core.files import shorten_name
 from stages.core.image_files import encode_png
 from stages.core.outputs import make_parent_folder
 from stages.core.progress import track
@@ -60,7 +60,7 @@ def write_submission(out: Path, description: Description) -> int:
             f"artifacts/predict: {len(missing)} test photographs are not segmented, first {missing[0]}; "
             "put test into predict.splits"
         )
-    partial = out.with_name(fitting_name(out.name, ".partial"))
+    partial = out.with_name(shorten_name(out.name, ".partial"))
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
         for image_id in track(ids, label="submission"):
             _add(file, _member_name(image_id), encode_png(_to_rgb(_cut(predictions[image_id], threshold))))

@@ -4,7 +4,7 @@ from typing import Literal
 
 from stages.core.config.params import Params
 from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
-from stages.core.files import list_files, wrong_name
+from stages.core.files import find_name_problem, list_files
 from stages.index.layout import Candidate, Layout
 
 
@@ -17,7 +17,7 @@ class FolderConfig(Params):
         """List the photographs."""
         photographs, rejected = [], []
         for path in list_files(DATA):
-            if problem := wrong_name(path, IMAGE_SUFFIXES):
+            if problem := find_name_problem(path, IMAGE_SUFFIXES):
                 rejected.append(Rejected(path, problem))
             else:
                 photographs.append(Candidate(path, "train", None))

@@ -21,7 +21,7 @@ from stages.core.config.params import Params
 from stages.core.config.splits import SPLITS, list_categories
 from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.core.files import image_id_of, list_files, wrong_name
+from stages.core.files import find_name_problem, image_id_of, list_files
 from stages.index.layout import Candidate, Layout
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": "validation-segmentation"}
@@ -46,7 +46,7 @@ class ImageNetSConfig(Params):
         photographs, rejected = [], []
         for split in SPLITS:
             for path in list_files(DATA / split):
-                if problem := _wrong_place(path) or wrong_name(path, IMAGE_SUFFIXES):
+                if problem := _wrong_place(path) or find_name_problem(path, IMAGE_SUFFIXES):
                     rejected.append(Rejected(f"{split}/{path}", problem))
                 else:
                     photographs.append(Candidate(f"{split}/{path}", split, path.split("/")[0]))
@@ -77,7 +77,7 @@ def _find_masks() -> tuple[dict[str, str], list[Rejected]]:
     masks, rejected = {}, []
     for split in SPLITS:
         for path in list_files(DATA / f"{split}{_MASKS}"):
-            if problem := wrong_name(path, (".png",)):
+            if problem := find_name_problem(path, (".png",)):
                 rejected.append(Rejected(f"{split}{_MASKS}/{path}", problem))
             else:
                 masks[f"{split}{_MASKS}/{path}"] = f"{split}/{image_id_of(path)}"

@@ -20,7 +20,7 @@ from stages.core.config.params import Params
 from stages.core.config.splits import Split
 from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
-from stages.core.files import image_id_of, list_files, read_text, wrong_name
+from stages.core.files import find_name_problem, image_id_of, list_files, read_text
 from stages.index.layout import Candidate, Layout
 
 _FOLDERS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
@@ -81,7 +81,7 @@ class ScenesConfig(Params):
         found, rejected = [], []
         for folder, split in _FOLDERS.items():
             for path in list_files(DATA / "images" / folder):
-                if problem := wrong_name(path, IMAGE_SUFFIXES):
+                if problem := find_name_problem(path, IMAGE_SUFFIXES):
                     rejected.append(Rejected(f"images/{folder}/{path}", problem))
                 else:
                     found.append(Candidate(f"images/{folder}/{path}", split, None))
@@ -93,7 +93,7 @@ class ScenesConfig(Params):
             for path in list_files(DATA / "annotations" / folder):
                 if not image_id_of(path).endswith(self.annotation_ending):
                     continue
-                if problem := wrong_name(path, (".png",)):
+                if problem := find_name_problem(path, (".png",)):
                     rejected.append(Rejected(f"annotations/{folder}/{path}", problem))
                 else:
                     name = image_id_of(path).removesuffix(self.annotation_ending) + self.image_ending

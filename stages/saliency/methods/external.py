@@ -84,7 +84,9 @@ class ExternalConfig(SaliencyMethod, StoredMapConfig):
             cv2.resize(index.read(position), (width, height), interpolation=cv2.INTER_AREA) if self.grabcut else gray
         )
         saliency = gray[..., 0].astype(np.float32) / np.float32(255)
-        return LabelMap(photo.image_id, photo.height, photo.width, self.finish(np.asarray(image, np.uint8), saliency))
+        return LabelMap(
+            photo.image_id, photo.height, photo.width, self.to_stored_map(np.asarray(image, np.uint8), saliency)
+        )
 
 
 def _open_folder(maps: MapsFolderConfig) -> Path:

@@ -211,7 +211,7 @@ def test_long_histories_are_means_over_stretches_and_miss_no_iteration() -> None
     assert [row["loss"] for row in history.rows[:2]] == [0.5, 2.5]
     assert history.rows[-1] == {"iteration": 1205, "lr": 0.1, "loss": 1204.0}
     assert len(history.rows) == 603
-    assert history.note == "loss 1204.000"
+    assert history.progress_note == "loss 1204.000"
 
 
 def test_a_nan_in_the_last_incomplete_stretch_is_found() -> None:

@@ -13,11 +13,11 @@ from torchvision.transforms.v2 import functional as tv
 from stages.core.image_files import REDUCTIONS
 from stages.core.images.crops import (
     Window,
-    align,
+    align_window,
     center_crop,
     center_window,
-    cut,
-    cut_map,
+    crop_and_resize,
+    crop_map,
     largest_reduction,
     reduce_window,
     resize_short_side,
@@ -85,7 +85,7 @@ PHOTO = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(np.uint8)
 def test_a_cut_equals_torchvisions_of_pillows_pixel_by_pixel(window: tuple[int, int, int, int], size: int) -> None:
     x, y, width, height = window
     expected = tv.resized_crop(Image.fromarray(PHOTO), y, x, height, width, [size, size], antialias=True)
-    got = cut(PHOTO, Window(*window, False), size).astype(int)
+    got = crop_and_resize(PHOTO, Window(*window, False), size).astype(int)
     np.testing.assert_allclose(got, np.asarray(expected), atol=1)  # Pillow rounds twice, after rows and after columns
 
 
@@ -94,7 +94,7 @@ def test_an_aligned_window_stands_on_whole_pixels_of_the_smaller_photograph(redu
     rng = np.random.default_rng(0)
     for _ in range(200):
         window = sample_window(375, 500, (0.05, 1.0), 0.5, rng)
-        aligned = align(window, reduction)
+        aligned = align_window(window, reduction)
         for before, after in zip(window[:4], aligned[:4], strict=True):
             assert after % reduction == 0
             assert 0 <= before - after < reduction
@@ -131,7 +131,7 @@ def test_a_map_is_cut_where_the_photograph_is(shape: tuple[int, int]) -> None:
     top, left = int(20 * factor), int(40 * factor)
     label[top : top + int(10 * factor), left : left + int(10 * factor)] = 700  # the photograph's (40..50, 20..30)
     for window in [Window(30, 10, 40, 40, False), Window(40, 20, 10, 10, False), Window(44, 24, 30, 30, False)]:
-        got = cut_map(label, (60, 80), window, 20)
+        got = crop_map(label, (60, 80), window, 20)
         centers = (np.arange(20) + 0.5) / 20
         x, y = window.x + centers * window.width, window.y + centers * window.height
         expected = ((y >= 20) & (y < 30))[:, None] & ((x >= 40) & (x < 50))[None]
@@ -141,5 +141,5 @@ def test_a_map_is_cut_where_the_photograph_is(shape: tuple[int, int]) -> None:
 
 def test_a_cut_of_the_whole_is_the_map_and_one_pixel_stays_one() -> None:
     label = np.arange(100).reshape(10, 10)
-    np.testing.assert_array_equal(cut_map(label, (50, 50), Window(0, 0, 50, 50, False), 10), label)
-    assert cut_map(np.array([[7]]), (50, 80), Window(3, 4, 20, 20, True), 16).tolist() == [[7]]
+    np.testing.assert_array_equal(crop_map(label, (50, 50), Window(0, 0, 50, 50, False), 10), label)
+    assert crop_map(np.array([[7]]), (50, 80), Window(3, 4, 20, 20, True), 16).tolist() == [[7]]

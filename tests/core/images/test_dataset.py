@@ -13,7 +13,7 @@ from stages.core.artifacts.image_index import Photo, read_photo
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.image_files import read_image
-from stages.core.images.crops import Window, cut
+from stages.core.images.crops import Window, crop_and_resize
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
 from tests.fabricate import fabricate_images, index_again
 
@@ -181,6 +181,6 @@ def test_large_photographs_are_decoded_no_larger_than_their_views_need(monkeypat
         item = dataset[key]
         photo = index.read(key[1])
         for window, pixels in zip(item["windows"], item["pixels"], strict=True):
-            expected = cut(photo, Window(*window[:4].astype(int), bool(window[4])), 32)
+            expected = crop_and_resize(photo, Window(*window[:4].astype(int), bool(window[4])), 32)
             assert np.abs(pixels.astype(int) - expected).mean() < 2
     assert set(reductions) == {4, 8}

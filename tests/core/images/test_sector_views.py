@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from stages.core.config.views import SectorViewConfig
-from stages.core.images.crops import Window, cut, cut_map
+from stages.core.images.crops import Window, crop_and_resize, crop_map
 from stages.core.images.sector_views import draw_sector_views, draw_windows, edge_density
 from tests.fabricate import whole
 
@@ -45,7 +45,7 @@ def test_a_marked_point_lands_in_all_five_views_where_the_windows_say(
     for seed in range(40):
         for view in draw_sector_views(whole(image), views, np.random.default_rng(seed)):
             pixels = view.pixels[:, ::-1] if view.window.flip else view.pixels
-            regions = cut_map(ids, shape, view.window, views.size)
+            regions = crop_map(ids, shape, view.window, views.size)
             regions = regions[:, ::-1] if view.window.flip else regions
             row, column = place_in_view(view.window, views.size, y + 0.5, x + 0.5)
             scale = views.size / view.window.width
@@ -88,7 +88,7 @@ def test_a_window_larger_than_the_photograph_is_black_and_without_region_outside
     image, views = np.full((30, 30, 3), 200, np.uint8), HIGH.model_copy(update={"zoom": (2.0, 2.0)})
     view = draw_sector_views(whole(image), views, np.random.default_rng(0))[0]
     assert view.window[:4] == (-9, -9, 48, 48)  # scaled up to 60, so that 96 of its pixels are 48 of its own
-    ids = cut_map(np.full((15, 15), 3, np.uint8), (30, 30), view.window, views.size)
+    ids = crop_map(np.full((15, 15), 3, np.uint8), (30, 30), view.window, views.size)
     inside = np.zeros((48, 48), bool)
     inside[9:39, 9:39] = True
     np.testing.assert_array_equal(ids, inside * 3)
@@ -103,9 +103,9 @@ def test_cutting_beyond_the_edge_equals_cutting_from_a_padded_photograph(window:
     image = np.random.default_rng(1).integers(1, 255, (30, 34, 3), np.uint8)
     padded = np.pad(image, ((50, 50), (50, 50), (0, 0)))
     moved = window._replace(x=window.x + 50, y=window.y + 50)
-    np.testing.assert_array_equal(cut(image, window, 13), cut(padded, moved, 13))
-    regions = cut_map(image[..., 0], (30, 34), window, 13)
-    np.testing.assert_array_equal(regions, cut_map(padded[..., 0], (130, 134), moved, 13))
+    np.testing.assert_array_equal(crop_and_resize(image, window, 13), crop_and_resize(padded, moved, 13))
+    regions = crop_map(image[..., 0], (30, 34), window, 13)
+    np.testing.assert_array_equal(regions, crop_map(padded[..., 0], (130, 134), moved, 13))
 
 
 def test_centers_lie_one_in_each_sector_at_the_radius_that_is_most_likely() -> None:

@@ -52,7 +52,7 @@ class DINO(TrainingMethod):
         self.encoder = ImageEncoder(build_backbone(config.backbone, config.weights))
         self.head = DINOHead(embedding_size(self.encoder.backbone), config.head)
         self.teacher = MomentumCopy(nn.ModuleList([self.encoder, self.head]), buffers="own")
-        drop_no_path(self.teacher)
+        disable_drop_path(self.teacher)
         self.register_buffer("center", torch.zeros(config.head.prototypes))
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
@@ -102,7 +102,7 @@ class DINO(TrainingMethod):
         self.center.lerp_(mean, 1 - self.config.center_momentum)
 
 
-def drop_no_path(network: nn.Module) -> None:
+def disable_drop_path(network: nn.Module) -> None:
     """Switch stochastic depth off."""
     from timm.layers import DropPath
 

@@ -15,7 +15,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn, swav_loss
 from stages.core.engine.swapped_prediction import SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.grid import GRID, Overlap, overlap_grid, sample
+from stages.core.images.view_overlap import GRID, Overlap, overlap_grid, sample_at
 from stages.core.nets.attention import AttentivePool, PixelAttention
 from stages.core.nets.features import build_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
@@ -96,7 +96,7 @@ class LUSS(TrainingMethod):
 
         They pass M as it stands: its weights get no gradient, and its batch norm takes its running statistics.
         """
-        pixels = sample(features, places).permute(0, 2, 3, 1).flatten(0, 2)  # (N, D)
+        pixels = sample_at(features, places).permute(0, 2, 3, 1).flatten(0, 2)  # (N, D)
         frozen = {name: weight.detach() for name, weight in self.projector.named_parameters()}
         was_training = self.projector.training
         z: Tensor = functional_call(self.projector.eval(), frozen, (pixels,))

@@ -17,7 +17,7 @@ from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.online_clustering import swav_loss
 from stages.core.engine.swapped_prediction import ASSIGNED, SwappedPrediction
 from stages.core.images.dataset import Batch
-from stages.core.images.grid import overlap_grid, sample
+from stages.core.images.view_overlap import overlap_grid, sample_at
 from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
 from stages.core.nets.heads import ProjectionHead, draw_fan_out
 from stages.pretrain.methods.pass_.config import PASSConfig
@@ -97,7 +97,7 @@ class PASS(TrainingMethod):
         overlap = overlap_grid(windows[:, 0], windows[:, 1])
         embedded = self.pixels(torch.cat(list(maps))).chunk(ASSIGNED)
         with torch.autocast(windows.device.type, enabled=False):
-            first, second = (sample(each, places) for each, places in zip(embedded, overlap.places, strict=True))
+            first, second = (sample_at(each, places) for each, places in zip(embedded, overlap.places, strict=True))
             ahead = self.predictor(torch.cat([first, second])).chunk(ASSIGNED)
             cosines = [F.cosine_similarity(ahead[0], second.detach()), F.cosine_similarity(ahead[1], first.detach())]
         return -torch.stack(cosines).mean()

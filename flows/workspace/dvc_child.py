@@ -1,4 +1,4 @@
-"""`python -m flows.workspace.followed_dvc ARGUMENTS`: dvc that ends, with its stage, when who started it is gone."""
+"""Runs dvc as `python -m flows.workspace.dvc_child ARGUMENTS`, and ends it, with its stage, when the parent is gone."""
 
 import os
 import signal

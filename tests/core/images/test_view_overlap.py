@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stages.core.images.crops import Window, cut
-from stages.core.images.grid import GRID, overlap_grid, sample
+from stages.core.images.crops import Window, crop_and_resize
+from stages.core.images.view_overlap import GRID, overlap_grid, sample_at
 
 
 def tensor(*windows: tuple[float, ...]) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_both_places_show_the_same_point_on_a_lattice_over_the_common_rectangle(
 def test_views_that_share_nothing_are_read_as_zeros(other: tuple[float, ...]) -> None:
     grid = overlap_grid(tensor((0, 0, 10, 10, 0), (0, 0, 10, 10, 0)), tensor(other, (5, 5, 10, 10, 0)))
     assert grid.exists.tolist() == [False, True]
-    read = sample(torch.ones(2, 3, 4, 4), grid.places[1])
+    read = sample_at(torch.ones(2, 3, 4, 4), grid.places[1])
     assert not read[0].any()
     assert read[1].all()
 
@@ -69,10 +69,10 @@ def test_corresponding_places_of_views_that_are_cut_show_the_same_content() -> N
     windows = Window(20, 10, 100, 120, False), Window(60, 40, 90, 100, True)
     maps = []
     for window in windows:
-        view = torch.from_numpy(cut(photograph, window, 64).copy()).permute(2, 0, 1)[None]
+        view = torch.from_numpy(crop_and_resize(photograph, window, 64).copy()).permute(2, 0, 1)[None]
         maps.append(view.flip(-1) if window.flip else view)
     grid = overlap_grid(tensor(tuple(windows[0])), tensor(tuple(windows[1])))
-    first, second = (sample(view, places) for view, places in zip(maps, grid.places, strict=True))
+    first, second = (sample_at(view, places) for view, places in zip(maps, grid.places, strict=True))
     inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
     torch.testing.assert_close(first[inside], second[inside], atol=1.5, rtol=0)
     assert first[inside].std() > 10
@@ -84,7 +84,7 @@ def test_reading_is_torchs_grid_sample_with_its_gradient(size: tuple[int, int]) 
     features = torch.randn(3, 5, *size, requires_grad=True)
     places = torch.rand(3, 6, 7, 2) * 3 - 1.5
     expected = F.grid_sample(features, places, mode="bilinear", padding_mode="zeros", align_corners=False)
-    read = sample(features, places)
+    read = sample_at(features, places)
     torch.testing.assert_close(read, expected)
     weights = torch.randn_like(expected)
     gradients = [torch.autograd.grad((result * weights).sum(), features)[0] for result in (read, expected)]

@@ -40,7 +40,7 @@ def overlap_grid(first: Tensor, second: Tensor, side: int = GRID) -> Overlap:
     return Overlap((_place(points, first, exists), _place(points, second, exists)), exists)
 
 
-def sample(features: Tensor, places: Tensor) -> Tensor:
+def sample_at(features: Tensor, places: Tensor) -> Tensor:
     """Read a map (B, D, h, w) at (B, G, G, 2) places, bilinearly, zeros outside: (B, D, G, G) float32.
 
     As `torch.nn.functional.grid_sample` without aligned corners; by products of matrices, since its gradient is never

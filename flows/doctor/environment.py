@@ -21,7 +21,7 @@ _LITTLE_SHARED_MEMORY = 1 << 30
 _FEW_FILES = 256
 
 
-def check_places() -> Iterator[Finding]:
+def check_environment() -> Iterator[Finding]:
     """Run the checks of this module."""
     yield check_folders()
     yield check_git()
