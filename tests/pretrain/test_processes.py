@@ -13,9 +13,9 @@ from stages.core.engine.distributed import local_rows
 from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.pretrain import Config
-from tests.core.engine.test_processes import in_two_processes
 from tests.fabricate import BACKBONE
 from tests.methods import small, union_of
+from tests.two_processes import in_two_processes
 
 TRAINED = [method for method in union_of(Config) if "training" in method.model_fields]
 PLAIN: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ import torch
 import yaml
 from PIL import Image
 from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from stages.core.engine.batch_norm import ALL, GroupedBatchNorm, NormGroups, sync_batch_norm
 from stages.core.engine.distributed import gather, local_rows
@@ -29,6 +29,7 @@ from stages.core.errors import UserError
 from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.fabricate import fabricate_images, index_again
 from tests.methods import small
+from tests.two_processes import in_two_processes
 
 ROOT = Path(__file__).parents[3]
 THREES = NormGroups(8, 3)
@@ -41,16 +42,12 @@ together = pytest.mark.xdist_group("of_two")
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes computes that know each other."""
-    folder = tmp_path_factory.mktemp("two")
-    multiprocessing.spawn(_join, (folder,), nprocs=2)
-    return [torch.load(folder / f"result{rank}.pt") for rank in range(2)]
+    return in_two_processes(compute_together, tmp_path_factory.mktemp("two"))
 
 
-def _join(rank: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    torch.save({**everything_shared(), **uneven()}, folder / f"result{rank}.pt")
-    dist.destroy_process_group()
+def compute_together() -> dict[str, Any]:
+    """What the tests below ask for, in one of the processes."""
+    return {**everything_shared(), **uneven()}
 
 
 def normalize(x: torch.Tensor, groups: NormGroups | None) -> dict[str, Any]:
