@@ -152,7 +152,7 @@ def test_the_line_that_it_prints_uses_the_file(
     line = shlex.split(next(line for line in printed.splitlines() if line.strip().startswith("luss use")))
     assert line[:4] == ["luss", "use", "frozen", "folder"]
     shutil.copy(ROOT / "dvc.yaml", ".")
-    section = compose(Recipe(str(ROOT / "tests/flows/frozen.yaml"), "sample", tuple(line[4:])))["pretrain"]
+    section = compose(Recipe("frozen", "sample", tuple(line[4:])))["pretrain"]
     assert section["backbone"]["transformer"]["positions"] == "dino"
     network = build_backbone(
         BackboneConfig.model_validate(section["backbone"]), WeightsFile.model_validate(section["weights"])
