@@ -42,9 +42,9 @@ def _list_offers() -> None:
     from flows.weights.catalog import OFFERS
     from flows.weights.hub import weights_folder
 
-    table = Table("name", "method", "licence", "MB", box=None)
+    table = Table("name", "method", "license", "MB", box=None)
     for offer in OFFERS:
-        table.add_row(offer.name, offer.method, offer.licence, str(offer.megabytes))
+        table.add_row(offer.name, offer.method, offer.license, str(offer.megabytes))
     Console().print(table)
     print(f"\nluss weights get NAME fetches one from the Hugging Face hub into {weights_folder()} (LUSS_WEIGHTS).")
 
@@ -64,7 +64,7 @@ def _describe(file: Path) -> None:
 
     found, source = recognize(file), read_source(file)
     facts = {"network": ", ".join(found.names) or "none that is known here", **found.facts, "sha256": hash_file(file)}
-    facts["licence"] = source.licence if source else "not in the file: say it with pretrain.weights.licence=..."
+    facts["license"] = source.license if source else "not in the file: say it with pretrain.weights.license=..."
     print(file)
     for title, value in facts.items():
         print(f"  {title:<12} {value}")
@@ -85,7 +85,7 @@ def _line(file: Path, found: Recognized, offer: Offer | None) -> str:
     values = {
         "weights.path": file.absolute(),
         "weights.origin": "supervised" if found.is_supervised else "self_supervised_elsewhere",
-        **({"weights.licence": offer.licence} if offer else {}),
+        **({"weights.license": offer.license} if offer else {}),
         "backbone.name": found.backbone.name,
         **{f"backbone.transformer.{key}": value for key, value in said.items()},
     }

@@ -17,7 +17,7 @@ class Offer(NamedTuple):
     name: str
     method: str
     repository: str
-    licence: str
+    license: str
     megabytes: int
     """Of the file, in units of 10^6 bytes."""
 
@@ -29,9 +29,9 @@ class Offer(NamedTuple):
         return _POSITIONS.get(self.method, "antialiased")
 
 
-def _timm(tag: str, method: str, licence: str, **sizes: int) -> tuple[Offer, ...]:
+def _timm(tag: str, method: str, license: str, **sizes: int) -> tuple[Offer, ...]:
     """What timm keeps for a method: `name=megabytes`, with timm's names of the networks."""
-    return tuple(Offer(f"{name}.{tag}", method, f"timm/{name}.{tag}", licence, size) for name, size in sizes.items())
+    return tuple(Offer(f"{name}.{tag}", method, f"timm/{name}.{tag}", license, size) for name, size in sizes.items())
 
 
 _POSITIONS: dict[str, Positions] = {"DINO": "dino", "DINOv2": "dino", "MAE": "plain", "MoCo v3": "plain"}

@@ -23,7 +23,7 @@ class Source(NamedTuple):
     repository: str
     revision: str
     sha256: str
-    licence: str
+    license: str
 
 
 def weights_folder() -> Path:
@@ -67,7 +67,7 @@ def fetch(offer: Offer, folder: Path) -> Path:
             f"{offer.repository}: the file that arrived has the sha256 {found}, not {sha256} as the hub says; it is "
             "deleted: run this again"
         )
-    source = Source(offer.name, offer.repository, revision, found, offer.licence)
+    source = Source(offer.name, offer.repository, revision, found, offer.license)
     (file.parent / _SOURCE).write_text(json.dumps(source._asdict(), indent=2) + "\n")
     return file
 
@@ -96,7 +96,7 @@ def _explain(error: Exception, offer: Offer) -> str:
     match error:
         case errors.GatedRepoError():
             return (
-                f"given to those alone who have accepted its terms ({offer.licence}): accept them at "
+                f"given to those alone who have accepted its terms ({offer.license}): accept them at "
                 f"https://huggingface.co/{offer.repository}, log in with `hf auth login`, and run this again"
             )
         case errors.RepositoryNotFoundError() | errors.RemoteEntryNotFoundError():

@@ -47,7 +47,7 @@ class Provenance(NamedTuple):
     """Where the initial weights of each model came from."""
     label_uses: list[str]
     """Every step that looked at labels, apart from the scoring itself."""
-    licence: str | None
+    license: str | None
     """Of the weights that came from outside, empty where nobody said it; None where there are none."""
 
     @property
@@ -71,8 +71,8 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     ]
     beside = [f"evaluate: {use}" for use in label_uses(config)]
     weights = {stage: _origin(card) for stage, card in cards.items()}
-    licence = cards["pretrain"].start.licence if "pretrain" in cards else None
-    return Provenance(_recipe(), params, sources, weights, supervised + used + beside, licence)
+    license = cards["pretrain"].start.license if "pretrain" in cards else None
+    return Provenance(_recipe(), params, sources, weights, supervised + used + beside, license)
 
 
 def _find_seed(section: Any) -> int | None:

@@ -50,7 +50,7 @@ def describe_start(weights: WeightsFile | None) -> StartCard:
     """Where the weights come from before training; None for random ones."""
     if weights is None:
         return StartCard()
-    return StartCard(origin=weights.origin, sha256=weights.sha256, licence=weights.licence)
+    return StartCard(origin=weights.origin, sha256=weights.sha256, license=weights.license)
 
 
 def uses_labels(weights: WeightsFile | None) -> bool:

@@ -117,16 +117,16 @@ def test_pictures_have_names_of_their_own_that_fit():
 
 
 @pytest.mark.parametrize(
-    ("licence", "said"), [("CC-BY-NC-4.0", "CC-BY-NC-4.0"), ("", "not known: ask where they come from")]
+    ("license", "said"), [("CC-BY-NC-4.0", "CC-BY-NC-4.0"), ("", "not known: ask where they come from")]
 )
-def test_the_licence_of_weights_from_outside_is_shown_and_missed(project, licence, said):
+def test_the_license_of_weights_from_outside_is_shown_and_missed(project, license, said):
     drawn.write_project(images_per_class=1)
     main(Config())
-    assert "licence" not in (OUT / "report.html").read_text()
+    assert "license" not in (OUT / "report.html").read_text()
     card = ARTIFACTS / "pretrain/model.json"
-    start = f'"start": {{"licence": "{licence}", "origin": "self_supervised_elsewhere"}}'
+    start = f'"start": {{"license": "{license}", "origin": "self_supervised_elsewhere"}}'
     card.write_text(re.sub(r'"start": {[^}]*}', start, card.read_text()))
     main(Config())
     report = (OUT / "report.html").read_text()
     assert said in report
-    assert ("weights without a licence" in report) == (licence == "")
+    assert ("weights without a license" in report) == (license == "")

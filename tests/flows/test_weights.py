@@ -57,7 +57,7 @@ def test_a_file_is_fetched_once_and_pinned(hub: Hub) -> None:
         "repository": OFFER.repository,
         "revision": REVISION,
         "sha256": digest,
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
     }
     assert all(path.startswith(f"/{OFFER.repository}/resolve/") for _, path, _ in hub.asked if "resolve" in path)
     hub.asked.clear()
@@ -111,7 +111,7 @@ def test_the_list_is_true_to_timm() -> None:
             continue
         known = timm.get_pretrained_cfg(offer.name)
         assert known is not None
-        assert known.license.lower() == offer.licence.lower()
+        assert known.license.lower() == offer.license.lower()
         assert offer.repository == known.hf_hub_id or offer.method == "DINOv3"
     with torch.device("meta"):
         network = timm.create_model(OFFER.name, num_classes=0)
@@ -160,7 +160,7 @@ def test_the_line_that_it_prints_uses_the_file(
     assert torch.equal(network.state_dict()["blocks.3.attn.qkv.weight"], tiny["blocks.3.attn.qkv.weight"].float())
 
 
-def test_what_is_fetched_brings_its_licence(
+def test_what_is_fetched_brings_its_license(
     tiny: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LUSS_WEIGHTS", "kept")
@@ -168,7 +168,7 @@ def test_what_is_fetched_brings_its_licence(
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         weights(["get", "vit_base_patch16_224.mae"])
     printed = capsys.readouterr().out
-    assert "pretrain.weights.licence=CC-BY-NC-4.0 pretrain.backbone.name=vit_tiny_patch16_224" in printed
+    assert "pretrain.weights.license=CC-BY-NC-4.0 pretrain.backbone.name=vit_tiny_patch16_224" in printed
     assert "pretrain.backbone.transformer.positions=plain" in printed
     weights(["get"])
     assert "vit_small_patch16_dinov3.lvd1689m" in capsys.readouterr().out

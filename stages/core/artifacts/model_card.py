@@ -46,7 +46,7 @@ class StartCard(_Card):
     origin: Origin | Literal["random"] = "random"
     sha256: str | None = None
     """Of the file of weights; null for random ones."""
-    licence: str | None = None
+    license: str | None = None
     """Of the file of weights, empty where nobody said it; null for random ones."""
 
 

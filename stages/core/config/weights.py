@@ -19,7 +19,7 @@ class WeightsFile(Params):
     """Of the file; `luss use` fills it in."""
     origin: Origin
     """How the weights were trained; goes into the record of every result. `supervised` makes a result not strict."""
-    licence: str = ""
+    license: str = ""
     """Of the weights, as their authors name it (Apache-2.0, CC-BY-NC-4.0, dinov3-license); stands in the model's card
     and in the report, which warns where it is empty."""
     branch: Branch | None = None

@@ -28,7 +28,7 @@ LABELS = {
     "NMI": "NMI of the clusters",
 }
 
-UNLICENSED = "not known: ask where they come from, and say it in pretrain.weights.licence"
+UNLICENSED = "not known: ask where they come from, and say it in pretrain.weights.license"
 
 
 class ClassRow(NamedTuple):
@@ -130,7 +130,7 @@ def provenance_rows(config: Config, evaluation: Evaluation, provenance: Provenan
         ("threshold", f"{'none' if chosen is None else f'{chosen / 100:.2f}'} ({evaluation.threshold.source})"),
         ("ignored id", str(config.ignore_id)),
         ("initial weights", weights),
-        ("licence of the weights", "" if provenance.licence is None else provenance.licence or UNLICENSED),
+        ("license of the weights", "" if provenance.license is None else provenance.license or UNLICENSED),
         ("labels used before scoring", "; ".join(provenance.label_uses) or "none"),
         ("seeds", ", ".join(f"{stage} {seed}" for stage, seed in provenance.seeds.items())),
     ]
