@@ -205,7 +205,7 @@ def test_a_file_inside_the_project_is_pinned_by_its_content(project: Path) -> No
     (project / "w.pth").write_bytes(b"weights")
     written = compose(Recipe("swav", "sample", (WEIGHTS.format(project / "w.pth"),)))["pretrain"]["weights"]
     pinned = {"path": "w.pth", "sha256": hashlib.sha256(b"weights").hexdigest(), "origin": "supervised"}
-    assert written == {**pinned, "licence": "", "branch": None}
+    assert written == {**pinned, "license": "", "branch": None}
 
 
 def test_a_file_outside_is_written_absolute(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
