@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stages.core.data import DATA
 from stages.core.errors import UserError
+from stages.core.files import is_utf8
 
 _SHOWN = 5
 
@@ -29,13 +30,5 @@ def check_names(data: Path = DATA) -> None:
 def _find_wrong(data: bytes) -> Iterator[bytes]:
     for folder, folders, files in os.walk(data):
         for name in (*folders, *files):
-            if not name.isascii() and not _is_utf8(name):
+            if not name.isascii() and not is_utf8(os.fsdecode(name)):
                 yield os.path.join(folder, name)
-
-
-def _is_utf8(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,10 +1,11 @@
-"""Child processes: ignore signals that the parent handles, and exit when the parent is gone."""
+"""Parent and child processes: who handles which signal, and children that exit when the parent is gone."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _POLL = 1.0
 """Seconds between looks at whether the parent is there."""
@@ -14,6 +15,22 @@ def ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM in this child process: its parent, which gets them too, ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextmanager
+def signal_handled_by(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
+    """Handle a signal in another way inside the block.
+
+    Only the main thread can set a handler; in any other the block runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _exit_now() -> None:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from stages.core.cli import worker_count
 from stages.core.dask_cluster import Cluster, dask_cluster
 from stages.core.errors import UserError
-from stages.core.parent import exit_with_parent
+from stages.core.parent import exit_with_parent, signal_handled_by
 
 _MOST_WAITING = 1024
 """Items that are given out and not yet taken back: memory must not grow with their number, nor a cluster run dry."""
@@ -52,7 +51,8 @@ def map_in_processes(
     with _executor(min(worker_count(), len(items))) as cluster:
         waiting: dict[Future[Result], int] = {}
         for position, item in enumerate(items):
-            with _interrupts_ignored():  # This starts the processes; what they inherit leaves Ctrl-C to this one.
+            # This starts the processes; what they inherit leaves Ctrl-C to this one.
+            with signal_handled_by(signal.SIGINT, signal.SIG_IGN):
                 waiting[cluster.submit(alone, item)] = position
             if len(waiting) >= _MOST_WAITING:
                 yield from _take_finished(waiting, cluster.check)
@@ -107,15 +107,3 @@ def _local_pool(workers: int) -> Iterator[Executor]:
                 worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -102,12 +101,6 @@ class Workspace:
         done = self.run("-m", "dvc", "repro", *arguments)
         assert done.returncode == 0, done.stdout
         return {stage: what for what, pattern in _SAID.items() for stage in pattern.findall(done.stdout)}
-
-    def changed(self) -> set[str]:
-        """The stages that DVC would run."""
-        done = self.run("-m", "dvc", "status", "--json")
-        assert done.returncode == 0, done.stdout
-        return set(json.loads(done.stdout))
 
     def lock(self) -> dict[str, Any]:
         """The stages of dvc.lock."""

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
 from stages.core.images.packed_batch import Packed, collate, pack
-from stages.core.parent import exit_with_parent, ignore_signals
+from stages.core.parent import exit_with_parent, ignore_signals, signal_handled_by
 
 _MAX_LOADERS = 16
 _FILES_OF_EACH = 16
@@ -149,7 +148,8 @@ def _iterating(making: _Making, options: Options) -> Iterator[Iterator[Any]]:
     started: list[BaseProcess] = []
 
     def end() -> None:
-        with _without_sigchld_handler():
+        # Torch's own handler would raise an error because a loading process has ended.
+        with signal_handled_by(signal.SIGCHLD, signal.SIG_DFL):
             _kill(started)
 
     atexit.register(end)
@@ -175,16 +175,3 @@ def _kill(processes: list[BaseProcess]) -> None:
         process.kill()
     for process in processes:
         process.join()
-
-
-@contextmanager
-def _without_sigchld_handler() -> Iterator[None]:
-    """Keep torch from raising an error because one of its loading processes has ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, handler)

@@ -112,6 +112,11 @@ _EMBEDDINGS = (
 )
 
 
+def rename_last_norm(state: State) -> State:
+    """The norm behind the last block, not those within blocks, as `layernorm`."""
+    return {("layernorm." + key.removeprefix("norm.") if key.startswith("norm.") else key): state[key] for key in state}
+
+
 def transformers_vit(state: State) -> Any:
     state = respell(
         apart(state, "attention.attention.X."),
@@ -123,10 +128,10 @@ def transformers_vit(state: State) -> Any:
         ("norm2", "layernorm_after"),
         ("blocks.", "encoder.layer."),
     )
-    state = {
-        ("layernorm." + key.removeprefix("norm.") if key.startswith("norm.") else key): state[key] for key in state
+    return under("vit.", rename_last_norm(state)) | {
+        "vit.pooler.dense.weight": torch.ones(2, 2),
+        "classifier.bias": torch.ones(7),
     }
-    return under("vit.", state) | {"vit.pooler.dense.weight": torch.ones(2, 2), "classifier.bias": torch.ones(7)}
 
 
 def transformers_dinov2(state: State) -> Any:
@@ -140,7 +145,7 @@ def transformers_dinov2(state: State) -> Any:
         ("blocks.", "encoder.layer."),
     )
     state["embeddings.mask_token"] = state.pop("mask_token", torch.zeros(1, 24))
-    return {("layernorm." + key.removeprefix("norm.") if key.startswith("norm.") else key): state[key] for key in state}
+    return rename_last_norm(state)
 
 
 def transformers_dinov2_registers(state: State) -> Any:
