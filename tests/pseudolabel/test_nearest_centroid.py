@@ -14,7 +14,7 @@ from stages.core.artifacts.clusters import Assignments, Centroids, read_centroid
 from stages.core.artifacts.image_index import ImageIndex, Label, write_labels
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import describe_parts, read_model, write_model
-from stages.core.config.networks import AttentionKind
+from stages.core.config.networks import AttentionKind, Space
 from stages.core.config.params import validate_section
 from stages.core.errors import UserError
 from stages.core.metrics.counting import CountingSettings, MapPair, count_images
@@ -67,10 +67,10 @@ def norm(values: torch.Tensor, state: dict[str, torch.Tensor], name: str) -> tor
     return F.batch_norm(values, *part)
 
 
-def fabricate_clusters_at(centroids: list[torch.Tensor], index: ImageIndex) -> None:
+def fabricate_clusters_at(centroids: list[torch.Tensor], index: ImageIndex, space: Space = "stage4") -> None:
     ids = np.arange(6, dtype=np.int32) // 2
     assignments = Assignments(index.image_ids, np.zeros(6, np.int32), ids, np.zeros(6, np.float32))
-    write_clusters(Centroids(torch.stack(centroids).numpy(), np.bincount(ids), True), assignments, "kmeans")
+    write_clusters(Centroids(torch.stack(centroids).numpy(), np.bincount(ids), True, space), assignments, "kmeans")
 
 
 CONFIG = {"resize": 32, "foreground": {"rule": "fixed", "value": 0.5, "photographs": 4}}
@@ -177,3 +177,10 @@ def test_a_model_without_attention_and_centroids_of_another_size_are_named() -> 
         main(NearestCentroidConfig.model_validate(CONFIG))
     assert ForegroundConfig().rule == "otsu"
     assert len(index) == 6
+
+
+def test_centroids_of_whitened_vectors_are_refused_though_their_size_fits() -> None:
+    index = fabricate_inputs()
+    fabricate_clusters_at([torch.randn(SIZE) for _ in range(3)], index, "whitened")
+    with pytest.raises(UserError, match="its centroids are of whitened vectors"):
+        main(NearestCentroidConfig.model_validate(CONFIG))
