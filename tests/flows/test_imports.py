@@ -10,7 +10,20 @@ import pytest
 
 from tests.project.rooms import ROOT, stage_folders
 
-SLOW = ("torch", "torchvision", "timm", "numba", "cv2", "faiss", "pyarrow", "scipy", "skimage", "prefect", "dvc")
+SLOW = (
+    "torch",
+    "torchvision",
+    "lightning_fabric",
+    "timm",
+    "numba",
+    "cv2",
+    "faiss",
+    "pyarrow",
+    "scipy",
+    "skimage",
+    "prefect",
+    "dvc",
+)
 
 
 def loaded(code: str) -> set[str]:
@@ -35,3 +48,8 @@ def test_composing_a_recipe_loads_nothing_slow() -> None:
 @pytest.mark.parametrize("stage", sorted(stage_folders()))
 def test_a_stages_config_loads_nothing_slow(stage: str) -> None:
     assert loaded(f"import stages.{stage}") == set()
+
+
+def test_scoring_loads_no_network_and_inference_nothing_of_training() -> None:
+    assert "torch" not in loaded("import stages.evaluate.scoring, stages.evaluate.report.page")
+    assert "lightning_fabric" not in loaded("import stages.predict.prediction")

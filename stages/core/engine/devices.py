@@ -1,18 +1,21 @@
 """Chooses device and precision from the hardware; neither is a parameter of a stage."""
 
+from __future__ import annotations
+
 import logging
 import os
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stages.core.engine.launch import is_launched
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
@@ -22,6 +25,9 @@ def start_fabric() -> Fabric:
 
     LUSS_DEVICE (`cpu`, `cuda`, `mps`) and LUSS_PRECISION (`bf16`, `fp32`) overrule what is found.
     """
+    from lightning_fabric import Fabric  # slow to load, and inference needs none
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
     precision = _choose("LUSS_PRECISION", tuple(_PRECISIONS), "bf16" if _has_bf16(device) else "fp32")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -15,7 +15,6 @@ import numpy as np
 from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
-from stages.core.images.crops import resize_short_side
 from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.matching import match_identity
 from stages.core.metrics.scores import score
@@ -59,6 +58,7 @@ class PixelFeatures:
         """(D, enlarge h, enlarge w) of a photograph."""
         import torch
 
+        from stages.core.images.crops import resize_short_side
         from stages.core.images.inference import normalize
         from stages.core.nets.attention import enlarge_map
 
