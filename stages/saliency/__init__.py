@@ -15,6 +15,7 @@ from stages.saliency.methods.none import NoSaliencyConfig
 from stages.saliency.methods.rbd import RBDConfig
 from stages.saliency.methods.rc import RCConfig
 from stages.saliency.methods.spectral_residual import SpectralResidualConfig
+from stages.saliency.methods.token_cut import TokenCutConfig
 
 # fmt: off
 Config = Annotated[
@@ -24,6 +25,7 @@ Config = Annotated[
     | RBDConfig
     | SpectralResidualConfig
     | EnsembleConfig
+    | TokenCutConfig
     | ExternalConfig,
     Field(discriminator="method"),
 ]

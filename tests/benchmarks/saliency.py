@@ -13,19 +13,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stages.core.config.params import models_by_method
+from stages.core.config.params import load_section, models_by_method
 from stages.core.errors import UserError
 from stages.core.image_files import read_image, read_mask
 from stages.core.progress import track
 from stages.evaluate.report.published import read_published
 from stages.saliency import Config
 from stages.saliency.maps import PhotoSaliency
+from stages.saliency.methods.token_cut import TokenCutConfig
 from tests.benchmarks.timing import alternate
 
 PEER = "scikit-image felzenszwalb alone"
 RC_SIZE, RBD_SIZE = (481, 321), (224, 224)
 TARGETS = {"rc": 25.0, "rbd": 27.0}
 
+Method = PhotoSaliency | TokenCutConfig
 Score = Callable[[np.ndarray], np.ndarray]
 
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timed", type=int, default=8, help="of them, how many are timed (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds over these (default: %(default)s)")
     parser.add_argument("--methods", nargs="*", help="methods to measure (default: all)")
+    parser.add_argument("--params", type=Path, help="measure its section saliency too (token_cut: weights stand there)")
     parser.add_argument("--pictures", type=Path, help="folder for sheets of every method's best and worst ten")
 
 
@@ -47,8 +50,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     cv2.setNumThreads(1)
     examples = load(args.data, args.limit) if args.data else [draw(seed) for seed in range(args.limit or 40)]
     methods = choose(args.methods)
-    scores: dict[str, Score] = {name: method.compute for name, method in methods.items()}
-    full_size: dict[str, Score] = {name: at_full_size(method).compute for name, method in methods.items()}
+    if args.params:
+        methods |= read_method(args.params)
+    scores = {name: scorer(method) for name, method in methods.items()}
+    full_size = {name: scorer(at_full_size(method)) for name, method in methods.items()}
     quality = {name: assess(name, score, examples, args.pictures) for name, score in scores.items()}
     show_quality(quality)
     times = compare_times(full_size, [e.image for e in examples[:: max(1, len(examples) // args.timed)]], args)
@@ -57,14 +62,27 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     return {"benchmark": "saliency", "images": len(examples)} | results
 
 
-def choose(names: list[str] | None) -> dict[str, PhotoSaliency]:
+def choose(names: list[str] | None) -> dict[str, Method]:
     models = {name: model for name, model in models_by_method(Config).items() if issubclass(model, PhotoSaliency)}
     if unknown := set(names or ()) - set(models):
         raise UserError(f"--methods {' '.join(unknown)}: no such method; there are: {', '.join(models)}")
     return {name: models[name]() for name in (models if names is None else names)}
 
 
-def at_full_size(method: PhotoSaliency) -> PhotoSaliency:
+def read_method(params: Path) -> dict[str, Method]:
+    method = load_section("saliency", Config, params)
+    if not isinstance(method, PhotoSaliency | TokenCutConfig):
+        raise UserError(f"{params}: saliency.method = {method.method!r} maps no photograph")
+    return {method.method: method}
+
+
+def scorer(method: Method) -> Score:
+    if isinstance(method, TokenCutConfig):
+        return lambda image: method.compute([image])[0]
+    return method.compute
+
+
+def at_full_size(method: Method) -> Method:
     return method.model_copy(update={"max_side": 4096})
 
 
