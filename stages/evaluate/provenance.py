@@ -9,6 +9,7 @@ from stages.core.artifacts.model_card import ModelCard
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.core.config.params import PARAMS_FILE, read_params
+from stages.core.config.weights import WeightsFile, uses_labels
 from stages.evaluate import Config
 from stages.evaluate.evaluators.table import label_uses
 from stages.evaluate.protocols.rules import Threshold
@@ -44,11 +45,11 @@ class Provenance(NamedTuple):
     params: dict[str, Any]
     sources: list[Source]
     weights: dict[str, str]
-    """Where the initial weights of each model came from."""
+    """By stage, where the weights came from: a model's initial ones, or those that saliency maps were made with."""
     label_uses: list[str]
     """Every step that looked at labels, apart from the scoring itself."""
     license: str | None
-    """Of the weights that came from outside, empty where nobody said it; None where there are none."""
+    """Of the weights that came from outside, empty where nobody said one; None where there are none."""
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -69,10 +70,14 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     used = [
         f"{stage}: {_origin(card)} weights or training with labels" for stage, card in cards.items() if card.labels_used
     ]
+    outside = _read_weights(params.get("saliency"))
+    if outside and uses_labels(outside):
+        used.append(f"saliency: {outside.origin} weights")
     beside = [f"evaluate: {use}" for use in label_uses(config)]
-    weights = {stage: _origin(card) for stage, card in cards.items()}
-    license = cards["pretrain"].start.license if "pretrain" in cards else None
-    return Provenance(_recipe(), params, sources, weights, supervised + used + beside, license)
+    weights = ({"saliency": outside.origin} if outside else {}) | {s: _origin(card) for s, card in cards.items()}
+    licenses = [cards["pretrain"].start.license] if "pretrain" in cards else []
+    licenses += [outside.license] if outside else []
+    return Provenance(_recipe(), params, sources, weights, supervised + used + beside, _join(licenses))
 
 
 def _find_seed(section: Any) -> int | None:
@@ -92,6 +97,18 @@ def _read_source(root: Path, name: str) -> Source:
 
 def _is_supervised(section: Any) -> bool:
     return isinstance(section, dict) and section.get("supervision") == "labels"
+
+
+def _read_weights(section: Any) -> WeightsFile | None:
+    """The file of weights that a section names; of a model, its card says it."""
+    weights = section.get("weights") if isinstance(section, dict) else None
+    return WeightsFile.model_validate(weights) if weights else None
+
+
+def _join(licenses: list[str | None]) -> str | None:
+    """Those of all files of weights; empty if one is not known."""
+    known = list(dict.fromkeys(license for license in licenses if license is not None))
+    return None if not known else ", ".join(known) if all(known) else ""
 
 
 def _origin(card: ModelCard) -> str:

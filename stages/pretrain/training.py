@@ -4,7 +4,7 @@ from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.model_card import ModelCard, PhotographCounts, StartCard
 from stages.core.artifacts.models import describe_parts, write_model
-from stages.core.config.weights import WeightsFile
+from stages.core.config.weights import WeightsFile, uses_labels
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.loop import train
 from stages.core.nets.backbones import map_stride
@@ -51,8 +51,3 @@ def describe_start(weights: WeightsFile | None) -> StartCard:
     if weights is None:
         return StartCard()
     return StartCard(origin=weights.origin, sha256=weights.sha256, license=weights.license)
-
-
-def uses_labels(weights: WeightsFile | None) -> bool:
-    """Whether a file of weights was learnt from labels."""
-    return weights is not None and weights.origin == "supervised"

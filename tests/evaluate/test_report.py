@@ -116,6 +116,18 @@ def test_pictures_have_names_of_their_own_that_fit():
     assert Overlay("test/dog/1", "", None, [], [], None).file_name == "test__dog__1.jpg"
 
 
+@pytest.mark.parametrize("origin", ["self_supervised_split", "self_supervised_elsewhere", "supervised"])
+def test_weights_behind_saliency_maps_count_as_a_models_do(project, origin):
+    drawn.write_project(images_per_class=1)
+    weights = f"{{path: net.safetensors, sha256: abc, origin: {origin}, license: MIT, branch: null}}"
+    (project / "params.yaml").write_text(f"saliency: {{supervision: images, weights: {weights}}}\n")
+    found = read_provenance(Config())
+    assert found.label_uses == (["saliency: supervised weights"] if origin == "supervised" else [])
+    assert (found.weights["saliency"], found.weights["pretrain"], found.license) == (origin, "random", "MIT")
+    (project / "params.yaml").write_text("saliency: {supervision: images, weights: null}\n")
+    assert "saliency" not in read_provenance(Config()).weights
+
+
 @pytest.mark.parametrize(
     ("license", "said"), [("CC-BY-NC-4.0", "CC-BY-NC-4.0"), ("", "not known: ask where they come from")]
 )

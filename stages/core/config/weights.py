@@ -25,3 +25,8 @@ class WeightsFile(Params):
     branch: Branch | None = None
     """Whose weights are taken of a file with a learning network and its moving average; null for its authors' choice:
     the teacher of DINO, iBOT, DINOv2 and DINOv3, the student of the others."""
+
+
+def uses_labels(weights: WeightsFile | None) -> bool:
+    """Whether a file of weights was learnt from labels, which makes a result not strict."""
+    return weights is not None and weights.origin == "supervised"

@@ -28,7 +28,7 @@ LABELS = {
     "NMI": "NMI of the clusters",
 }
 
-UNLICENSED = "not known: ask where they come from, and say it in pretrain.weights.license"
+UNLICENSED = "not known: ask where they come from, and say it in pretrain.weights.license (saliency.weights.license)"
 
 
 class ClassRow(NamedTuple):

@@ -19,21 +19,25 @@ _CUT = 0.5
 _BELOW_CUT = 0.49
 
 
-class GraphSettings(NamedTuple):
-    """Edges of the graph."""
+class CutSettings(NamedTuple):
+    """Edges of the graph, and which side of its cut is the object."""
 
+    is_centered: bool = True
+    """Whether the mean of all vectors is taken off each first."""
     similarity: float = 0.2
     """Cosine above which two patches are linked. TokenCut, section 4.1: tau = 0.2."""
     weak_edge: float = 1e-5
     """Weight of all other edges, which keeps the graph in one piece. TokenCut, equation 4: epsilon = 1e-5."""
+    corners: int = 1
+    """Corners of the photograph that the object may cover."""
 
 
-def cut_out_object(vectors: npt.NDArray[np.float32], settings: GraphSettings) -> npt.NDArray[np.float32]:
+def cut_out_object(vectors: npt.NDArray[np.float32], settings: CutSettings) -> npt.NDArray[np.float32]:
     """How much each patch belongs to the object that the normalized cut of the patches' graph finds.
 
     Args:
-        vectors: (h, w, D), one per patch, not 0.
-        settings: Of the graph.
+        vectors: (h, w, D), one per patch.
+        settings: Of the cut.
 
     Returns:
         (h, w) in 0..1: the eigenvector of the cut, scaled so that 0.5 lies at its mean: from there on a patch is the
@@ -41,16 +45,18 @@ def cut_out_object(vectors: npt.NDArray[np.float32], settings: GraphSettings) ->
         patches are linked, or none: nothing stands out.
     """
     height, width = vectors.shape[:2]
-    linked = link(vectors.reshape(height * width, -1), settings.similarity)
+    flat = vectors.reshape(height * width, -1)
+    linked = link(flat - flat.mean(0) if settings.is_centered else flat, settings.similarity)
     if linked.all() or linked.sum() == len(linked):
         return np.zeros((height, width), np.float32)
-    weights = np.where(linked, 1.0, settings.weak_edge)
-    return scale_to_cut(orient(second_eigenvector(weights)).reshape(height, width))
+    eigenvector = second_eigenvector(np.where(linked, 1.0, settings.weak_edge)).reshape(height, width)
+    return scale_to_cut(orient(eigenvector, settings.corners))
 
 
 def link(vectors: npt.NDArray[np.float32], similarity: float) -> Bool:
     """(N, N), which of N vectors (N, D) have a cosine above `similarity`. TokenCut, equation 4."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
     return np.asarray(unit @ unit.T > similarity)
 
 
@@ -70,21 +76,24 @@ def second_eigenvector(weights: Float64) -> Float64:
     return np.asarray(found[:, 0] * scale)
 
 
-def orient(eigenvector: Float64) -> Float64:
-    """The eigenvector (N,), or its negative: its largest absolute value then lies above its mean, in the object.
+def orient(eigenvector: Float64, corners: int) -> Float64:
+    """The eigenvector (h, w) or its negative, so that what lies above its mean is the object.
 
-    Source: TokenCut, section 3.3.
+    That is the side of its largest absolute value (TokenCut, section 3.3), unless this covers more than so many of the
+    four corners (MaskCut: Wang et al., "Cut and Learn for Unsupervised Object Detection", CVPR 2023, section 3.2).
     """
-    seed = int(np.abs(eigenvector).argmax())
-    return eigenvector if eigenvector[seed] > eigenvector.mean() else -eigenvector
-
-
-def scale_to_cut(eigenvector: Float64) -> npt.NDArray[np.float32]:
-    """Scale an oriented eigenvector (h, w) to 0..1, its mean to 0.5, and keep one object; see `cut_out_object`."""
-    offsets = eigenvector - eigenvector.mean()
     seed = np.unravel_index(int(np.abs(eigenvector).argmax()), eigenvector.shape)
+    oriented = eigenvector if eigenvector[seed] > eigenvector.mean() else -eigenvector
+    covered = int((oriented[[0, 0, -1, -1], [0, -1, 0, -1]] > oriented.mean()).sum())
+    return oriented if covered <= corners else -oriented
+
+
+def scale_to_cut(oriented: Float64) -> npt.NDArray[np.float32]:
+    """Scale an oriented eigenvector (h, w) to 0..1, its mean to 0.5, and keep one object; see `cut_out_object`."""
+    offsets = oriented - oriented.mean()
     inside = offsets > 0
     _, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
+    seed = np.unravel_index(int(offsets.argmax()), offsets.shape)
     scaled = _CUT + np.where(inside, offsets / offsets.max(), offsets / -offsets.min()) * _CUT
     scaled[inside & (parts != parts[seed])] = _BELOW_CUT
     return np.asarray(scaled, np.float32)

@@ -46,9 +46,7 @@ def find_problem(network: nn.Module, image: UInt8) -> UserError | None:
     return UserError(f"{width}x{height} pixels are smaller than a patch of {patch}: nothing to cut")
 
 
-def describe_patches(
-    network: nn.Module, expects: InputCard, images: Sequence[UInt8]
-) -> list[npt.NDArray[np.float32]]:
+def describe_patches(network: nn.Module, expects: InputCard, images: Sequence[UInt8]) -> list[npt.NDArray[np.float32]]:
     """The vectors (h, w, D) of each photograph's patches.
 
     Args:
@@ -68,7 +66,7 @@ def describe_patches(
 
 
 def resize_to_patches(image: UInt8, side: int, patch: int) -> UInt8:
-    """Resize a photograph (H, W, 3) to a longer side of about `side` pixels, each side whole patches and one at least."""
+    """Resize a photograph (H, W, 3) to a longer side of about `side` pixels, and whole patches, at least one."""
     height, width = image.shape[:2]
     scale = side / max(height, width) / patch
     rows, columns = (max(1, round(length * scale)) for length in (height, width))
@@ -78,7 +76,7 @@ def resize_to_patches(image: UInt8, side: int, patch: int) -> UInt8:
 
 
 def _pass(network: nn.Module, expects: InputCard, images: list[UInt8]) -> Tensor:
-    """(B, h, w, D)"""
+    """Vectors (B, h, w, D) of photographs of one size."""
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()).to(inference_device())
     with torch.inference_mode():
         features: Tensor = network(normalize(pixels, expects))

@@ -2,13 +2,14 @@
 
 from stages.core.artifacts.model_card import ModelCard
 from stages.core.artifacts.models import describe_parts, import_model, read_model_card, write_model
+from stages.core.config.weights import uses_labels
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone, map_stride
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.weights import find_weights
 from stages.pretrain.methods.none.config import NoPretrainingConfig
-from stages.pretrain.training import describe_start, uses_labels
+from stages.pretrain.training import describe_start
 
 
 def import_backbone(config: NoPretrainingConfig) -> None:
