@@ -44,7 +44,8 @@ class Recipe(NamedTuple):
     dataset: str
     """Name of a data set recipe, or a path to one."""
     overrides: tuple[str, ...] = ()
-    """Assignments `section.field=value`, the value in YAML."""
+    """Assignments `section.field=value`, the value in YAML, or `section={method: NAME, field: value}`, which stands for
+    the whole section. Values may refer to others: `${pretrain.weights}`."""
 
     @property
     def command(self) -> str:
@@ -137,7 +138,8 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
             key, _, value = override.partition("=")
             _check_key(override, key, stages, merged.get("shared", {}))
             given = OmegaConf.from_dotlist([f"value={value}"])["value"]
-            OmegaConf.update(merged, key, given, merge=not _is_other_kind(OmegaConf.select(merged, key), given))
+            is_merged = key not in stages and not _is_other_kind(OmegaConf.select(merged, key), given)
+            OmegaConf.update(merged, key, given, merge=is_merged)
         if OmegaConf.select(merged, "shared.classes") == COUNTED:
             merged.shared.classes = _count_categories()
             # So that a folder more or less ends the next run at its start, and not at the scores.
@@ -162,7 +164,7 @@ def _count_categories() -> int:
 
 def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[Any]) -> None:
     section, _, field = key.partition(".")
-    if "=" not in override or not field:
+    if "=" not in override or not (field or section in stages):
         raise UserError(f"{override!r}: write section.field=value, e.g. pretrain.training.epochs=10")
     _require(section, ["shared", *stages], f"{override!r}: no such section")
     if section == "shared":
@@ -170,7 +172,8 @@ def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[
     if field == "method":
         raise UserError(
             f"{override!r}: a method is never changed alone, its other fields belong to it; "
-            "take a recipe that has it (`luss use METHOD DATASET`), or write one: a .yaml file with the whole section"
+            f"say the whole section, {section}={{method: {override.partition('=')[2]}, ...}}, in which what is left out "
+            "is the default; or take a recipe that has it (`luss use METHOD DATASET`)"
         )
 
 

@@ -54,6 +54,25 @@ def test_committed_params_are_those_of_the_sample() -> None:
     assert list(written) == stage_names()
 
 
+def test_a_whole_section_may_be_given_and_refer_to_others(project: Path) -> None:
+    (project / "net.safetensors").write_bytes(b"x")
+    values = (
+        "saliency={method: token_cut, weights: '${pretrain.weights}', backbone: '${pretrain.backbone}'}",
+        "pretrain.weights.path=net.safetensors",
+        "pretrain.weights.origin=self_supervised_elsewhere",
+        "pretrain.backbone.name=vit_small_patch8_224",
+    )
+    sections = compose(Recipe("frozen", "small_photos", values))
+    saliency, pretrain = sections["saliency"], sections["pretrain"]
+    assert saliency["method"] == "token_cut"
+    assert saliency["weights"] == pretrain["weights"]
+    assert saliency["weights"]["sha256"] == hashlib.sha256(b"x").hexdigest()
+    assert saliency["backbone"]["name"] == "vit_small_patch8_224"
+    assert saliency["facet"] == "keys", "what is left out is the default"
+    with pytest.raises(UserError, match="no such method"):
+        compose(Recipe("frozen", "small_photos", ("saliency={method: token_kut}",)))
+
+
 def test_values_override_recipes_also_inside_lists() -> None:
     values = (
         "pretrain.training.epochs=3",
