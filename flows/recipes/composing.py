@@ -172,8 +172,8 @@ def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[
     if field == "method":
         raise UserError(
             f"{override!r}: a method is never changed alone, its other fields belong to it; "
-            f"say the whole section, {section}={{method: {override.partition('=')[2]}, ...}}, in which what is left out "
-            "is the default; or take a recipe that has it (`luss use METHOD DATASET`)"
+            f"say the whole section, {section}={{method: {override.partition('=')[2]}, ...}}, in which what is left "
+            "out is the default; or take a recipe that has it (`luss use METHOD DATASET`)"
         )
 
 
