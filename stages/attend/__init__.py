@@ -9,11 +9,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.attend.methods.cls_attention.config import ClassTokenAttentionConfig
 from stages.attend.methods.none.config import NoAttentionConfig
 from stages.attend.methods.pixel_attention.config import PixelAttentionConfig
 
 Config = Annotated[
     NoAttentionConfig
-    | PixelAttentionConfig,
+    | PixelAttentionConfig
+    | ClassTokenAttentionConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

@@ -70,8 +70,8 @@ def test_attention_and_prototypes_learn_and_the_rest_stays(index: Any, statistic
             drifts = statistics == "drift" and ("running" in name or "num_batches" in name)
             assert torch.equal(value, after[part][name]) != drifts, name
     assert card.method == "pixel_attention"
-    pool = restore_attention(card.parts.attention, after["attention"], SIZE).eval()
-    weights = pool.attention(torch.randn(1, SIZE, 2, 2))
+    attention = restore_attention(card.parts.attention, after["attention"], SIZE).eval()
+    weights = attention(torch.randn(1, SIZE, 2, 2))
     assert weights.shape == (1, SIZE, 2, 2)
     assert ((weights > 0) & (weights < 1)).all()
 

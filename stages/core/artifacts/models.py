@@ -64,7 +64,7 @@ def write_model(
 def copy_model(source: str, stage: str) -> None:
     """Copy another stage's model artifact, unchanged, to `artifacts/<stage>`."""
     read_manifest(ARTIFACTS / source, "model")
-    _write_copy(ARTIFACTS / source, stage, (ARTIFACTS / source / _CARD).read_bytes())
+    _write_copy(ARTIFACTS / source, stage, "none", (ARTIFACTS / source / _CARD).read_bytes())
 
 
 def import_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
@@ -74,15 +74,16 @@ def import_model(origin: Path, stage: str, changes: Mapping[str, Any]) -> None:
         UserError: There is none, or it is broken or of another version.
     """
     card = read_model_card(origin.name, origin.parent)
-    _write_copy(origin, stage, _encode(card.model_copy(update=dict(changes)), stage))
+    changed = card.model_copy(update=dict(changes))
+    _write_copy(origin, stage, changes.get("method", "none"), _encode(changed, stage))
 
 
 def _encode(card: ModelCard, stage: str) -> bytes:
     return encode_json(encode_card(card) | {"contract": contract_name("model"), "stage": stage})
 
 
-def _write_copy(origin: Path, stage: str, card: bytes) -> None:
-    with atomic_out(ARTIFACTS / stage, "model", stage, "none") as out:
+def _write_copy(origin: Path, stage: str, method: str, card: bytes) -> None:
+    with atomic_out(ARTIFACTS / stage, "model", stage, method) as out:
         for name in (_WEIGHTS, _HISTORY):
             write_atomically(out / name, (origin / name).read_bytes())
         write_atomically(out / _CARD, card)

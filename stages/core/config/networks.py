@@ -17,7 +17,7 @@ Space = Literal["stage4", "decoder", "embedding", "projected", "whitened"]
 passes the same blocks), those of the embedding head, what the projection head makes of an image, or any of them
 whitened, which nothing compares with."""
 
-AttentionKind = Literal["pixel", "channel"]
+AttentionKind = Literal["pixel", "channel", "class_token"]
 
 Facet = Literal["tokens", "keys", "queries", "values"]
 
@@ -138,9 +138,12 @@ class AttentionConfig(Params):
     """Attention by which pixels are pooled."""
 
     kind: AttentionKind
-    """One weight per pixel, or one per pixel and channel."""
+    """One weight per pixel, or one per pixel and channel, both learnt; or what the class token of the backbone attends
+    to, which nothing is learnt for."""
     enlarge: int = Field(1, ge=1)
-    """Times that the map is enlarged before."""
+    """Times that the map is enlarged before; of a class token's attention 1."""
+    block: int = -1
+    """Of a class token: in which block of the backbone it attends, counted from 0, or from -1 backwards."""
 
 
 class PrototypesConfig(Params):

@@ -7,7 +7,7 @@ from pydantic import Field
 from stages.core.config.params import Params
 
 Score = Literal["softmax", "normalized_logit", "foreground"]
-Background = Literal["threshold", "class_0", "saliency_head"]
+Background = Literal["threshold", "class_0", "saliency_head", "attention"]
 
 
 class SegmenterCard(Params):
@@ -21,8 +21,9 @@ class SegmenterCard(Params):
     """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
     the first class is the background, the softmax of all others together: the label is then the best of these."""
     background: Background
-    """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head: a
-    pixel whose saliency, which then is the score, is below the threshold."""
+    """threshold: a pixel whose score is below the threshold. class_0: a class of its own, the first. saliency_head
+    and attention: a pixel whose saliency, or whose weight in the model's attention, is below the threshold; this then
+    is the score."""
     threshold: float | None = None
     """null where the background is a class."""
     threshold_source: Literal["fixed", "without_labels", "validation"] | None = None

@@ -1,4 +1,4 @@
-"""Pixel attention: learnt weights of pixels for pooling a feature map."""
+"""Pixel attention: weights of pixels for pooling a feature map, learnt, or of a class token."""
 
 from collections.abc import Mapping
 
@@ -53,6 +53,46 @@ class ChannelAttention(nn.Module):
         return torch.sigmoid(self.norm(self.layers(F.normalize(features, dim=1))) + self.offset)
 
 
+class ClassTokenAttention(nn.Module):
+    """How much of its attention a vision transformer's class token gives to each patch, as the mean of its heads.
+
+    It has no weights of its own, and reads the backbone, not its map: `FeatureNetwork.attend` does that.
+    """
+
+    def __init__(self, block: int = -1) -> None:
+        super().__init__()
+        self.card = AttentionConfig(kind="class_token", block=block)
+
+    def forward(self, attention: Tensor) -> Tensor:
+        """Attention per head (B, heads, h, w) to weights (B, 1, h, w) in 0..1; see `rank_by_mass`."""
+        return rank_by_mass(attention.mean(1, keepdim=True))
+
+
+Attention = PixelAttention | ChannelAttention | ClassTokenAttention
+
+
+def rank_by_mass(shares: Tensor) -> Tensor:
+    """Which part of an image's attention goes to pixels that have less of it than a pixel, or as much.
+
+    Attention has another scale in every image; this does not: 1 where most of it is, and from 1 - m on lie those
+    pixels that together make m of it.
+
+    Args:
+        shares: (B, 1, h, w) attention, not negative.
+
+    Returns:
+        (B, 1, h, w) in 0..1.
+
+    Source: DINO (Caron et al., ICCV 2021), section 4.2.2, takes the pixels that keep 60 % of the mass as a mask: here
+    those from 0.4 on.
+    """
+    flat = shares.flatten(1)
+    order = flat.argsort(dim=1, stable=True)
+    mass = flat.gather(1, order).cumsum(1)
+    ranked = torch.zeros_like(flat).scatter(1, order, mass / mass[:, -1:])
+    return ranked.reshape(shares.shape)
+
+
 class AttentivePool(nn.Module):
     """The spatial mean of a map times its attention.
 
@@ -82,8 +122,10 @@ def enlarge_map(features: Tensor, times: int) -> Tensor:
     return F.interpolate(features, scale_factor=times, mode="bilinear", align_corners=False)
 
 
-def restore_attention(config: AttentionConfig, state: Mapping[str, Tensor], size: int) -> AttentivePool:
-    """The attentive pooling of a model artifact, for maps with `size` channels."""
+def restore_attention(config: AttentionConfig, state: Mapping[str, Tensor], size: int) -> Attention:
+    """The attention of a model artifact, for maps with `size` channels."""
+    if config.kind == "class_token":
+        return ClassTokenAttention(config.block)
     attention = (PixelAttention if config.kind == "pixel" else ChannelAttention)(size, config.enlarge)
     attention.load_state_dict(dict(state))
-    return AttentivePool(attention)
+    return attention

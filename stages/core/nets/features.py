@@ -1,6 +1,7 @@
 """The feature network: a backbone, optionally a decoder and attention, from images to one feature map."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -8,21 +9,29 @@ from stages.core.artifacts.model_card import ModelCard
 from stages.core.config.networks import BackboneConfig, DecoderConfig, FeatureMap
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
-from stages.core.nets.attention import AttentivePool, restore_attention
+from stages.core.nets.attention import Attention, ClassTokenAttention, enlarge_map, restore_attention
 from stages.core.nets.backbones import build_backbone, embedding_size, stage_channels, stage_maps
 from stages.core.nets.decoder import Decoder
 from stages.core.nets.decoders import build_decoder
+from stages.core.nets.transformers import class_attention, run_transformer
 from stages.core.nets.weights import load_weights
+
+
+class AttendedMap(NamedTuple):
+    """A map of features and how much each of its pixels counts."""
+
+    features: Tensor
+    """(B, D, h, w), enlarged as the attention wants it."""
+    weights: Tensor
+    """(B, 1, h, w) or (B, D, h, w) in 0..1."""
 
 
 class FeatureNetwork(nn.Module):
     """A backbone with an optional decoder and attention; `size` is D, the channels of its map."""
 
-    def __init__(
-        self, backbone: nn.Module, decoder: Decoder | None = None, attention: AttentivePool | None = None
-    ) -> None:
+    def __init__(self, backbone: nn.Module, decoder: Decoder | None = None, attention: Attention | None = None) -> None:
         super().__init__()
-        self.backbone, self.decoder, self.pool = backbone, decoder, attention
+        self.backbone, self.decoder, self.attention = backbone, decoder, attention
         self.size = decoder.size if decoder else embedding_size(backbone)
 
     @classmethod
@@ -33,9 +42,24 @@ class FeatureNetwork(nn.Module):
         return cls(parts["backbone"], decoder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, D, h, w)."""
+        """(B, 3, H, W) to (B, D, h, w), weighed by the attention if there is one."""
+        if self.attention is None:
+            return self._map(images)
+        attended = self.attend(images)
+        return attended.weights * attended.features
+
+    def attend(self, images: Tensor) -> AttendedMap:
+        """The map of images (B, 3, H, W), not weighed, and the weights of its pixels."""
+        assert self.attention is not None
+        if isinstance(self.attention, ClassTokenAttention):
+            seen = run_transformer(self.backbone, images, self.attention.card.block)
+            return AttendedMap(seen.features, self.attention(class_attention(self.backbone, seen)))
+        features = enlarge_map(self._map(images), self.attention.card.enlarge)
+        return AttendedMap(features, self.attention(features))
+
+    def _map(self, images: Tensor) -> Tensor:
         features: Tensor = self.decoder(stage_maps(self.backbone, images)) if self.decoder else self.backbone(images)
-        return self.pool.weigh(features) if self.pool else features
+        return features
 
     @property
     def feature_map(self) -> FeatureMap:
@@ -46,7 +70,7 @@ class FeatureNetwork(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """Its modules by part of the model artifact."""
         parts = {"backbone": self.backbone} | ({"decoder": self.decoder} if self.decoder else {})
-        return parts | ({"attention": self.pool.attention} if self.pool else {})
+        return parts | ({"attention": self.attention} if self.attention else {})
 
 
 def build_features(
@@ -76,7 +100,7 @@ def restore_features(
         card: The model's card.
         states: Its tensors by part.
         feature_map: Which map to take; None for the one that the card names.
-        is_attended: Weigh the map by the model's attention, if it has one and that was trained on this map.
+        is_attended: Weigh the map by the model's attention, if it has one and that belongs to this map.
 
     Raises:
         UserError: The decoder's map is asked for and the model has no decoder.
@@ -86,8 +110,8 @@ def restore_features(
     chosen = feature_map or card.feature_map
     decoder = _restore_decoder(card, states, stage_channels(backbone)) if chosen == "decoder" else None
     network = FeatureNetwork(backbone, decoder)
-    if is_attended and "attention" in states and chosen == card.feature_map and card.parts.attention:
-        network.pool = restore_attention(card.parts.attention, states["attention"], network.size)
+    if is_attended and chosen == card.feature_map and card.parts.attention:
+        network.attention = restore_attention(card.parts.attention, states.get("attention", {}), network.size)
     return network
 
 

@@ -43,6 +43,17 @@ class Probabilities(NamedTuple):
     where no pixel is background."""
 
 
+class _Seen(NamedTuple):
+    """What the network says of a batch (B, 3, H, W)."""
+
+    features: Tensor
+    """(B, D, h, w)"""
+    logits: Tensor
+    """(B, K, h, w)"""
+    attention: Tensor | None
+    """(B, 1, h, w) in 0..1, where it tells the background."""
+
+
 class Segmenter(nn.Module):
     """A network of features, a 1x1 classifier of them, and a saliency head where that tells the background."""
 
@@ -70,8 +81,14 @@ class Segmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalized to logits (B, K, h, w)."""
-        logits: Tensor = self.head(self.features(images))
-        return logits
+        return self._look(images).logits
+
+    def _look(self, images: Tensor) -> _Seen:
+        if self.card.background == "attention":
+            features, weights = self.features.attend(images)
+            return _Seen(features, self.head(features), weights.mean(1, keepdim=True))
+        features = self.features(images)
+        return _Seen(features, self.head(features), None)
 
     def prepare(self, image: UInt8) -> UInt8:
         """Resize a photograph to the side that the segmenter works at."""
@@ -87,15 +104,15 @@ class Segmenter(nn.Module):
             max_pixels: Above this many, logits are enlarged to this many only and the labels from there by nearest
                 neighbor. Source: PASS, step 4 (10^6, there with 1000 on the height; here the aspect is kept).
         """
-        features = self.features(images)
-        logits = self.head(features).float()
+        seen = self._look(images)
+        logits = seen.logits.float()
         scale = min(1.0, (max_pixels / (size[0] * size[1])) ** 0.5)
         inner = (max(int(size[0] * scale), 1), max(int(size[1] * scale), 1))
         label, score = _label_and_score(logits, inner, self.card.score)
         if self.card.background == "class_0":
             label = label - 1
-        if self.saliency:
-            score = _hundredths(self._foreground(features, logits, inner))
+        if self.saliency or seen.attention is not None:
+            score = _hundredths(self._foreground(seen, logits, inner))
         if inner != size:
             label, score = (
                 F.interpolate(each[None, None].float(), size, mode="nearest")[0, 0] for each in (label, score)
@@ -111,19 +128,21 @@ class Segmenter(nn.Module):
             size: Height and width of the result.
             most: Categories; those of the largest mean probability.
         """
-        features = self.features(images)
-        logits = self.head(features).float()
+        seen = self._look(images)
+        logits = seen.logits.float()
         first = int(self.card.background == "class_0" or self.card.score == "foreground")  # of the categories
         means = logits.softmax(1).mean((0, 2, 3))[first:]
         kept = means.topk(min(most, len(means))).indices.sort().values
         shares = _enlarge(logits[:, first + kept], size).softmax(0)
-        score = self._foreground(features, logits, size) if self.card.predicts_background else None
+        score = self._foreground(seen, logits, size) if self.card.predicts_background else None
         return Probabilities([int(number) + 1 for number in kept], shares, score)
 
-    def _foreground(self, features: Tensor, logits: Tensor, size: tuple[int, int]) -> Tensor:
+    def _foreground(self, seen: _Seen, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """(H, W) what tells the background, not yet rounded."""
         if self.saliency:
-            return torch.sigmoid(_enlarge(self.saliency(features).float(), size)[0])
+            return torch.sigmoid(_enlarge(self.saliency(seen.features).float(), size)[0])
+        if seen.attention is not None:
+            return _enlarge(seen.attention.float(), size)[0]
         is_class = self.card.background == "class_0"
         return _label_and_exact_score(logits, size, "foreground" if is_class else self.card.score)[1]
 

@@ -16,7 +16,6 @@ from stages.core.errors import UserError
 from stages.core.image_files import UInt8
 from stages.core.images.crops import center_crop, resize_short_side
 from stages.core.images.inference import iterate_batches
-from stages.core.nets.attention import restore_attention
 from stages.core.nets.backbones import embedding_size
 from stages.core.nets.features import restore_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
@@ -41,18 +40,15 @@ def extract(config: ImageEmbeddingConfig, model: Model, index: ImageIndex) -> Em
 def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Module, int, Space]:
     """The network (B, 3, crop, crop) -> (B, D), D, and what the vectors are."""
     card, states = model
-    features = restore_features(card, states, config.feature_map)
+    features = restore_features(card, states, config.feature_map, is_attended=True)
     if config.embedding == "class_token":
         return ClassTokens(features.backbone), embedding_size(features.backbone), "stage4"
-    own_map = features.feature_map == card.feature_map
-    # Attention and projection head were trained on the model's own map and fit no other.
-    attention = card.parts.attention if own_map else None
-    pool = restore_attention(attention, states["attention"], features.size) if attention else GlobalPool()
+    pool = GlobalPool()
     if config.embedding == "backbone":
         return nn.Sequential(features, pool), features.size, features.feature_map
     if card.parts.projector is None:
         raise UserError(f"extract.embedding: the model of {card.method} has no projector; take backbone")
-    if not own_map:
+    if features.feature_map != card.feature_map:
         raise UserError(f"extract.embedding: projected is made of the model's {card.feature_map}; take backbone")
     head = ProjectionHead(features.size, card.parts.projector)
     head.load_state_dict(dict(states["projector"]))

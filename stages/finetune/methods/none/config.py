@@ -16,10 +16,11 @@ class NoFineTuningConfig(FinetuneConfig):
     """What is trained on; nothing is."""
     short_side: int = Field(256, ge=8)
     """Side in pixels that photographs are resized to at inference."""
-    background: Literal["threshold", "saliency_head"] = "threshold"
-    """Whether a pixel is background by its score, or by the model's saliency head (MaskContrast)."""
+    background: Literal["threshold", "saliency_head", "attention"] = "threshold"
+    """Whether a pixel is background by its score, by the model's saliency head (MaskContrast), or by the attention that
+    `attend` gave the model."""
     score: Score = "softmax"
-    """What is compared with the threshold where the saliency head is not."""
+    """What is compared with the threshold where neither the saliency head nor the attention is."""
     threshold: ThresholdConfig = ThresholdConfig()
     """Below it a pixel is background; a fixed 0 makes every pixel a cluster's (ViCE)."""
 

@@ -7,6 +7,7 @@ from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import Model, read_model
 from stages.core.errors import UserError
 from stages.core.faiss_ops import normalize_rows
+from stages.core.nets.features import restore_features
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.finetune.methods.none.config import NoFineTuningConfig
@@ -17,12 +18,13 @@ def write_centroid_segmenter(config: NoFineTuningConfig) -> None:
     """Write the network of `artifacts/attend` with the centroids as its classifier as `artifacts/finetune`.
 
     Raises:
-        UserError: The centroids do not fit the network, or it lacks the saliency head.
+        UserError: The centroids do not fit the network, or it lacks the saliency head or the attention.
     """
     model = read_model("attend", ["backbone"])
     network, head = join_centroids(config, model, read_centroids())
     saliency = network.saliency if config.background == "saliency_head" else None
-    segmenter = assemble_segmenter(config, network.features, head, model.card.input, saliency)
+    features = restore_features(*model, is_attended=True) if config.background == "attention" else network.features
+    segmenter = assemble_segmenter(config, features, head, model.card.input, saliency)
     write_segmenter(config, model.card, segmenter, read_images().in_splits("train"), [])
 
 
@@ -32,10 +34,12 @@ def join_centroids(
     """The network that the centroids were found with, and the classifier of its features by nearest centroid.
 
     Raises:
-        UserError: The centroids do not fit the network, or it lacks the saliency head.
+        UserError: The centroids do not fit the network, or it lacks the saliency head or the attention.
     """
     if config.background == "saliency_head" and model.card.parts.saliency is None:
         raise UserError(f"finetune.background: the model of {model.card.method} has no saliency head; take threshold")
+    if config.background == "attention" and model.card.parts.attention is None:
+        raise UserError(f"finetune.background: the model of {model.card.method} has no attention; take threshold")
     network, size = restore_objects(*model), centroids.embeddings.shape[1]
     centroids.check_space(network.space, "set extract.whiten: 0 or extract.embedding: backbone, or fine-tune")
     if size != network.size:

@@ -20,7 +20,6 @@ from stages.core.errors import UserError
 from stages.core.images.crops import resize_short_side
 from stages.core.images.inference import iterate_batches
 from stages.core.metrics.otsu import otsu_of_scores
-from stages.core.nets.attention import AttentivePool, enlarge_map, restore_attention
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.progress import track
 from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
@@ -90,15 +89,15 @@ class PixelPrediction(NamedTuple):
 class AttendedPixels(nn.Module):
     """Photographs to the nearest centroid (B, h, w), ids from 1, and the attention (B, h, w) of every pixel."""
 
-    def __init__(self, features: FeatureNetwork, pool: AttentivePool, centroids: Tensor | None) -> None:
+    def __init__(self, features: FeatureNetwork, centroids: Tensor | None) -> None:
         super().__init__()
-        self.features, self.pool = features, pool
+        self.features = features
         self.centroids = nn.Buffer(F.normalize(centroids, dim=1)) if centroids is not None else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines decide; the centroids' own length does not count."""
-        features = enlarge_map(self.features(images), self.pool.enlarge)
-        score = self.pool.attention(features).mean(1)
+        features, weights = self.features.attend(images)
+        score = weights.mean(1)
         if self.centroids is None:
             return torch.ones_like(score), score
         cosines = torch.einsum("bdhw,kd->bkhw", F.normalize(features, dim=1), self.centroids)
@@ -127,10 +126,9 @@ def _restore(config: NearestCentroidConfig) -> _Labeler:
     card, states = read_model("attend", ["backbone"])
     if card.parts.attention is None:
         raise UserError(f"pseudolabel: the model of {card.method} has no attention; take a recipe that trains one")
-    features = restore_features(card, states)
-    pool = restore_attention(card.parts.attention, states["attention"], features.size)
+    features = restore_features(card, states, is_attended=True)
     centroids = None if config.category == "image" else _read_centroids(features)
-    return _Labeler(AttendedPixels(features, pool, centroids), card.input, config.resize)
+    return _Labeler(AttendedPixels(features, centroids), card.input, config.resize)
 
 
 def _read_centroids(features: FeatureNetwork) -> Tensor:
