@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.core.hashing import hash_files
 from stages.core.image_files import UInt8, encode_png
-from stages.core.mapping import map_photos
+from stages.core.mapping import Batches, map_batches, map_photos
 from stages.core.processes import map_in_processes
 from tests.core.inverting import Inverting, main
 
@@ -124,6 +125,20 @@ def test_a_photograph_that_went_bad_is_left_out_and_named(capsys: pytest.Capture
     maps = open_label_maps("saliency")
     assert len(maps) == COUNT - 1
     assert "007" not in maps
+
+
+def test_batches_leave_out_what_is_bad_and_shift_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def compute(images: Sequence[UInt8]) -> list[UInt8 | UserError]:
+        assert len(images) <= 4
+        return [UserError("odd") if image[0, 0, 0] == 9 else 255 - image[..., 0] for image in images]
+
+    Path("data/007.png").write_bytes(b"")
+    map_batches("saliency", Inverting(), read_images(), Batches(compute, 4))
+    told = capsys.readouterr().err
+    assert "skipped: data/007.png: changed or gone" in told
+    assert "skipped: 009: odd" in told
+    found = {one.image_id: 255 - int(one.map[0, 0]) for one in open_label_maps("saliency")}
+    assert found == {f"{number:03d}": number for number in range(COUNT) if number not in (7, 9)}
 
 
 def test_no_photographs_give_no_maps() -> None:

@@ -17,6 +17,8 @@ Bool = npt.NDArray[np.bool_]
 _CUT = 0.5
 """Where the map of a photograph divides object and background: half, as `SALIENT` does of stored maps."""
 _BELOW_CUT = 0.49
+_ROUNDING = 1e-5
+"""Of a vector's length."""
 
 
 class CutSettings(NamedTuple):
@@ -46,18 +48,28 @@ def cut_out_object(vectors: npt.NDArray[np.float32], settings: CutSettings) -> n
     """
     height, width = vectors.shape[:2]
     flat = vectors.reshape(height * width, -1)
-    linked = link(flat - flat.mean(0) if settings.is_centered else flat, settings.similarity)
-    if linked.all() or linked.sum() == len(linked):
+    linked = link(_center(flat) if settings.is_centered else flat, settings.similarity)
+    if linked.all() or linked.sum() == len(linked):  # each patch is linked with itself
         return np.zeros((height, width), np.float32)
     eigenvector = second_eigenvector(np.where(linked, 1.0, settings.weak_edge)).reshape(height, width)
     return scale_to_cut(orient(eigenvector, settings.corners))
 
 
 def link(vectors: npt.NDArray[np.float32], similarity: float) -> Bool:
-    """(N, N), which of N vectors (N, D) have a cosine above `similarity`. TokenCut, equation 4."""
+    """(N, N), which of N vectors (N, D) have a cosine above `similarity`; each has one with itself.
+
+    Source: TokenCut, equation 4.
+    """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return np.asarray(unit @ unit.T > similarity)
+    return np.asarray(unit @ unit.T > similarity) | np.eye(len(unit), dtype=bool)
+
+
+def _center(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Take the mean off; what is left of vectors that are alike but for rounding is 0."""
+    centered = vectors - vectors.mean(0)
+    longest = np.linalg.norm(vectors, axis=1).max()
+    return np.where(np.linalg.norm(centered, axis=1, keepdims=True) > _ROUNDING * longest, centered, 0)
 
 
 def second_eigenvector(weights: Float64) -> Float64:
