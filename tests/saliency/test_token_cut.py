@@ -57,7 +57,7 @@ def test_half_divides_as_the_mean_of_the_eigenvector_does() -> None:
     vectors = draw_vectors((7, 9))
     centered = vectors - vectors.mean((0, 1))
     weights = np.where(link(centered.reshape(63, 5), 0.2), 1.0, 1e-5)
-    y = orient(second_eigenvector(weights).reshape(7, 9), 1)
+    y = orient(second_eigenvector(weights).reshape(7, 9), 2)
     found = cut_out_object(vectors, CutSettings())
     assert (found >= 0.5).sum() > 1
     assert (y[found >= 0.5] > y.mean()).all()
@@ -74,7 +74,7 @@ def test_what_does_not_touch_the_object_is_not_the_object() -> None:
     assert found[~mask].max() < 1e-6
 
 
-@pytest.mark.parametrize(("corners", "is_inverted"), [(4, False), (1, True)])
+@pytest.mark.parametrize(("corners", "is_inverted"), [(4, False), (2, False), (1, True)])
 def test_a_side_with_too_many_corners_is_the_background(corners: int, is_inverted: bool) -> None:
     frame = np.ones((7, 7), bool)
     frame[1:, 1:6] = False  # narrower than what it surrounds: its eigenvector is the longer one

@@ -59,10 +59,10 @@ class TokenCutConfig(SaliencyMethod, StoredMapConfig):
     weak_edge: float = Field(1e-5, gt=0, lt=1)
     """Weight between patches that are not linked. TokenCut, equation 4: 1e-5."""
 
-    corners: int = Field(1, ge=0, le=4)
+    corners: int = Field(2, ge=0, le=4)
     """Corners of the photograph that the object may cover: with more of them, the other side of the cut is the object.
-    TokenCut: 4, so that the side with the eigenvector's largest absolute value always is. MaskCut (Wang et al., "Cut
-    and Learn", CVPR 2023, section 3.2): 1."""
+    With 2 the side with more corners is the background. TokenCut: 4, so that the side with the eigenvector's largest
+    absolute value always is the object. MaskCut (Wang et al., "Cut and Learn", CVPR 2023, section 3.2): 1."""
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Channel means that the weights expect to be subtracted, of values in 0..1. ImageNet's."""

@@ -30,7 +30,7 @@ class CutSettings(NamedTuple):
     """Cosine above which two patches are linked. TokenCut, section 4.1: tau = 0.2."""
     weak_edge: float = 1e-5
     """Weight of all other edges, which keeps the graph in one piece. TokenCut, equation 4: epsilon = 1e-5."""
-    corners: int = 1
+    corners: int = 2
     """Corners of the photograph that the object may cover."""
 
 
