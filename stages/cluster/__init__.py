@@ -4,6 +4,15 @@ Reads the splits of `artifacts/index/images` and the features `artifacts/extract
 `artifacts/cluster`: raw centroids and the cluster of every region.
 """
 
-from stages.cluster.methods.kmeans import KMeansConfig
+from typing import Annotated
 
-Config = KMeansConfig
+from pydantic import Field
+
+from stages.cluster.methods.kmeans import KMeansConfig
+from stages.cluster.methods.spectral import SpectralConfig
+
+Config = Annotated[
+    KMeansConfig
+    | SpectralConfig,
+    Field(discriminator="method"),
+]  # fmt: skip

@@ -1,11 +1,11 @@
 """`python -m stages.cluster`."""
 
 from stages.cluster import Config
-from stages.cluster.methods.kmeans import KMeansConfig
+from stages.cluster.config import ClusterConfig
 from stages.core.cli import run_stage
 
 
-def main(config: KMeansConfig) -> None:
+def main(config: ClusterConfig) -> None:
     """Cluster the embeddings; write centroids and assignments."""
     from stages.core.artifacts.clusters import write_clusters
     from stages.core.artifacts.features import read_features

@@ -38,10 +38,7 @@ def kmeans(vectors: Float32, k: int, restarts: int, iterations: int, seed: int) 
     Raises:
         UserError: Fewer vectors than clusters, or a vector that is not finite.
     """
-    if len(vectors) < k:
-        raise UserError(f"k-means: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs")
-    if not np.isfinite(vectors).all():
-        raise UserError("k-means: an embedding is not finite; the representation has diverged, train it again")
+    check_vectors(vectors, k)
     import faiss
 
     order = np.random.default_rng(seed).permutation(len(vectors))
@@ -59,6 +56,20 @@ def kmeans(vectors: Float32, k: int, restarts: int, iterations: int, seed: int) 
     centroids = np.asarray(search.centroids, np.float32)
     distances, cluster_ids = nearest(vectors, centroids, 1)
     return Clustering(centroids, cluster_ids[:, 0], distances[:, 0], float(distances.sum(dtype=np.float64)))
+
+
+def check_vectors(vectors: Float32, k: int) -> None:
+    """Check that vectors (N, D) can form k clusters.
+
+    Raises:
+        UserError: Fewer vectors than clusters, or a vector that is not finite.
+    """
+    if len(vectors) < k:
+        raise UserError(
+            f"clusters: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs"
+        )
+    if not np.isfinite(vectors).all():
+        raise UserError("clusters: an embedding is not finite; the representation has diverged, train it again")
 
 
 def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.NDArray[np.int64]]:
