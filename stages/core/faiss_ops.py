@@ -65,11 +65,9 @@ def check_vectors(vectors: Float32, k: int) -> None:
         UserError: Fewer vectors than clusters, or a vector that is not finite.
     """
     if len(vectors) < k:
-        raise UserError(
-            f"clusters: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs"
-        )
+        raise UserError(f"cluster: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs")
     if not np.isfinite(vectors).all():
-        raise UserError("clusters: an embedding is not finite; the representation has diverged, train it again")
+        raise UserError("cluster: an embedding is not finite; the representation has diverged, train it again")
 
 
 def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.NDArray[np.int64]]:

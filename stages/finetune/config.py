@@ -66,9 +66,14 @@ class TrainedFinetuneConfig(FinetuneConfig):
         """Whether pixels are weighed by the pretrained model's attention, where it has one."""
         return False
 
+    @property
+    def training_rounds(self) -> int:
+        """How often is trained; from the second time on, on what the segmenter of the time before has predicted."""
+        return 1
+
     def finetune(self) -> None:
         """Train and write the segmenter; see `FinetuneConfig.finetune`."""
-        from stages.finetune.training import finetune
+        from stages.finetune.rounds import finetune
 
         finetune(self)
 

@@ -1,5 +1,6 @@
 """Trains a pixel classifier on label maps, whether these come from clusters or from people."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -25,6 +26,11 @@ class LabelSize(NamedTuple):
     """Whether logits are enlarged to it by doubling their own, and not at once."""
 
 
+def norms_of(network: nn.Module) -> list[nn.Module]:
+    """Its layers of batch norm."""
+    return [each for each in network.modules() if isinstance(each, _BatchNorm)]
+
+
 class PixelLabelClassifier(SegmenterTraining):
     """Network of features and 1x1 convolution; background is the first class.
 
@@ -33,7 +39,7 @@ class PixelLabelClassifier(SegmenterTraining):
         classes: Without the background.
         views: What is seen of a photograph.
         label_size: At which logits and labels are compared.
-        has_frozen_norms: Batch norm stays as it was pretrained, statistics and weights.
+        frozen: Parts of the network that stay as they were pretrained, the statistics of their batch norm too.
     """
 
     maps = ("pseudolabel",)
@@ -44,21 +50,21 @@ class PixelLabelClassifier(SegmenterTraining):
         classes: int,
         views: MultiCropConfig,
         label_size: LabelSize,
-        has_frozen_norms: bool = False,
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.views, self.label_size = views, label_size
         self.features = features
         self.head = PixelClassifier(features.size, classes + 1)
-        self.frozen_norms = [each for each in features.modules() if has_frozen_norms and isinstance(each, _BatchNorm)]
-        for norm in self.frozen_norms:
-            norm.requires_grad_(False)
+        self.frozen = list(frozen)
+        for part in self.frozen:
+            part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Frozen norms stay as at inference."""
+        """Frozen parts stay as at inference."""
         super().train(mode)
-        for norm in self.frozen_norms:
-            norm.eval()
+        for part in self.frozen:
+            part.eval()
         return self
 
     @property

@@ -1,22 +1,19 @@
-"""Trains a segmenter on label maps and writes the model artifact."""
+"""What the trainings of segmenters have in common, and how a segmenter is put together and written."""
 
 from abc import abstractmethod
 
-from stages.core.artifacts.clusters import read_centroids
-from stages.core.artifacts.image_index import ImageIndex, read_images, read_labels
-from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.model_card import ModelCard
-from stages.core.artifacts.models import describe_parts, model_hash, read_model, write_model
+from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.views import InputCard
-from stages.core.engine.devices import inference_device, seed_everything
+from stages.core.engine.devices import inference_device
 from stages.core.engine.history import Row
-from stages.core.engine.loop import train
 from stages.core.engine.method import TrainingMethod
-from stages.core.nets.features import FeatureNetwork, restore_features
+from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmenter import Segmenter
-from stages.core.resume import resumable_work
-from stages.finetune.config import FinetuneConfig, TrainedFinetuneConfig
+from stages.finetune.config import FinetuneConfig
 from stages.finetune.threshold import find_threshold
 
 
@@ -24,35 +21,17 @@ class SegmenterTraining(TrainingMethod):
     """A training method whose result is a segmenter: a feature network and a 1x1 classifier."""
 
     features: FeatureNetwork
+    labels: LabelMaps | None = None
+    """Trained on in place of `artifacts/pseudolabel`."""
+
+    def open_maps(self) -> dict[str, LabelMaps]:
+        """See `TrainingMethod.open_maps`."""
+        return {"pseudolabel": self.labels} if self.labels else super().open_maps()
 
     @property
     @abstractmethod
     def classifier(self) -> PixelClassifier:
         """The classifier as it stands at inference."""
-
-
-def finetune(config: TrainedFinetuneConfig) -> None:
-    """Train on the label maps `artifacts/pseudolabel` and write the model `artifacts/finetune`.
-
-    Raises:
-        UserError: The labels or the representation are not what the method wants, or training goes wrong.
-    """
-    labels = open_label_maps("pseudolabel")
-    index = read_images().with_ids(labels.image_ids)
-    pretrained, states = read_model("pretrain", ["backbone"])
-    seed_everything(config.training.seed)
-    features = restore_features(pretrained, states, config.feature_map, config.is_attended)
-    method = config.build(features, _count_categories(config))
-    inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
-    with resumable_work("finetune", config, inputs) as work:
-        history = train(method, config.training, index, "finetune", work)
-        segmenter = assemble_segmenter(config, method.features, method.classifier, config.views.input_card)
-        write_segmenter(config, pretrained, segmenter, index, history)
-
-
-def _count_categories(config: TrainedFinetuneConfig) -> int:
-    """Classes where masks are trained on, clusters otherwise."""
-    return max(read_labels().classes) if config.supervision == "labels" else len(read_centroids().embeddings)
 
 
 def assemble_segmenter(
@@ -67,6 +46,13 @@ def assemble_segmenter(
     return Segmenter(features, head, card, expects, saliency).to(inference_device()).eval()
 
 
+def set_threshold(config: FinetuneConfig, segmenter: Segmenter, index: ImageIndex) -> None:
+    """Find the threshold of the background by the scores of photographs, where it is searched."""
+    if config.searched_threshold:
+        found = find_threshold(config.searched_threshold, segmenter, index)
+        segmenter.card = segmenter.card.model_copy(update={"threshold": found})
+
+
 def write_segmenter(
     config: FinetuneConfig, origin: ModelCard, segmenter: Segmenter, index: ImageIndex, history: list[Row]
 ) -> None:
@@ -79,9 +65,7 @@ def write_segmenter(
         index: Photographs whose scores the threshold is found by.
         history: Rows of history.csv.
     """
-    if config.searched_threshold:
-        found = find_threshold(config.searched_threshold, segmenter, index)
-        segmenter.card = segmenter.card.model_copy(update={"threshold": found})
+    set_threshold(config, segmenter, index)
     card = ModelCard(
         method=config.method,
         parts=describe_parts(segmenter.parts),

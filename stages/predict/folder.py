@@ -66,9 +66,7 @@ def predict_folder(images: Path, out: Path) -> None:
 
 def segment_photograph(segmenter: Segmenter, image: UInt8) -> npt.NDArray[np.uint16]:
     """Ids (H, W) of a photograph, 0 where the score lies below the segmenter's own threshold."""
-    found = segmenter.segment_photograph(image, _MAX_PIXELS)
-    below = found.score < round(100 * (segmenter.card.threshold or 0.0))
-    return np.where(below, 0, found.label).astype(np.uint16)
+    return segmenter.segment_photograph(image, _MAX_PIXELS).above(segmenter.card.threshold)
 
 
 def _find_photographs(images: Path, out: Path) -> tuple[dict[str, str], list[Rejected]]:

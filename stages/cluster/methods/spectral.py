@@ -1,7 +1,7 @@
 """Spectral clustering of the graph of nearest neighbors.
 
-Source: Ng, Jordan and Weiss, On Spectral Clustering: Analysis and an Algorithm, NIPS 2001, steps 2 to 6; the graph as in
-von Luxburg, A Tutorial on Spectral Clustering, 2007, section 2.2.
+Source: Ng, Jordan and Weiss, On Spectral Clustering: Analysis and an Algorithm, NIPS 2001, steps 2 to 6; the graph as
+in von Luxburg, A Tutorial on Spectral Clustering, 2007, section 2.2.
 """
 
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,8 +64,8 @@ class SpectralConfig(ClusterConfig):
         while parts > self.k:
             if neighbors >= len(vectors):
                 raise UserError(
-                    f"cluster.neighbors: {len(vectors)} vectors are too few for {neighbors} neighbors each; lower it, or "
-                    "take method: kmeans"
+                    f"cluster.neighbors: {len(vectors)} vectors are too few for {neighbors} neighbors each; lower it, "
+                    "or take method: kmeans"
                 )
             graph = neighbor_graph(vectors, neighbors)
             parts, part_of = connected_components(graph, directed=False)
@@ -92,7 +92,7 @@ def leading_eigenvectors(graph: Any, part_of: npt.NDArray[np.int32], count: int,
     """Eigenvectors (N, count) of the largest eigenvalues of D^-1/2 W D^-1/2, D the degrees.
 
     A connected part has the eigenvalue 1 once, with the roots of its degrees as the vector. These are set down, since
-    Lanczos's iteration may miss some of several equal ones, and the rest is looked for among what is orthogonal to them.
+    Lanczos's iteration may miss some of several equal ones; the rest is looked for among what is orthogonal to them.
 
     Args:
         graph: W (N, N), sparse and symmetric.

@@ -104,14 +104,14 @@ def open_label_maps(stage: str) -> LabelMaps:
     return LabelMaps(ARTIFACTS / stage)
 
 
-def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap]) -> None:
-    """Write `artifacts/<stage>` from maps that come in the order of their image ids; streams."""
+def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap], out: Path | None = None) -> None:
+    """Write `artifacts/<stage>`, or another folder, from maps that come in the order of their image ids; streams."""
     rows = iter(maps)
-    with atomic_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
+    with atomic_out(out or ARTIFACTS / stage, "label_maps", stage, method) as partial:
         first = list(islice(rows, _SHARD_ROWS))
         shard = 0
         while first or shard == 0:
-            write_shard(shard_path(out, shard), first, stage, method)
+            write_shard(shard_path(partial, shard), first, stage, method)
             first = list(islice(rows, _SHARD_ROWS))
             shard += 1
 

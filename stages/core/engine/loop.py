@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.config.training import TrainingConfig
 from stages.core.engine.batch_norm import ALL, NormGroups, sync_batch_norm
 from stages.core.engine.devices import start_fabric
@@ -96,8 +95,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         method, build_optimizer(method, config.optimizer, config.batch_size), History(plan.iterations), work
     )
     run.resume()
-    maps = {name: open_label_maps(name) for name in method.maps}
-    dataset = ViewDataset(index, method.views, maps, config.seed, method.coverage)
+    dataset = ViewDataset(index, method.views, method.open_maps(), config.seed, method.coverage)
     batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
     batches = batches.shared(rank(), world_size())
     speed, board = SpeedLog(stage, work.name), TensorBoardLog(stage, work.name)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import LabelMaps, open_label_maps
 from stages.core.config.views import CoverageConfig, ViewConfig
 from stages.core.engine.diagnosis import Expectation
 from stages.core.images.dataset import Batch
@@ -60,6 +61,14 @@ class TrainingMethod(nn.Module, ABC):
             UserError: There is none.
         """
         return index
+
+    def open_maps(self) -> dict[str, LabelMaps]:
+        """The label maps that travel with the views, by name; by default the artifacts of the stages `maps`.
+
+        Raises:
+            UserError: One is missing, broken or of another version.
+        """
+        return {name: open_label_maps(name) for name in self.maps}
 
     @abstractmethod
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:

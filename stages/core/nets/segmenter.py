@@ -30,6 +30,10 @@ class Segmentation(NamedTuple):
     score: npt.NDArray[np.uint8]
     """(H, W) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
+    def above(self, threshold: float | None) -> npt.NDArray[np.uint16]:
+        """Labels (H, W), 0 where the score lies below a threshold in hundredths; None for no threshold."""
+        return np.where(self.score < round(100 * (threshold or 0.0)), np.uint16(0), self.label)
+
 
 class Probabilities(NamedTuple):
     """Probabilities of labels for the pixels of a photograph."""

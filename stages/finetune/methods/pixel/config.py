@@ -24,6 +24,9 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
         crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
     )
     """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
+    frozen_backbone: bool = False
+    """Leave the backbone as it was pretrained, so that only a decoder, where there is one, and the classifier learn:
+    a fraction of the time, and all that a few photographs can teach a network that has seen many. PASS: no."""
     label_scale: float = Field(0.5, gt=0, le=1)
     """Side at which logits and labels are compared, as a share of the view's. PASS: 0.5."""
     head_init: Literal["uniform", "fan_out"] = "uniform"
@@ -31,6 +34,9 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
     categories are ten times as large."""
     training: TrainingConfig = TrainingConfig(epochs=20)
     """PASS: 20 epochs of 256 photographs, LARC 0.6."""
+    rounds: int = Field(1, ge=1)
+    """How often is trained, each time from the pretrained network: from the second time on, the training photographs'
+    labels are what the segmenter of the time before predicts for them. PASS: once; COMUS: twice."""
     short_side: int = Field(256, ge=8)
     """Side in pixels that photographs are resized to at inference. PASS: 256."""
 
@@ -58,12 +64,18 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
         """How the threshold is found; None where the background is a class."""
         return self.threshold if self.background == "threshold" else None
 
+    @property
+    def training_rounds(self) -> int:
+        """See `TrainedFinetuneConfig.training_rounds`."""
+        return self.rounds
+
     def build(self, features: "FeatureNetwork", categories: int) -> "PixelLabelClassifier":
         """What is trained, on a pretrained network; see `TrainedFinetuneConfig.build`."""
         from stages.core.nets.heads import draw_fan_out
         from stages.finetune.pixel_labels import LabelSize, PixelLabelClassifier
 
-        classifier = PixelLabelClassifier(features, categories, self.views, LabelSize(self.label_scale))
+        frozen = [features.backbone] if self.frozen_backbone else []
+        classifier = PixelLabelClassifier(features, categories, self.views, LabelSize(self.label_scale), frozen)
         if self.head_init == "fan_out":
             draw_fan_out(classifier.head)
         return classifier

@@ -35,7 +35,8 @@ class SupervisedFineTuningConfig(TrueMaskConfig):
 
     def build(self, features: "FeatureNetwork", categories: int) -> "PixelLabelClassifier":
         """What is trained, on a pretrained network; see `TrainedFinetuneConfig.build`."""
-        from stages.finetune.pixel_labels import LabelSize, PixelLabelClassifier
+        from stages.finetune.pixel_labels import LabelSize, PixelLabelClassifier, norms_of
 
         size = LabelSize(self.label_scale, self.by_doubling)
-        return PixelLabelClassifier(features, categories, self.views, size, self.frozen_norms)
+        frozen = norms_of(features) if self.frozen_norms else ()
+        return PixelLabelClassifier(features, categories, self.views, size, frozen)
