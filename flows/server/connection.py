@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,11 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
-from flows.server.address import USUAL, check_address
+from flows.server.address import USUAL, check_address, is_port_open
 from flows.server.heartbeat import mark_dead_runs
 from flows.server.temporary import start_temporary_server
 from stages.core.errors import UserError
 
-_PATIENCE = 5.0
 _LOCKED = (401, 403)
 _BUSY = (429, 502, 503, 504)
 _LOUD = ("prefect.events.clients", "prefect.client")
@@ -33,15 +31,6 @@ def server_answers() -> bool:
     """
     url = urlsplit(PREFECT_API_URL.value() or SubprocessASGIServer().address)
     return is_port_open(url.hostname or "", url.port or _default_port(url.scheme))
-
-
-def is_port_open(host: str, port: int) -> bool:
-    """Whether something takes connections at a port."""
-    try:
-        with socket.create_connection((host, port), _PATIENCE):
-            return True
-    except OSError:
-        return False
 
 
 def prepare_server(is_needed: bool = False) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from typing import IO
 
+from flows.server.address import is_port_open
 from flows.server.database import check_database, database_file
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent
@@ -63,8 +64,6 @@ def _start(port: int, log: IO[str]) -> subprocess.Popen[bytes]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], patience: float, log: IO[str]) -> None:
-    from flows.server.connection import is_port_open
-
     deadline = time.monotonic() + patience
     while not is_port_open(HOST, port):
         if process.poll() is not None or time.monotonic() > deadline:
