@@ -10,7 +10,7 @@ import typer
 
 from stages.core.errors import UserError
 from stages.core.outputs import make_parent_folder
-from stages.evaluate.protocols.rules import ProtocolName
+from stages.evaluate.rules import ProtocolName
 
 GroundTruth = Annotated[Path, typer.Option(help="Folder of masks: PNG, class id = R + 256 G, or one channel of ids.")]
 Predictions = Annotated[

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.config.params import Params
-from stages.evaluate.protocols.rules import ProtocolName, ThresholdRule
+from stages.evaluate.rules import ProtocolName, ThresholdRule
 
 
 class ObjectProtocolConfig(Params):

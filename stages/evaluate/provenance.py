@@ -12,7 +12,7 @@ from stages.core.config.params import PARAMS_FILE, read_params
 from stages.core.config.weights import WeightsFile, uses_labels
 from stages.evaluate import Config
 from stages.evaluate.evaluators.table import label_uses
-from stages.evaluate.protocols.rules import Threshold
+from stages.evaluate.rules import Threshold
 
 _ARTIFACTS = (
     "index/images",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.errors import UserError
 from stages.core.metrics.thresholds import Thresholds
-from stages.evaluate.protocols.rules import threshold_of_card
+from stages.evaluate.rules import threshold_of_card
 
 
 @settings(max_examples=100, deadline=None)

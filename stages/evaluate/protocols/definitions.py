@@ -21,7 +21,7 @@ from stages.core.metrics.matching import (
     without_background,
 )
 from stages.core.metrics.scores import Scores, benchmark_summary, pixel_summary, scene_summary
-from stages.evaluate.protocols.rules import ProtocolName
+from stages.evaluate.rules import ProtocolName
 
 MatchFinder = Callable[[Counts, int], Match]
 

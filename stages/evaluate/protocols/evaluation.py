@@ -17,7 +17,7 @@ from stages.core.progress import track
 from stages.evaluate import Config
 from stages.evaluate.inputs import PREDICTIONS, Inputs, StoredMapLoader, splits_with_masks
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_sizes, check_truth
-from stages.evaluate.protocols.rules import EVERYWHERE, UNSCORED, Threshold, threshold_of_card
+from stages.evaluate.rules import EVERYWHERE, UNSCORED, Threshold, threshold_of_card
 
 
 class Curve(NamedTuple):

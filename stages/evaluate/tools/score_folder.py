@@ -17,7 +17,7 @@ from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
-from stages.evaluate.protocols.rules import ProtocolName
+from stages.evaluate.rules import ProtocolName
 from stages.evaluate.tools.pairing import Triple, pair_files
 from stages.evaluate.tools.sizes import count_classes, count_clusters
 
