@@ -26,7 +26,7 @@ class SegmenterTraining(TrainingMethod):
 
     def open_maps(self) -> dict[str, LabelMaps]:
         """See `TrainingMethod.open_maps`."""
-        return {"pseudolabel": self.labels} if self.labels else super().open_maps()
+        return {"pseudolabel": self.labels} if self.labels is not None else super().open_maps()
 
     @property
     @abstractmethod

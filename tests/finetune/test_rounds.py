@@ -23,11 +23,11 @@ from stages.finetune.__main__ import main
 from stages.finetune.methods.pixel.config import PixelFineTuningConfig
 from stages.finetune.pixel_labels import PixelLabelClassifier
 from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_images
-from tests.methods import small
+from tests.methods import OPTIMIZER, small
 
 ROOT = Path(__file__).parents[2]
-STEPS = 9
-"""Of a round: three epochs of twelve photographs in fours."""
+STEPS = 6
+"""Of a round: two epochs of twelve photographs in fours."""
 
 
 def fabricate_inputs() -> ImageIndex:
@@ -43,7 +43,8 @@ def fabricate_inputs() -> ImageIndex:
 
 
 def config(**values: Any) -> PixelFineTuningConfig:
-    fields = {"background": "threshold", "threshold": {"rule": "otsu", "photographs": 12}, "rounds": 2}
+    fields: dict[str, Any] = {"background": "threshold", "threshold": {"rule": "otsu", "photographs": 12}, "rounds": 2}
+    fields["training"] = {"epochs": 2, "batch_size": 4, "optimizer": OPTIMIZER}
     found: PixelFineTuningConfig = small(PixelFineTuningConfig, **fields | values)
     return found
 
