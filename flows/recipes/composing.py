@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flows.recipes.pinned_files import pin_files
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, validate_section
 from stages.core.config.splits import list_categories
-from stages.core.data import DATA
+from stages.core.data_link import data_root
 from stages.core.errors import UserError, did_you_mean
 from stages.core.files import read_text
 from stages.core.fingerprint import refresh_fingerprints
@@ -153,7 +153,7 @@ def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: S
 
 def _count_categories() -> int:
     """As many categories as there are folders of photographs: all that the benchmark lets a method know."""
-    train, folders = DATA / "train", list_categories()
+    train, folders = data_root() / "train", list_categories()
     if len(folders) < 2:
         raise UserError(
             f"{train}: found {len(folders)} category folders to count; put photographs into {train}/CATEGORY/ first, "

@@ -36,7 +36,17 @@ def list_files(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return []
-    return sorted(path.relative_to(folder).as_posix() for path in _walk(folder, frozenset()))
+    return sorted(path for path, _ in walk_files(folder))
+
+
+def walk_files(folder: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """The files of `list_files`, in no order: the path relative to the folder, and the entry, which can tell its size."""
+    return _walk(str(folder), "", frozenset())
+
+
+def list_visible(folder: Path) -> list[str]:
+    """Sorted names of what lies in a folder; what is hidden or of the system is left out."""
+    return sorted(entry.name for entry in _visible(folder))
 
 
 def list_folders(*folders: Path) -> list[str]:
@@ -107,15 +117,15 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    real = folder.resolve()
+def _walk(folder: str, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    real = os.path.realpath(folder)
     if real in above:  # a link to a folder that it lies in
         return
     for entry in _visible(folder):
         if entry.is_dir():
-            yield from _walk(Path(entry.path), above | {real})
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {real})
         else:
-            yield Path(entry.path)
+            yield prefix + entry.name, entry
 
 
 def _folders(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -123,7 +133,8 @@ def _folders(folder: Path) -> Iterator[os.DirEntry[str]]:
     return (entry for entry in _visible(folder) if entry.is_dir() and Path(entry.path).resolve() not in above)
 
 
-def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
-    for entry in os.scandir(folder):
-        if not entry.name.startswith(".") and entry.name.lower() not in _OF_THE_SYSTEM:
-            yield entry
+def _visible(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name.lower() not in _OF_THE_SYSTEM:
+                yield entry

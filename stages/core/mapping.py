@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.artifacts.image_index import ImageIndex, read_photo
+from stages.core.artifacts.image_index import ChangedPhotograph, ImageIndex, read_photo
 from stages.core.artifacts.label_maps import LabelMap, shard_path, write_label_maps, write_shard
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, shard_ranges
 from stages.core.config.params import Params
@@ -64,6 +64,9 @@ def map_batches(stage: str, config: Params, index: ImageIndex, batches: Batches)
         config: Its parameters.
         index: The photographs; those that cannot be read, or have no map, are named and left out.
         batches: How they are mapped.
+
+    Raises:
+        ChangedPhotograph: A photograph is not the file that was indexed.
     """
     method = str(getattr(config, "method", stage))
     if not len(index):
@@ -125,6 +128,8 @@ def _compute_one(compute: Compute, images: Sequence[UInt8]) -> list[npt.NDArray[
 def _try(function: Callable[[Given], Result], given: Given) -> Result | UserError:
     try:
         return function(given)
+    except ChangedPhotograph:
+        raise
     except UserError as error:
         return error
 

@@ -15,7 +15,7 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
-from stages.core.data import DATA
+from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.metrics.counting import MapPair, list_problems
 from stages.core.metrics.thresholds import Thresholds
@@ -56,7 +56,8 @@ class Inputs(NamedTuple):
         if not self.predicted(split):
             return []
         ids = self.images.in_splits(split).image_ids
-        pairs = [(image_id, str(DATA / mask)) for image_id in ids if (mask := self.labels.mask_path(image_id))]
+        root = data_root()
+        pairs = [(image_id, str(root / mask)) for image_id in ids if (mask := self.labels.mask_path(image_id))]
         if missing := [
             f"{image_id}: no prediction in artifacts/predict"
             for image_id, _ in pairs

@@ -4,7 +4,8 @@ from collections import Counter
 
 from stages.core.artifacts.image_index import IMAGES, LABELS, Label, Photo, write_images, write_labels
 from stages.core.config.splits import SPLITS
-from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
+from stages.core.data import IMAGE_SUFFIXES, Rejected
+from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.files import readable_name
 from stages.index import Config
@@ -38,7 +39,7 @@ def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
     lines = [f"  {readable_name(file.path)}: {file.reason}" for file in rejected[:5]]
     return "\n".join(
         [
-            f"{DATA}: no usable photograph to train on{found}",
+            f"{data_root()}: no usable photograph to train on{found}",
             *lines,
             f"Photographs ({' '.join(IMAGE_SUFFIXES)}) are looked for {where}. "
             "Put some there, write the built-in set with `luss sample`, or choose another layout with `luss use`",

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from stages.core.config.splits import Split
 from stages.core.data import DATA, Rejected
+from stages.core.data_link import check_link
 from stages.core.errors import UserError
 
 
@@ -32,10 +33,14 @@ class Layout(NamedTuple):
 
 
 def require_data() -> None:
-    """Check that there is a folder `data/`.
+    """Check that there is a folder `data/`, and where it is linked, that the files are those that were linked.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or they are not.
     """
     if not DATA.is_dir():
-        raise UserError(f"{DATA}: no such folder; put photographs there, or write the built-in set with `luss sample`")
+        raise UserError(
+            f"{DATA}: no such folder; put photographs there, link a folder of them with `luss data link PATH`, or write "
+            "the built-in set with `luss sample`"
+        )
+    check_link()

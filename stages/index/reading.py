@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.core.artifacts.shards import write_atomically
 from stages.core.config.params import Params
-from stages.core.data import DATA
+from stages.core.data_link import data_root
 from stages.core.hashing import hash_bytes, hash_json
 from stages.core.image_files import UnreadableImage, decode_mask, measure_image, read_bytes
 from stages.core.processes import map_in_processes
@@ -49,13 +49,14 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
 
     Args:
         config: The stage's parameters.
-        photographs: Paths relative to `data/`.
+        photographs: Paths relative to the folder of photographs.
         masks: The same.
 
     Returns:
         The reading of each path.
     """
-    files = [*map(partial(_describe, is_mask=False), photographs), *map(partial(_describe, is_mask=True), masks)]
+    root = data_root()
+    files = [_describe(root, path, is_mask) for is_mask, paths in ((False, photographs), (True, masks)) for path in paths]
     state = hash_json(files)
     with resumable_work("index", config, {"files": state}) as work:
         chunks = list(_cut(files))
@@ -65,9 +66,9 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
     return dict(zip((file.path for file in files), readings, strict=True))
 
 
-def _describe(path: str, is_mask: bool) -> _File:
+def _describe(root: Path, path: str, is_mask: bool) -> _File:
     try:
-        status = (DATA / path).stat()
+        status = (root / path).stat()
     except OSError:  # a broken link: opening it will tell
         return _File(path, is_mask, 0, 0)
     return _File(path, is_mask, status.st_size, status.st_mtime_ns)
@@ -106,11 +107,12 @@ def _load(result: Path) -> list[list[Any]]:
 
 
 def _read_all(files: Sequence[_File]) -> list[Reading]:
-    return list(map(_read, files))
+    # Looked up where the work is done: another machine of a cluster may have another root.
+    return list(map(partial(_read, data_root()), files))
 
 
-def _read(file: _File) -> Reading:
-    path = DATA / file.path
+def _read(root: Path, file: _File) -> Reading:
+    path = root / file.path
     if path.exists() and not path.is_file():
         return Reading(problem="not a regular file")
     try:

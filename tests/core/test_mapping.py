@@ -119,9 +119,9 @@ def test_checkpoints_may_lie_on_another_disk(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_photograph_that_went_bad_is_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("data/007.png").write_bytes(b"")
+    Path("data/007.png").write_bytes(bytes(Path("data/007.png").stat().st_size))
     main()
-    assert "skipped: data/007.png: changed or gone" in capsys.readouterr().err
+    assert "skipped: data/007.png: not an image" in capsys.readouterr().err
     maps = open_label_maps("saliency")
     assert len(maps) == COUNT - 1
     assert "007" not in maps
@@ -132,13 +132,20 @@ def test_batches_leave_out_what_is_bad_and_shift_nothing(capsys: pytest.CaptureF
         assert len(images) <= 4
         return [UserError("odd") if image[0, 0, 0] == 9 else 255 - image[..., 0] for image in images]
 
-    Path("data/007.png").write_bytes(b"")
+    Path("data/007.png").write_bytes(bytes(Path("data/007.png").stat().st_size))
     map_batches("saliency", Inverting(), read_images(), Batches(compute, 4))
     told = capsys.readouterr().err
-    assert "skipped: data/007.png: changed or gone" in told
+    assert "skipped: data/007.png: not an image" in told
     assert "skipped: 009: odd" in told
     found = {one.image_id: 255 - int(one.map[0, 0]) for one in open_label_maps("saliency")}
     assert found == {f"{number:03d}": number for number in range(COUNT) if number not in (7, 9)}
+
+
+def test_a_photograph_of_another_size_than_indexed_is_refused() -> None:
+    Path("data/007.png").write_bytes(b"another one")
+    with pytest.raises(UserError, match=r"^data/007\.png: changed .* bytes then, 11 now\); run `dvc repro`"):
+        main()
+    assert not OUT.exists()
 
 
 def test_no_photographs_give_no_maps() -> None:

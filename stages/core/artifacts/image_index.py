@@ -20,7 +20,8 @@ from stages.core.artifacts.shards import (
     write_atomically,
     write_table,
 )
-from stages.core.data import DATA, IGNORE_ID, Rejected
+from stages.core.data import IGNORE_ID, Rejected
+from stages.core.data_link import data_root, how_to_adopt
 from stages.core.errors import UserError
 from stages.core.files import readable_name
 from stages.core.image_files import Int32, UInt8, read_image, read_mask
@@ -66,6 +67,10 @@ class Label(NamedTuple):
     mask_path: str | None
     mask_hash: str | None
     class_name: str | None
+
+
+class ChangedPhotograph(UserError):
+    """A photograph is not the file that was indexed: no stage may go on without it, as it may without a broken one."""
 
 
 class ImageIndex:
@@ -136,11 +141,17 @@ def read_photo(photo: Photo, reduction: int = 1) -> UInt8:
     """Decode a photograph of the index; see `read_image`.
 
     Raises:
-        UserError: The file has another size than when it was indexed, or cannot be read any more.
+        ChangedPhotograph: The file has another size than when it was indexed, or is gone.
+        UserError: It cannot be read any more.
     """
-    path = DATA / photo.path
-    if not path.exists() or path.stat().st_size != photo.bytes:
-        raise UserError(f"{path}: changed or gone since it was indexed; run `dvc repro` from the index on")
+    path = data_root() / photo.path
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise ChangedPhotograph(f"{path}: changed or gone since it was indexed; {how_to_adopt()}") from None
+    if size != photo.bytes:
+        told = f"{photo.bytes} bytes then, {size} now"
+        raise ChangedPhotograph(f"{path}: changed or gone since it was indexed ({told}); {how_to_adopt()}")
     return read_image(path, reduction)
 
 
@@ -174,7 +185,7 @@ class Labels:
         path = self.mask_path(image_id)
         if path is None:
             raise UserError(f"{LABELS}: {image_id} has no mask")
-        return read_class_map(DATA / path, self.mask_ids)
+        return read_class_map(data_root() / path, self.mask_ids)
 
 
 def read_class_map(path: Path, mask_ids: dict[int, int] | None) -> Int32:

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from stages.core.config.params import Params
-from stages.core.data import DATA, IMAGE_SUFFIXES, Rejected
+from stages.core.data import IMAGE_SUFFIXES, Rejected
+from stages.core.data_link import data_root
 from stages.core.files import find_name_problem, list_files
 from stages.index.layout import Candidate, Layout
 
@@ -16,7 +17,7 @@ class FolderConfig(Params):
     def find(self) -> Layout:
         """List the photographs."""
         photographs, rejected = [], []
-        for path in list_files(DATA):
+        for path in list_files(data_root()):
             if problem := find_name_problem(path, IMAGE_SUFFIXES):
                 rejected.append(Rejected(path, problem))
             else:
@@ -25,4 +26,4 @@ class FolderConfig(Params):
 
     def explain(self) -> str:
         """Say where photographs are looked for."""
-        return f"anywhere below {DATA}/"
+        return f"anywhere below {data_root()}/"

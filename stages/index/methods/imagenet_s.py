@@ -19,7 +19,8 @@ from pydantic import Field
 
 from stages.core.config.params import Params
 from stages.core.config.splits import SPLITS, list_categories
-from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
+from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES, Rejected
+from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.files import find_name_problem, image_id_of, list_files
 from stages.index.layout import Candidate, Layout
@@ -45,7 +46,7 @@ class ImageNetSConfig(Params):
         _check_folders()
         photographs, rejected = [], []
         for split in SPLITS:
-            for path in list_files(DATA / split):
+            for path in list_files(data_root() / split):
                 if problem := _wrong_place(path) or find_name_problem(path, IMAGE_SUFFIXES):
                     rejected.append(Rejected(f"{split}/{path}", problem))
                 else:
@@ -57,18 +58,18 @@ class ImageNetSConfig(Params):
 
     def explain(self) -> str:
         """Say where photographs are looked for."""
-        masks = f"masks as {DATA}/<split>{_MASKS}/<category>/<photograph>.png"
-        return f"in {DATA}/<split>/<category>/ for the splits {', '.join(SPLITS)}, {masks}"
+        masks = f"masks as {data_root()}/<split>{_MASKS}/<category>/<photograph>.png"
+        return f"in {data_root()}/<split>/<category>/ for the splits {', '.join(SPLITS)}, {masks}"
 
     def _check_classes(self, classes: list[str], has_masks: bool) -> None:
         if self.classes is not None and classes and len(classes) != self.classes:
             raise UserError(
-                f"{DATA}: {len(classes)} category folders ({', '.join(classes[:3])} ...), but index.classes = "
+                f"{data_root()}: {len(classes)} category folders ({', '.join(classes[:3])} ...), but index.classes = "
                 f"{self.classes}; take out folders that do not belong to the set, or count them again with `luss use`"
             )
         if len(classes) >= IGNORE_ID and has_masks:
             raise UserError(
-                f"{DATA}: {len(classes)} category folders, but masks tell at most 999 apart ({IGNORE_ID} is ignore); "
+                f"{data_root()}: {len(classes)} category folders, but masks tell at most 999 apart ({IGNORE_ID} is ignore); "
                 f"take out the folders that do not belong to the set, or the folders *{_MASKS}"
             )
 
@@ -76,7 +77,7 @@ class ImageNetSConfig(Params):
 def _find_masks() -> tuple[dict[str, str], list[Rejected]]:
     masks, rejected = {}, []
     for split in SPLITS:
-        for path in list_files(DATA / f"{split}{_MASKS}"):
+        for path in list_files(data_root() / f"{split}{_MASKS}"):
             if problem := find_name_problem(path, (".png",)):
                 rejected.append(Rejected(f"{split}{_MASKS}/{path}", problem))
             else:
@@ -89,14 +90,15 @@ def _wrong_place(path: str) -> str:
 
 
 def _check_folders() -> None:
-    if not (DATA / "train").is_dir():
-        inner = next((path.parent for path in sorted(DATA.glob("*/train")) if path.is_dir()), None)
+    data = data_root()
+    if not (data / "train").is_dir():
+        inner = next((path.parent for path in sorted(data.glob("*/train")) if path.is_dir()), None)
         hint = f"{inner} holds one: move what is in it one level up. " if inner else ""
         raise UserError(
-            f"{DATA / 'train'}: no such folder. {hint}The layout is {DATA}/train/CATEGORY/NAME.jpg, likewise "
+            f"{data / 'train'}: no such folder. {hint}The layout is {data}/train/CATEGORY/NAME.jpg, likewise "
             "validation and test; for a plain folder of photographs run `luss use METHOD folder`, "
             "for the built-in set `luss sample`"
         )
     for other, name in _OTHER_NAMES.items():
-        if (DATA / other).is_dir() and not (DATA / name).exists():
-            raise UserError(f"{DATA / other}: this layout calls the folder {name}; rename it")
+        if (data / other).is_dir() and not (data / name).exists():
+            raise UserError(f"{data / other}: this layout calls the folder {name}; rename it")

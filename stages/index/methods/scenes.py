@@ -18,13 +18,14 @@ from pydantic import Field, field_validator, model_validator
 
 from stages.core.config.params import Params
 from stages.core.config.splits import Split
-from stages.core.data import DATA, IGNORE_ID, IMAGE_SUFFIXES, Rejected
+from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES, Rejected
+from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.files import find_name_problem, image_id_of, list_files, read_text
 from stages.index.layout import Candidate, Layout
 
 _FOLDERS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
-_NAMES = DATA / "classes.txt"
+_NAMES = "classes.txt"
 
 Id = Annotated[int, Field(ge=0, le=65535)]
 
@@ -64,8 +65,8 @@ class ScenesConfig(Params):
         Raises:
             UserError: There is no `images/train`, or no list of classes for the annotations.
         """
-        if not (DATA / "images" / "train").is_dir():
-            raise UserError(f"{DATA / 'images' / 'train'}: no such folder. Photographs are looked for {self.explain()}")
+        if not (train := data_root() / "images" / "train").is_dir():
+            raise UserError(f"{train}: no such folder. Photographs are looked for {self.explain()}")
         photographs, rejected = self._find_photographs()
         masks, rejected_masks = self._find_annotations()
         merged = self._find_classes() if masks or self.classes else {}
@@ -75,12 +76,13 @@ class ScenesConfig(Params):
 
     def explain(self) -> str:
         """Say where photographs are looked for."""
-        return f"in {DATA}/images/<split>/ for the splits {', '.join(_FOLDERS)}, annotations in {DATA}/annotations/"
+        data = data_root()
+        return f"in {data}/images/<split>/ for the splits {', '.join(_FOLDERS)}, annotations in {data}/annotations/"
 
     def _find_photographs(self) -> tuple[list[Candidate], list[Rejected]]:
         found, rejected = [], []
         for folder, split in _FOLDERS.items():
-            for path in list_files(DATA / "images" / folder):
+            for path in list_files(data_root() / "images" / folder):
                 if problem := find_name_problem(path, IMAGE_SUFFIXES):
                     rejected.append(Rejected(f"images/{folder}/{path}", problem))
                 else:
@@ -90,7 +92,7 @@ class ScenesConfig(Params):
     def _find_annotations(self) -> tuple[dict[str, str], list[Rejected]]:
         found, rejected = {}, []
         for folder in _FOLDERS:
-            for path in list_files(DATA / "annotations" / folder):
+            for path in list_files(data_root() / "annotations" / folder):
                 if not image_id_of(path).endswith(self.annotation_ending):
                     continue
                 if problem := find_name_problem(path, (".png",)):
@@ -103,9 +105,10 @@ class ScenesConfig(Params):
     def _find_classes(self) -> dict[str, tuple[int, ...]]:
         if self.classes is not None:
             return self.classes
-        if not _NAMES.is_file():
-            raise UserError(f"{_NAMES}: no such file; write one name per line, or give the ids in index.classes")
-        names = [line.strip() for line in read_text(_NAMES).splitlines() if line.strip()]
+        path = data_root() / _NAMES
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; write one name per line, or give the ids in index.classes")
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
         if not names or len(set(names)) < len(names) or set(range(len(names))) & set(self.void):
-            raise UserError(f"{_NAMES}: wants one name per line, each once, and none for an id in index.void")
+            raise UserError(f"{path}: wants one name per line, each once, and none for an id in index.void")
         return {name: (number,) for number, name in enumerate(names)}
