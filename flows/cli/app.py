@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.data import data
 from flows.cli.score import score, submit
 from flows.cli.weights import weights
 from stages.core.cli import guard
@@ -171,6 +172,7 @@ def doctor() -> None:
 app.command()(score)
 app.command()(submit)
 app.command()(weights)
+app.add_typer(data, name="data")
 
 
 def main() -> None:

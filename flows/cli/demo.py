@@ -14,6 +14,7 @@ from rich.table import Table
 from flows.recipes.composing import Recipe, write_params
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
+from flows.workspace.linked_data import check_linked_data
 from flows.workspace.scores import MAIN_SCORES, SPLITS
 from stages.core.config.params import PARAMS_FILE
 from stages.core.errors import UserError
@@ -29,6 +30,7 @@ def run_demo() -> int:
     """Run the pipeline and print its scores; returns the exit status."""
     check_workspace()
     check_names()
+    check_linked_data()
     _provide_params()
     refresh_fingerprints()
     _provide_data()

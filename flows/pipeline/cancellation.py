@@ -19,6 +19,7 @@ from flows.pipeline.states import cancelled_state
 from flows.server.connection import server_answers, silence_prefect
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace, signals_interrupt
+from flows.workspace.linked_data import check_linked_data
 from flows.workspace.lock import workspace_lock
 from flows.workspace.monitor import ProcessMonitor
 from stages.core.errors import UserError
@@ -35,6 +36,7 @@ def run_in_workspace(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]
         try:
             check_workspace()
             check_names()
+            check_linked_data()
             with workspace_lock():
                 refresh_fingerprints()
                 return work(monitor)

@@ -1,9 +1,10 @@
 """The link file: `data/` holds no photographs but says in which folder, its root, they stay.
 
-`data/photographs.link` holds the root and two digests of the files below it: of their names and sizes, which every copy of
-the set shares, and of their modification times, which tell that a file of equal size was written again. DVC hashes this
-one file in place of the photographs. LUSS_DATA_ROOT names another root for this machine alone: the link file, and so
-every hash, stays; of that root names and sizes must be those of the link, times may differ. No artifact holds root or times.
+`data/photographs.link` holds the root and two digests of the files below it: of their names and sizes, which every copy
+of the set shares, and of their modification times, which tell that a file of equal size was written again. DVC hashes
+this one file in place of the photographs. LUSS_DATA_ROOT names another root for this machine alone: the link file, and
+so every hash, stays; of that root names and sizes must be those of the link, times may differ. No artifact holds root or
+times.
 
 Loads nothing but the standard library.
 """
@@ -64,7 +65,7 @@ def list_root(root: Path, tell: Callable[[int], None] = lambda done: None) -> Li
         root: The folder.
         tell: Called now and then with the number of files so far.
     """
-    found = []
+    found: list[tuple[str, int, int]] = []
     for path, entry in walk_files(root):
         try:
             status = entry.stat()
@@ -74,8 +75,9 @@ def list_root(root: Path, tell: Callable[[int], None] = lambda done: None) -> Li
         if len(found) % _TELL_EVERY == 0:
             tell(len(found))
     found.sort()
-    sizes, times = (array("q", [file[column] for file in found]) for column in (1, 2))
-    return Listing([file[0] for file in found], sizes, times)
+    return Listing(
+        [file[0] for file in found], array("q", (file[1] for file in found)), array("q", (file[2] for file in found))
+    )
 
 
 def read_link() -> DataLink | None:
@@ -151,8 +153,8 @@ def check_beside(link: DataLink) -> None:
     """
     if beside := [name for name in list_visible(DATA) if name != LINK.name]:
         raise UserError(
-            f"{DATA / beside[0]}: lies beside {LINK}, which leads to {link.root}, and would never be read; move it away, "
-            "or end the link by `luss data unlink`"
+            f"{DATA / beside[0]}: lies beside {LINK}, which leads to {link.root}, and would never be read; move it "
+            "away, or end the link by `luss data unlink`"
         )
 
 
@@ -169,6 +171,10 @@ def check_link() -> None:
     now = list_root(root).describe(link.root)
     if now.digest != link.digest:
         counts = f"{link.files} files of {link.bytes} bytes, now {now.files} of {now.bytes}"
-        raise UserError(f"{root}: other files than {LINK} says ({counts}); see `luss data check`, or {adoption_of(link)}")
+        raise UserError(
+            f"{root}: other files than {LINK} says ({counts}); see `luss data check`, or {adoption_of(link)}"
+        )
     if now.times != link.times and not is_elsewhere(link):
-        raise UserError(f"{root}: files were written since they were linked; see `luss data check`, or {adoption_of(link)}")
+        raise UserError(
+            f"{root}: files were written since they were linked; see `luss data check`, or {adoption_of(link)}"
+        )

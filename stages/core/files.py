@@ -40,7 +40,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def walk_files(folder: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """The files of `list_files`, in no order: the path relative to the folder, and the entry, which can tell its size."""
+    """The files of `list_files` in no order: the path relative to the folder, and the entry, which tells its size."""
     return _walk(str(folder), "", frozenset())
 
 

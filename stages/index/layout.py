@@ -40,7 +40,7 @@ def require_data() -> None:
     """
     if not DATA.is_dir():
         raise UserError(
-            f"{DATA}: no such folder; put photographs there, link a folder of them with `luss data link PATH`, or write "
-            "the built-in set with `luss sample`"
+            f"{DATA}: no such folder; put photographs there, link a folder of them with `luss data link PATH`, or "
+            "write the built-in set with `luss sample`"
         )
     check_link()

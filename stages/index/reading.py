@@ -56,7 +56,9 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
         The reading of each path.
     """
     root = data_root()
-    files = [_describe(root, path, is_mask) for is_mask, paths in ((False, photographs), (True, masks)) for path in paths]
+    files = [
+        _describe(root, path, is_mask) for is_mask, paths in ((False, photographs), (True, masks)) for path in paths
+    ]
     state = hash_json(files)
     with resumable_work("index", config, {"files": state}) as work:
         chunks = list(_cut(files))

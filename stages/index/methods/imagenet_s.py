@@ -62,14 +62,15 @@ class ImageNetSConfig(Params):
         return f"in {data_root()}/<split>/<category>/ for the splits {', '.join(SPLITS)}, {masks}"
 
     def _check_classes(self, classes: list[str], has_masks: bool) -> None:
+        data = data_root()
         if self.classes is not None and classes and len(classes) != self.classes:
             raise UserError(
-                f"{data_root()}: {len(classes)} category folders ({', '.join(classes[:3])} ...), but index.classes = "
+                f"{data}: {len(classes)} category folders ({', '.join(classes[:3])} ...), but index.classes = "
                 f"{self.classes}; take out folders that do not belong to the set, or count them again with `luss use`"
             )
         if len(classes) >= IGNORE_ID and has_masks:
             raise UserError(
-                f"{data_root()}: {len(classes)} category folders, but masks tell at most 999 apart ({IGNORE_ID} is ignore); "
+                f"{data}: {len(classes)} category folders, but masks tell at most 999 apart ({IGNORE_ID} is ignore); "
                 f"take out the folders that do not belong to the set, or the folders *{_MASKS}"
             )
 

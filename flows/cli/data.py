@@ -1,0 +1,63 @@
+"""`luss data`: link photographs that stay where they are, end the link, and check what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Link photographs that stay where they are, and check what is there.")
+
+
+@data.command()
+def link(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the photographs; it is only ever read.")],
+) -> None:
+    """Let data/ lead to a folder of photographs instead of holding copies; again, after they have changed."""
+    from flows.workspace.dvc_process import check_workspace
+    from flows.workspace.linked_data import link_data
+
+    check_workspace()
+    made, before = link_data(path)
+    print(f"data/ leads to {made.root}: {made.files:,} files, {made.bytes / 1e9:.1f} GB, read there and never copied.")
+    if made == before:
+        print("Nothing has changed since it was linked.")
+    else:
+        print(
+            "`dvc repro` reads them, `luss data check` sees whether they have changed, `luss data unlink` ends the link."
+        )
+
+
+@data.command()
+def unlink() -> None:
+    """End the link of data/; the photographs stay where they are."""
+    from flows.workspace.dvc_process import check_workspace
+    from flows.workspace.linked_data import unlink_data
+
+    check_workspace()
+    ended = unlink_data()
+    print(f"data/ leads to {ended.root if ended else 'no folder'} no more; nothing there was touched.")
+    print(
+        "Put photographs into data/, link a folder with `luss data link PATH`, or write the sample with `luss sample`."
+    )
+
+
+@data.command()
+def check() -> None:
+    """Look whether linked photographs are those that were linked; exit status 1 if not."""
+    from flows.workspace.dvc_process import check_workspace
+    from flows.workspace.linked_data import compare_data
+    from stages.core.data import DATA
+    from stages.core.errors import UserError
+
+    check_workspace()
+    found = compare_data()
+    if found is None and not DATA.is_dir():
+        raise UserError(f"{DATA}: no such folder; put photographs there, or link a folder with `luss data link PATH`")
+    if found is None:
+        print(f"{DATA}/ holds copies, in which DVC itself sees what has changed: dvc status data.dvc")
+        return
+    if not found.is_equal:
+        raise UserError(found.describe())
+    print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e9:.1f} GB, as they were linked.")
