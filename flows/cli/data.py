@@ -24,9 +24,7 @@ def link(
     if made == before:
         print("Nothing has changed since it was linked.")
     else:
-        print(
-            "`dvc repro` reads them, `luss data check` sees whether they have changed, `luss data unlink` ends the link."
-        )
+        print("`dvc repro` reads them, `luss data check` sees whether they changed, `luss data unlink` ends the link.")
 
 
 @data.command()

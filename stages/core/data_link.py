@@ -3,8 +3,7 @@
 `data/photographs.link` holds the root and two digests of the files below it: of their names and sizes, which every copy
 of the set shares, and of their modification times, which tell that a file of equal size was written again. DVC hashes
 this one file in place of the photographs. LUSS_DATA_ROOT names another root for this machine alone: the link file, and
-so every hash, stays; of that root names and sizes must be those of the link, times may differ. No artifact holds root or
-times.
+so every hash, stays; of that root names and sizes must be those of the link, times may differ. No artifact holds them.
 
 Loads nothing but the standard library.
 """
