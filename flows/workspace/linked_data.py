@@ -28,7 +28,7 @@ from stages.core.data_link import (
     is_elsewhere,
     list_root,
     read_link,
-    root_of,
+    readable_root,
 )
 from stages.core.errors import UserError
 from stages.core.files import list_visible
@@ -107,7 +107,7 @@ def compare_data() -> Comparison | None:
     if (link := read_link()) is None:
         return None
     check_beside(link)
-    root = root_of(link)
+    root = readable_root()
     listing = list_root(root, _progress())
     now, kept = listing.describe(str(root)), read_kept(str(root), link)
     then = link.times if kept is None or not is_elsewhere(link) else kept.describe("").times
@@ -134,8 +134,11 @@ def check_linked_data() -> None:
 def _check_root(root: Path) -> None:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; name the one that holds the photographs")
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise UserError(f"{root}: may not be read; check the permissions")
+    try:
+        with os.scandir(root):
+            pass
+    except OSError as error:
+        raise UserError(f"{root}: cannot be read ({error.strerror}); check the permissions") from None
     real, project = root.resolve(), Path().resolve()
     for inside in (DATA, ARTIFACTS, Path(".dvc")):
         if real.is_relative_to(inside.resolve()):

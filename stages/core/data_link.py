@@ -12,6 +12,7 @@ import json
 import os
 from array import array
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,8 @@ def list_root(root: Path, tell: Callable[[int], None] = lambda done: None) -> Li
         try:
             status = entry.stat()
             found.append((path, status.st_size, status.st_mtime_ns))
+        except PermissionError:
+            raise
         except OSError:  # A link that leads nowhere: `index` lists it among what cannot be used.
             found.append((path, -1, 0))
         if len(found) % _TELL_EVERY == 0:
@@ -86,10 +89,16 @@ def read_link() -> DataLink | None:
         UserError: The file is broken.
     """
     try:
-        content = json.loads(LINK.read_bytes())
-        return DataLink(*(kind(content[name]) for name, kind in DataLink.__annotations__.items()))
+        return _parse(LINK.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+@lru_cache(1)
+def _parse(content: bytes) -> DataLink:
+    try:
+        values = json.loads(content)
+        return DataLink(*(kind(values[name]) for name, kind in DataLink.__annotations__.items()))
     except (ValueError, TypeError, LookupError):
         raise UserError(f"{LINK}: broken; delete it, then `luss data link PATH` writes it anew") from None
 
@@ -100,41 +109,51 @@ def encode_link(link: DataLink) -> bytes:
 
 
 def data_root() -> Path:
-    """The folder with the photographs: `data/`, or the one that it is linked to.
+    """The folder with the photographs: `data/`, or the one that it is linked to, without a look whether it is there."""
+    link = read_link()
+    return DATA if link is None else Path(_root_and_origin(link)[0])
+
+
+def readable_root() -> Path:
+    """The same, looked at.
 
     Raises:
-        UserError: The link leads to no folder that can be read.
+        UserError: `data/` is linked to a folder that cannot be read.
     """
     link = read_link()
-    return DATA if link is None else root_of(link)
+    if link is not None and (problem := _problem_of_root(link)):
+        raise UserError(problem)
+    return data_root()
 
 
-def root_of(link: DataLink) -> Path:
-    """The root of a link on this machine.
-
-    Raises:
-        UserError: It is no folder that can be read.
-    """
+def _root_and_origin(link: DataLink) -> tuple[str, str]:
+    """The root of a link on this machine, and who says so."""
     given = os.environ.get(ROOT_VARIABLE, "")
-    root, told = (given, f"{ROOT_VARIABLE}={given}") if given else (link.root, f"{LINK}: linked to {link.root}")
+    return (given, f"{ROOT_VARIABLE}={given}") if given else (link.root, f"{LINK}: linked to {link.root}")
+
+
+def _problem_of_root(link: DataLink) -> str:
+    root, told = _root_and_origin(link)
     if not os.path.isabs(root):
-        raise UserError(f"{told}: must be an absolute path")
-    if not os.path.isdir(root):
-        raise UserError(f"{told}, which is no folder here; mount it, or say in {ROOT_VARIABLE} where its copy lies")
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise UserError(f"{told}, which may not be read; check the permissions")
-    return Path(root)
+        return f"{told}: must be an absolute path"
+    try:
+        with os.scandir(root):
+            return ""
+    except OSError as error:
+        reason = error.strerror
+    return f"{told}, which cannot be read ({reason}); mount it, or say in {ROOT_VARIABLE} where a copy of it lies"
 
 
 def is_elsewhere(link: DataLink) -> bool:
     """Whether this machine has its own root for the link, whose modification times may differ."""
-    return os.environ.get(ROOT_VARIABLE, link.root) not in ("", link.root)
+    return _root_and_origin(link)[0] != link.root
 
 
 def how_to_adopt() -> str:
-    """What to do about files that have changed on purpose."""
-    link = read_link()
-    return "run `dvc repro` from the index on" if link is None else f"{adoption_of(link)}, then `dvc repro`"
+    """What to do about photographs that have changed or are gone."""
+    if (link := read_link()) is None:
+        return "run `dvc repro` from the index on"
+    return _problem_of_root(link) or f"{adoption_of(link)}, then `dvc repro`"
 
 
 def adoption_of(link: DataLink) -> str:
@@ -166,7 +185,7 @@ def check_link() -> None:
     if (link := read_link()) is None:
         return
     check_beside(link)
-    root = root_of(link)
+    root = readable_root()
     now = list_root(root).describe(link.root)
     if now.digest != link.digest:
         counts = f"{link.files} files of {link.bytes} bytes, now {now.files} of {now.bytes}"

@@ -145,12 +145,9 @@ def read_photo(photo: Photo, reduction: int = 1) -> UInt8:
         UserError: It cannot be read any more.
     """
     path = data_root() / photo.path
-    try:
-        size = path.stat().st_size
-    except OSError:
-        raise ChangedPhotograph(f"{path}: changed or gone since it was indexed; {how_to_adopt()}") from None
+    size = path.stat().st_size if path.exists() else None
     if size != photo.bytes:
-        told = f"{photo.bytes} bytes then, {size} now"
+        told = f"{photo.bytes} bytes then, {'no file' if size is None else size} now"
         raise ChangedPhotograph(f"{path}: changed or gone since it was indexed ({told}); {how_to_adopt()}")
     return read_image(path, reduction)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from stages.core.data_link import data_root
+from stages.core.data_link import readable_root
 from stages.core.errors import UserError
 from stages.core.files import is_utf8, list_folders, readable_name
 
@@ -20,7 +20,7 @@ def list_categories(data: Path | None = None) -> list[str]:
     Raises:
         UserError: A folder's name is not UTF-8: without it all ids after it would be others.
     """
-    data = data_root() if data is None else data
+    data = readable_root() if data is None else data
     names = list_folders(*(data / split for split in SPLITS))
     if wrong := [name for name in names if not is_utf8(name)]:
         raise UserError(f"{data}: category folder {readable_name(wrong[0])}: the name is not UTF-8; rename the folder")
