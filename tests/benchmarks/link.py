@@ -1,0 +1,161 @@
+"""Photographs linked and copied: `dvc repro index`, a no-op and `dvc status`, beside the stage alone and 100 files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from stages.core.errors import UserError
+from tests.project.workspace import copy_project
+
+SMALL, SIDE, PER_FOLDER = 100, 64, 1000
+ALONE, LINKED, COPIED = "python -m stages.index alone", "linked: dvc repro index", "copied: dvc repro index"
+WAYS = ("small", "copied", "linked")
+LIMITS = {LINKED: 1.2, "linked: no-op": 1.1, "linked: dvc status": 1.1}
+"""Of the ratio to the stage alone, and to the set of `SMALL` files."""
+
+
+class Cost(NamedTuple):
+    """What a command took."""
+
+    seconds: float
+    peak_mib: float
+    """Of the process and its children together."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--photographs", type=int, default=20_000, help="drawn JPEGs (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="timed no-ops of each way (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        draw(root / "photographs", args.photographs)
+        costs = measure_index(root, args.photographs) | measure_nothing(root, args.rounds)
+    table = Table("what", "seconds", "peak MiB", "ratio", "limit", title=f"{args.photographs} photographs, one run")
+    ratios = {name: cost.seconds / costs[reference(name)].seconds for name, cost in costs.items()}
+    for name, cost in costs.items():
+        limit = str(LIMITS.get(name, ""))
+        table.add_row(name, f"{cost.seconds:.2f}", f"{cost.peak_mib:.0f}", f"{ratios[name]:.2f}", limit)
+    Console().print(table)
+    return {
+        "benchmark": "link",
+        "photographs": args.photographs,
+        "seconds": {name: round(cost.seconds, 2) for name, cost in costs.items()},
+        "peak_mib": {name: round(cost.peak_mib) for name, cost in costs.items()},
+        "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        "holds": all(ratios[name] <= limit for name, limit in LIMITS.items()),
+    }
+
+
+def reference(name: str) -> str:
+    """What a cost is held against: the stage alone, or the same command on the small set."""
+    kind = name.partition(": ")[2]
+    return f"small: {kind}" if kind in ("no-op", "dvc status") else ALONE
+
+
+def draw(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        place = folder / f"{number // PER_FOLDER:05d}" / f"{number:07d}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pixels = cv2.resize(rng.integers(0, 256, (4, 4, 3), np.uint8), (SIDE, SIDE))
+        place.write_bytes(cv2.imencode(".jpg", pixels)[1].tobytes())
+
+
+def measure_index(root: Path, count: int) -> dict[str, Cost]:
+    """Index the set in every way; the stage alone before and after the linked way, of which the mean counts."""
+    projects = {way: make_project(root / way) for way in WAYS}
+    draw(projects["small"] / "data", min(SMALL, count))
+    command(projects["small"], "dvc", "repro", "index")
+    subprocess.run(["cp", "-rl", root / "photographs", projects["copied"] / "data"], check=True)
+    linked = projects["linked"]
+    costs = {"luss data link": command(linked, "flows", "data", "link", str(root / "photographs"))}
+    first = command(linked, "stages.index")
+    costs[LINKED] = command(linked, "dvc", "repro", "index")
+    second = command(linked, "stages.index")
+    costs[ALONE] = Cost((first.seconds + second.seconds) / 2, max(first.peak_mib, second.peak_mib))
+    costs[COPIED] = command(projects["copied"], "dvc", "repro", "index")
+    costs["luss data check"] = command(linked, "flows", "data", "check")
+    return costs
+
+
+def measure_nothing(root: Path, rounds: int) -> dict[str, Cost]:
+    """Do nothing in every way, taking turns; the median counts."""
+    commands = {"no-op": ("dvc", "repro", "index"), "dvc status": ("dvc", "status")}
+    taken: dict[str, list[Cost]] = {}
+    for _ in range(rounds + 1):
+        for kind, arguments in commands.items():
+            for way in WAYS:
+                taken.setdefault(f"{way}: {kind}", []).append(command(root / way, *arguments))
+    return {
+        name: Cost(statistics.median(cost.seconds for cost in costs[1:]), max(cost.peak_mib for cost in costs))
+        for name, costs in taken.items()
+    }
+
+
+def make_project(path: Path) -> Path:
+    copy_project(path)
+    subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+    command(path, "flows", "use", "swav", "folder")
+    return path
+
+
+def command(project: Path, *arguments: str) -> Cost:
+    """Run `python -m ARGUMENTS` in a project."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": "",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    start = time.perf_counter()
+    with (project.parent / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments], cwd=project, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        peak = watch(process)
+        log.seek(0)
+        if process.returncode:
+            raise UserError(f"{' '.join(arguments)} failed:\n{log.read()}")
+    return Cost(time.perf_counter() - start, peak)
+
+
+def watch(process: subprocess.Popen[bytes]) -> float:
+    """Wait for the end of a process; returns the most memory in MiB that it and its children held."""
+    peak, ended = [0.0], threading.Event()
+    thread = threading.Thread(target=_sample, args=(process.pid, peak, ended))
+    thread.start()
+    process.wait()
+    ended.set()
+    thread.join()
+    return peak[0]
+
+
+def _sample(pid: int, peak: list[float], ended: threading.Event) -> None:
+    while not ended.wait(0.2):
+        used = 0
+        try:
+            family = [parent := psutil.Process(pid), *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for each in family:
+            try:
+                used += each.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        peak[0] = max(peak[0], used / 2**20)
