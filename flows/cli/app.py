@@ -156,9 +156,10 @@ def serve(
 @app.command()
 def predict(images: Photographs, out: Results) -> None:
     """Segment a folder of photographs with the segmenter that the pipeline has trained."""
+    from stages.core.data_link import through_link
     from stages.predict.folder import predict_folder
 
-    predict_folder(images, out)
+    predict_folder(through_link(images), out)
 
 
 @app.command()

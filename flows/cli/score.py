@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from stages.core.data_link import through_link
 from stages.core.errors import UserError
 from stages.core.outputs import make_parent_folder
 from stages.evaluate.rules import ProtocolName
@@ -65,7 +66,7 @@ def score(
     if save_match is not None:
         make_parent_folder(save_match, "--save-match")
     request = Request(
-        ground_truth=ground_truth,
+        ground_truth=through_link(ground_truth),
         predictions=predictions,
         protocol=_read_protocol(protocol),
         classes=classes,

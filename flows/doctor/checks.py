@@ -20,6 +20,7 @@ from flows.doctor.disk import check_cache_links, check_disk
 from flows.doctor.environment import check_environment
 from flows.doctor.finding import Finding
 from flows.doctor.fingerprints import check_code
+from flows.doctor.photographs import check_photographs
 from flows.recipes.composing import stage_names
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace
@@ -70,6 +71,7 @@ def examine() -> Iterator[Finding]:
     yield check_params()
     yield check_code()
     yield check_data_names()
+    yield check_photographs()
     yield check_lock_file(Path("dvc.lock"))
     yield check_disk(Path(), shutil.disk_usage(Path()).free)
     yield check_cache_links(Path())

@@ -114,6 +114,12 @@ def data_root() -> Path:
     return DATA if link is None else Path(_root_and_origin(link)[0])
 
 
+def through_link(path: Path) -> Path:
+    """The place of a folder that someone calls `data/…`, where `data/` is linked; any other path as it is."""
+    inside = os.path.relpath(path, DATA)
+    return path if read_link() is None or inside.startswith(os.pardir) else data_root() / inside
+
+
 def readable_root() -> Path:
     """The same, looked at.
 

@@ -38,7 +38,7 @@ def test_it_starts_without_slow_libraries() -> None:
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     told = luss(tmp_path, "--help").stdout
-    for command in ("demo", "sample", "use", "run", "doctor", "predict", "score", "submit", "weights"):
+    for command in ("demo", "sample", "use", "run", "doctor", "predict", "score", "submit", "weights", "data"):
         assert f" {command} " in told
 
 
@@ -49,6 +49,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         (["use", "swav", "sample", "saliency.method=rc"], "a method is never changed alone"),
         (["weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
         (["weights", "get", "vit_small"], "vit_small: no such weights; close names: vit_small_patch"),
+        (["data", "link", "nowhere"], "nowhere: no such folder; name the one that holds the photographs"),
         (["predict", "--images", "nowhere", "--out", "there"], "nowhere: no such folder"),
     ],
 )

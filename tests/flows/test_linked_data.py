@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.doctor.photographs import check_photographs
 from flows.workspace.linked_data import check_linked_data, compare_data, link_data, unlink_data
-from stages.core.data_link import LINK, ROOT_VARIABLE, read_link
+from stages.core.data_link import LINK, ROOT_VARIABLE, read_link, through_link
 from stages.core.errors import UserError
 from tests.project.environments import unprivileged
 from tests.project.rooms import ROOT
@@ -135,6 +136,24 @@ def test_what_cannot_be_linked_is_refused_in_one_line_and_nothing_changes(root: 
         link_data(given)
     assert "\n" not in str(caught.value)
     assert (read_link(), sorted(Path().rglob("*"))) == before
+
+
+def test_a_path_below_data_follows_the_link(root: Path) -> None:
+    assert through_link(Path("data/in")) == Path("data/in")
+    link_data(root)
+    for given, place in (("data", root), ("data/in", root / "in"), ("database", Path("database")), ("/x", Path("/x"))):
+        assert through_link(Path(given)) == place
+    assert through_link(Path("data/in").absolute()) == root / "in"
+
+
+def test_the_doctor_sees_what_is_linked(root: Path) -> None:
+    assert check_photographs().found == "no data/ yet"
+    link_data(root)
+    assert check_photographs() == ("photographs", f"3 files stay in {root}", "", True)
+    (root / "a.jpg").unlink()
+    assert "1 missing (a.jpg); take them as they are by" in check_photographs().remedy
+    root.rename(root.parent / "gone")
+    assert "mount it" in check_photographs().remedy
 
 
 def test_nothing_to_unlink(root: Path) -> None:
