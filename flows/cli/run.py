@@ -12,6 +12,7 @@ from flows.sweeps.combinations import dataset_of_params, expand
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, check_writable, run_dvc
 from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
+from flows.workspace.linked_data import check_linked_data
 from flows.workspace.lock import check_workspace_is_free
 from stages.core.errors import UserError
 
@@ -23,13 +24,15 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     """Run the flow; returns the exit status: 0, 1 if a stage failed, 130 if it was stopped.
 
     Raises:
-        UserError: An unknown stage or parameter, or another run in this folder; said before Prefect starts.
+        UserError: An unknown stage or parameter, another run in this folder, or linked photographs that have changed;
+            said before Prefect starts.
     """
     check_workspace()
     check_writable()
     check_stages(stages)
     check_overrides(set_params)
     check_workspace_is_free()
+    check_linked_data()
     from flows.pipeline.flow import pipeline
     from flows.server.connection import exit_now, server_answers
 
@@ -48,14 +51,15 @@ def run_sweep(assignments: Sequence[str], dataset: str, at_once: int) -> int:
     """Run the flow of a sweep; returns the exit status as `run_pipeline`.
 
     Raises:
-        UserError: A combination is not valid, another run is in this folder, or git and DVC could not keep what comes
-            out; said before Prefect starts.
+        UserError: A combination is not valid, another run is in this folder, git and DVC could not keep what comes
+            out, or linked photographs have changed; said before Prefect starts.
     """
     check_workspace()
     check_writable()
     expand(assignments, dataset)
     check_experiments()
     check_workspace_is_free()
+    check_linked_data()
     from flows.sweeps.sweep import sweep
 
     return _run(sweep, list(assignments), dataset, at_once)
@@ -65,14 +69,15 @@ def run_benchmark(what: str, dataset: str, seeds: int, at_once: int) -> int:
     """Run the flow of a benchmark; returns the exit status as `run_pipeline`.
 
     Raises:
-        UserError: A recipe is not valid, another run is in this folder, or git and DVC could not keep what comes out;
-            said before Prefect starts.
+        UserError: A recipe is not valid, another run is in this folder, git and DVC could not keep what comes out, or
+            linked photographs have changed; said before Prefect starts.
     """
     check_workspace()
     check_writable()
     read_benchmark_spec(what).combinations(dataset or dataset_of_params(), seeds)
     check_experiments()
     check_workspace_is_free()
+    check_linked_data()
     from flows.sweeps.benchmark import benchmark
 
     return _run(benchmark, what, dataset, seeds, at_once)

@@ -10,6 +10,7 @@ Loads nothing but the standard library.
 
 import json
 import os
+import shlex
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
@@ -166,7 +167,7 @@ def adoption_of(link: DataLink) -> str:
     """What to do about files below the root of a link that have changed on purpose."""
     if is_elsewhere(link):
         return f"make the copy that {ROOT_VARIABLE} names equal to that of {link.root}"
-    return f"take them as they are by `luss data link {link.root}`"
+    return f"take them as they are by `luss data link {shlex.quote(link.root)}`"
 
 
 def check_beside(link: DataLink) -> None:
