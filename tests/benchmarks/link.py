@@ -33,6 +33,8 @@ class Cost(NamedTuple):
     """What a command took."""
 
     seconds: float
+    cpu: float
+    """Seconds of all processors together, which others on the machine disturb least."""
     peak_mib: float
     """Of the process and its children together."""
 
@@ -50,16 +52,19 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         ways = [way for way in WAYS if way != "copied" or not args.without_copies]
         projects = {way: make_project(root / way) for way in ways}
         costs = measure_index(root, projects, args.photographs) | measure_nothing(projects, args.rounds)
-    table = Table("what", "seconds", "peak MiB", "ratio", "limit", title=f"{args.photographs} photographs, one run")
-    ratios = {name: cost.seconds / costs[reference(name)].seconds for name, cost in costs.items()}
+    columns = ("what", "seconds", "CPU seconds", "peak MiB", "ratio of CPU", "limit")
+    table = Table(*columns, title=f"{args.photographs} photographs, one run")
+    ratios = {name: cost.cpu / costs[reference(name)].cpu for name, cost in costs.items()}
     for name, cost in costs.items():
         limit = str(LIMITS.get(name, ""))
-        table.add_row(name, f"{cost.seconds:.2f}", f"{cost.peak_mib:.0f}", f"{ratios[name]:.2f}", limit)
+        numbers = (f"{cost.seconds:.2f}", f"{cost.cpu:.2f}", f"{cost.peak_mib:.0f}", f"{ratios[name]:.2f}")
+        table.add_row(name, *numbers, limit)
     Console().print(table)
     return {
         "benchmark": "link",
         "photographs": args.photographs,
         "seconds": {name: round(cost.seconds, 2) for name, cost in costs.items()},
+        "cpu_seconds": {name: round(cost.cpu, 2) for name, cost in costs.items()},
         "peak_mib": {name: round(cost.peak_mib) for name, cost in costs.items()},
         "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
         "holds": all(ratios[name] <= limit for name, limit in LIMITS.items()),
@@ -90,7 +95,7 @@ def measure_index(root: Path, projects: Mapping[str, Path], count: int) -> dict[
     first = command(linked, "stages.index")
     costs[LINKED] = command(linked, "dvc", "repro", "index")
     second = command(linked, "stages.index")
-    costs[ALONE] = Cost((first.seconds + second.seconds) / 2, max(first.peak_mib, second.peak_mib))
+    costs[ALONE] = Cost(*((before + after) / 2 for before, after in zip(first, second, strict=True)))
     if copied := projects.get("copied"):
         subprocess.run(["cp", "-rl", root / "photographs", copied / "data"], check=True)
         costs[COPIED] = command(copied, "dvc", "repro", "index")
@@ -106,10 +111,7 @@ def measure_nothing(projects: Mapping[str, Path], rounds: int) -> dict[str, Cost
         for kind, arguments in commands.items():
             for way, project in projects.items():
                 taken.setdefault(f"{way}: {kind}", []).append(command(project, *arguments))
-    return {
-        name: Cost(min(cost.seconds for cost in costs), max(cost.peak_mib for cost in costs))
-        for name, costs in taken.items()
-    }
+    return {name: Cost(*(min(measured) for measured in zip(*costs, strict=True))) for name, costs in taken.items()}
 
 
 def make_project(path: Path) -> Path:
@@ -131,22 +133,23 @@ def command(project: Path, *arguments: str) -> Cost:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments], cwd=project, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
-        peak = watch(process)
+        cpu, peak = watch(process)
         log.seek(0)
         if process.returncode:
             raise UserError(f"{' '.join(arguments)} failed:\n{log.read()}")
-    return Cost(time.perf_counter() - start, peak)
+    return Cost(time.perf_counter() - start, cpu, peak)
 
 
-def watch(process: subprocess.Popen[bytes]) -> float:
-    """Wait for the end of a process; returns the most memory in MiB that it and its children held."""
+def watch(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """Wait for the end of a process; returns the CPU seconds and the most MiB that it and its children took."""
     peak, ended = [0.0], threading.Event()
     thread = threading.Thread(target=_sample, args=(process.pid, peak, ended))
     thread.start()
-    process.wait()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     ended.set()
     thread.join()
-    return peak[0]
+    return used.ru_utime + used.ru_stime, peak[0]
 
 
 def _sample(pid: int, peak: list[float], ended: threading.Event) -> None:
