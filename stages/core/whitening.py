@@ -23,8 +23,11 @@ def whiten(vectors: npt.NDArray[np.floating], components: int, field: str) -> Fl
         UserError: The vectors do not span so many components.
     """
     centered = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
-    if min(len(centered) - 1, centered.shape[1]) < components:
-        raise UserError(f"{field}: vectors of shape {centered.shape} do not span {components} components")
+    if (most := min(len(centered) - 1, centered.shape[1])) < components:
+        raise UserError(
+            f"{field} = {components}: {len(centered)} vectors of {centered.shape[1]} channels do not span so many "
+            f"components; set it to at most {max(most, 0)}, or add photographs"
+        )
     _, spread, axes = np.linalg.svd(centered, full_matrices=False)
     axes *= np.where(axes[:, np.abs(axes).argmax(1)].diagonal() < 0, -1, 1)[:, None]  # the sign is free: fix it
     scale = np.sqrt(len(centered) - 1) / np.maximum(spread[:components], 1e-12)
