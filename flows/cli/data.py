@@ -43,7 +43,8 @@ def unlink() -> None:
 
 @data.command()
 def check() -> None:
-    """Look whether linked photographs are those that were linked; exit status 1 if not."""
+    """Look whether linked photographs are those that were linked, and say what `index` sees and which recipe fits."""
+    from flows.cli.data_check import describe_data
     from flows.workspace.dvc_process import check_workspace
     from flows.workspace.linked_data import compare_data
     from stages.core.data import DATA
@@ -55,7 +56,8 @@ def check() -> None:
         raise UserError(f"{DATA}: no such folder; put photographs there, or link a folder with `luss data link PATH`")
     if found is None:
         print(f"{DATA}/ holds copies, in which DVC itself sees what has changed: dvc status data.dvc")
-        return
-    if not found.is_equal:
+    elif found.is_equal:
+        print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e9:.1f} GB, as they were linked.")
+    else:
         raise UserError(found.describe())
-    print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e9:.1f} GB, as they were linked.")
+    describe_data()

@@ -170,40 +170,55 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def read_mask(path: str | Path) -> Int32:
-    """Decode a segmentation mask in the ImageNet-S format.
+def read_mask(path: str | Path, indexed: bool = False) -> Int32:
+    """Decode a segmentation mask.
 
     Args:
-        path: RGB PNG with id = R + 256 G, or a single-channel PNG of up to 16 bits that holds the ids.
+        path: In the ImageNet-S format: RGB PNG with id = R + 256 G, or a single-channel PNG of up to 16 bits that holds
+            the ids.
+        indexed: In the format of Pascal VOC, COCO-Stuff and Cityscapes: a single-channel PNG that holds the ids, or one
+            with a palette whose indices are the ids.
 
     Returns:
         (H, W) int32 ids.
 
     Raises:
-        UnreadableImage: Missing, broken, or a PNG with a palette or transparency (whose ids would be a guess), or with
-            an orientation other than upright (whose places would be).
+        UnreadableImage: Missing, broken, a PNG of another kind (whose ids would be a guess), or one with an orientation
+            other than upright (whose places would be).
     """
-    return decode_mask(read_bytes(path), str(path))
+    return decode_mask(read_bytes(path), str(path), indexed)
 
 
-def decode_mask(data: bytes, name: str) -> Int32:
+def decode_mask(data: bytes, name: str, indexed: bool = False) -> Int32:
     """Decode the bytes of a mask; `name` stands in the error. See `read_mask`."""
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
         raise UnreadableImage(f"{name}: {'not a PNG' if data else 'empty file'}; masks are lossless PNG files")
     width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{name}: more than the {MAX_PIXELS} pixels that are decoded")
-    if color_type not in (_GRAY, _RGB) or (color_type == _RGB and depth != 8):
-        kind = _COLOR_TYPES.get(color_type, f"color type {color_type} and {depth} bits")
-        raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
+    _check_kind(name, color_type, depth, indexed)
     if b"eXIf" in data and _is_turned(data, name):
         raise UnreadableImage(f"{name}: PNG whose EXIF asks for a turn; save it upright, without that tag")
+    if color_type == _PALETTE:
+        with _open(data, name) as image:
+            return np.asarray(image, np.int32)
     pixels = _decode(data, name)
     if pixels.ndim == 3:
         # The bytes G, R of BGR, read as one big-endian number, are the id.
         return np.ndarray(pixels.shape[:2], ">u2", pixels.data, 1, pixels.strides[:2]).astype(np.int32)
     # The decoder spreads 1, 2 and 4 bits over 0..255.
     return pixels.astype(np.int32) // (255 // (2**depth - 1) if depth < 8 else 1)
+
+
+def _check_kind(name: str, color_type: int, depth: int, indexed: bool) -> None:
+    kind = _COLOR_TYPES.get(color_type, f"color type {color_type} and {depth} bits")
+    if indexed and color_type not in (_GRAY, _PALETTE):
+        raise UnreadableImage(
+            f"{name}: PNG with {'RGB' if color_type == _RGB else kind}; masks of this layout hold one id per pixel, "
+            "gray or with a palette: take the file as it was downloaded, colors are no ids"
+        )
+    if not indexed and (color_type not in (_GRAY, _RGB) or (color_type == _RGB and depth != 8)):
+        raise UnreadableImage(f"{name}: PNG with {kind}; masks are RGB (id = R + 256 G) or single-channel")
 
 
 def _is_turned(data: bytes, name: str) -> bool:

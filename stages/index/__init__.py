@@ -13,12 +13,16 @@ from pydantic import Field
 
 from stages.index.methods.folder import FolderConfig
 from stages.index.methods.imagenet_s import ImageNetSConfig
+from stages.index.methods.pairs import PairsConfig
 from stages.index.methods.scenes import ScenesConfig
+from stages.index.methods.tiny_imagenet import TinyImageNetConfig
 
 # fmt: off
 Config = Annotated[
     FolderConfig
     | ImageNetSConfig
-    | ScenesConfig,
+    | PairsConfig
+    | ScenesConfig
+    | TinyImageNetConfig,
     Field(discriminator="method"),
 ]

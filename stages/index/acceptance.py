@@ -65,6 +65,8 @@ def _problem_of_mask(reading: Reading, photo: Photo, layout: Layout) -> str:
 def _problem_of_ids(ids: set[int], layout: Layout) -> str:
     if layout.mask_ids is not None:
         unknown = sorted(ids - set(layout.mask_ids))
-        return f"id {', '.join(map(str, unknown[:5]))}, which is neither a class nor void" if unknown else ""
+        return (
+            f"id {', '.join(map(str, unknown[:5]))}, which is neither a class, background nor void" if unknown else ""
+        )
     largest, classes = max(ids - {IGNORE_ID}, default=0), len(layout.classes)
     return f"id {largest}, but there are {classes} categories ({IGNORE_ID} is ignore)" if largest > classes else ""

@@ -22,7 +22,7 @@ def index_data(config: Config) -> None:
     """
     require_data()
     layout = config.find()
-    readings = read_files(config, [photo.path for photo in layout.photographs], list(layout.masks))
+    readings = read_files(config, layout)
     photos, rejected = accept_photographs(layout, readings)
     if not any(photo.split == "train" for photo in photos):
         raise UserError(_describe_nothing(config.explain(), rejected))
@@ -54,6 +54,17 @@ def _report(photos: list[Photo], labels: list[Label], rejected: int, rejected_ma
     for count, kind, out in ((rejected, "photographs", IMAGES), (rejected_masks, "masks", LABELS)):
         if count:
             print(f"index: {count} files cannot be used as {kind}: see {out / 'rejected.csv'}")
+    _report_unmasked(photos, labels)
+
+
+def _report_unmasked(photos: list[Photo], labels: list[Label]) -> None:
+    """Say how many photographs of a split are not scored where others of it are."""
+    masked = {label.image_id for label in labels if label.mask_path is not None}
+    for split in SPLITS:
+        ids = [photo.image_id for photo in photos if photo.split == split]
+        without = [image_id for image_id in ids if image_id not in masked]
+        if 0 < len(without) < len(ids):
+            print(f"index: {len(without)} of {len(ids)} photographs of split {split} have no mask, e.g. {without[0]}")
 
 
 def _report_empty_categories(layout: Layout) -> None:

@@ -29,7 +29,8 @@ class Layout(NamedTuple):
     """Files that their names rule out as photographs."""
     rejected_masks: list[Rejected]
     mask_ids: dict[int, int] | None = None
-    """Class id, or `IGNORE_ID`, by the id that masks hold; None where masks hold the class ids themselves."""
+    """Class id, 0 for background or `IGNORE_ID`, by the id that masks hold, gray or with a palette; None where masks
+    hold the class ids themselves, as ImageNet-S's do."""
 
 
 def require_data() -> None:

@@ -1,11 +1,11 @@
 """Reads every file once, in several processes: size, content hash, and whether it can be decoded."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from stages.core.image_files import UnreadableImage, decode_mask, measure_image,
 from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work
+from stages.index.layout import Layout
 
 _CHUNK_BYTES, _CHUNK_FILES = 64_000_000, 4096
 """Work for about a second, so that a small set needs no further process and a large one keeps all of them busy."""
@@ -33,32 +34,43 @@ class Reading(NamedTuple):
     width: int = 0
     ids: tuple[int, ...] = ()
     """That a mask holds, in order."""
+    areas: tuple[int, ...] = ()
+    """Pixels of each of them."""
     problem: str = ""
     """Why the file cannot be used; empty if it can."""
 
 
+_Kind = Literal["photograph", "mask", "indexed mask"]
+
+
 class _File(NamedTuple):
     path: str
-    is_mask: bool
+    kind: _Kind
     bytes: int
     changed_ns: int
 
 
-def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str]) -> dict[str, Reading]:
+class _LookedAt(NamedTuple):
+    height: int
+    width: int
+    ids: tuple[int, ...] = ()
+    areas: tuple[int, ...] = ()
+
+
+def read_files(config: Params, layout: Layout) -> dict[str, Reading]:
     """Read all files in several processes; what is read survives a kill as long as no file changes.
 
     Args:
         config: The stage's parameters.
-        photographs: Paths relative to the folder of photographs.
-        masks: The same.
+        layout: What it has found.
 
     Returns:
         The reading of each path.
     """
+    of_masks: _Kind = "mask" if layout.mask_ids is None else "indexed mask"
     root = data_root()
-    files = [
-        _describe(root, path, is_mask) for is_mask, paths in ((False, photographs), (True, masks)) for path in paths
-    ]
+    files = [_describe(root, photo.path, "photograph") for photo in layout.photographs]
+    files += [_describe(root, path, of_masks) for path in layout.masks]
     state = hash_json(files)
     with resumable_work("index", config, {"files": state}) as work:
         chunks = list(_cut(files))
@@ -68,12 +80,12 @@ def read_files(config: Params, photographs: Sequence[str], masks: Sequence[str])
     return dict(zip((file.path for file in files), readings, strict=True))
 
 
-def _describe(root: Path, path: str, is_mask: bool) -> _File:
+def _describe(root: Path, path: str, kind: _Kind) -> _File:
     try:
         status = (root / path).stat()
     except OSError:  # a broken link: opening it will tell
-        return _File(path, is_mask, 0, 0)
-    return _File(path, is_mask, status.st_size, status.st_mtime_ns)
+        return _File(path, kind, 0, 0)
+    return _File(path, kind, status.st_size, status.st_mtime_ns)
 
 
 def _cut(files: Sequence[_File]) -> Iterator[list[_File]]:
@@ -119,17 +131,26 @@ def _read(root: Path, file: _File) -> Reading:
         return Reading(problem="not a regular file")
     try:
         data = read_bytes(path)
-        height, width, ids = (_look_at_mask if file.is_mask else _look_at_photograph)(data, str(path))
+        looked_at = _LOOKS[file.kind](data, str(path))
     except UnreadableImage as error:
         return Reading(problem=str(error).removeprefix(f"{path}: "))
-    return Reading(len(data), hash_bytes(data), height, width, ids)
+    return Reading(len(data), hash_bytes(data), *looked_at)
 
 
-def _look_at_photograph(data: bytes, name: str) -> tuple[int, int, tuple[int, ...]]:
-    return (*measure_image(data, name), ())
+def _look_at_photograph(data: bytes, name: str) -> _LookedAt:
+    return _LookedAt(*measure_image(data, name))
 
 
-def _look_at_mask(data: bytes, name: str) -> tuple[int, int, tuple[int, ...]]:
-    ids = decode_mask(data, name)
-    height, width = ids.shape
-    return height, width, tuple(np.flatnonzero(np.bincount(ids.ravel())).tolist())
+def _look_at_mask(data: bytes, name: str, indexed: bool = False) -> _LookedAt:
+    mask = decode_mask(data, name, indexed)
+    counts = np.bincount(mask.ravel())
+    ids = np.flatnonzero(counts)
+    return _LookedAt(mask.shape[0], mask.shape[1], tuple(ids.tolist()), tuple(counts[ids].tolist()))
+
+
+_LOOKS: dict[_Kind, Callable[[bytes, str], _LookedAt]] = {
+    "photograph": _look_at_photograph,
+    "mask": _look_at_mask,
+    "indexed mask": partial(_look_at_mask, indexed=True),
+}
+"""What is read of each kind of file."""

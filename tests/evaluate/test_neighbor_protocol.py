@@ -85,5 +85,5 @@ def test_it_scores_what_pixels_vote_for_one_by_one(backbone: nn.Module) -> None:
 def test_without_masks_of_train_it_says_where_they_belong(backbone: nn.Module) -> None:
     write_project()
     write_pretrained(backbone)
-    with pytest.raises(UserError, match=r"no photograph of the train split has a mask, in data/train-segmentation/"):
+    with pytest.raises(UserError, match=r"no photograph of the train split has a mask; set it to null"):
         main(Config(overlays=0, neighbors=RULES))

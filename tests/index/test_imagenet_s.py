@@ -50,7 +50,6 @@ def test_the_folder_is_the_category_whatever_the_file_is_called() -> None:
 def test_train_masks_are_labels_and_other_folders_are_not_touched() -> None:
     put("train/cat/a.jpg", photograph())
     put("train-segmentation/cat/a.png", mask(1))
-    put("train-semi/cat/b.jpg", b"broken")
     put("train-segmentation-oracle/cat/a.png", b"broken")
     put("README.txt", b"about the set")
     put("train/cat/.DS_Store", b"")
@@ -59,6 +58,26 @@ def test_train_masks_are_labels_and_other_folders_are_not_touched() -> None:
     assert read_images().image_ids == ["train/cat/a"]
     assert read_labels().mask_path("train/cat/a") == "train-segmentation/cat/a.png"
     assert rejected("images") == rejected("labels") == {}
+
+
+def test_masks_of_train_semi_belong_to_the_photographs_of_train() -> None:
+    """One that train does not hold is a photograph of train by itself; none counts twice."""
+    for name in ("a", "b", "c"):
+        put(f"train/cat/{name}.JPEG", photograph())
+    for name in ("a", "b", "x"):
+        put(f"train-semi/cat/{name}.JPEG", photograph())
+        put(f"train-semi-segmentation/cat/{name}.png", mask(1))
+    put("train-semi-segmentation/cat/gone.png", mask(1))
+    run("imagenet_s", classes=1)
+    index, labels = read_images(), read_labels()
+    assert index.in_splits("train").image_ids == ["train-semi/cat/x", "train/cat/a", "train/cat/b", "train/cat/c"]
+    assert [labels.mask_path(image_id) for image_id in index.image_ids] == [
+        *(f"train-semi-segmentation/cat/{name}.png" for name in ("x", "a", "b")),
+        None,
+    ]
+    assert labels.class_name("train-semi/cat/x") == "cat"
+    assert rejected("images") == {}
+    assert rejected("labels") == {"train-semi-segmentation/cat/gone.png": "no photograph train-semi/cat/gone.*"}
 
 
 def test_links_are_followed_and_circles_left() -> None:

@@ -1,4 +1,4 @@
-"""The layout of scenes, and the merges that the data set recipes declare."""
+"""The layout of scenes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from flows.recipes.composing import RECIPES
 from stages.core.artifacts.image_index import read_images, read_labels
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
-from stages.index.methods.scenes import ScenesConfig
 from tests.index.photographs import encode, photograph, put, rejected, run
 
 
@@ -24,14 +21,6 @@ def annotation(*rows: tuple[int, ...]) -> bytes:
 def put_scene(split: str, name: str, *rows: tuple[int, ...]) -> None:
     put(f"images/{split}/{name}.jpg", photograph(len(rows[0]), len(rows)))
     put(f"annotations/{split}/{name}.png", annotation(*rows))
-
-
-def declared(dataset: str) -> ScenesConfig:
-    return ScenesConfig.model_validate(yaml.safe_load((RECIPES / f"datasets/{dataset}.yaml").read_text())["index"])
-
-
-def class_of(dataset: str, stored: int) -> str:
-    return next(name for name, ids in (declared(dataset).classes or {}).items() if stored in ids)
 
 
 def test_photographs_annotations_and_names_are_found() -> None:
@@ -68,7 +57,7 @@ def test_an_annotation_with_an_unknown_id_or_another_size_is_rejected_and_its_ph
     run("scenes")
     assert read_images().image_ids == ["images/train/a", "images/train/b"]
     reasons = rejected("labels")
-    assert reasons["annotations/train/a.png"] == "id 5, 9, which is neither a class nor void"
+    assert reasons["annotations/train/a.png"] == "id 5, 9, which is neither a class, background nor void"
     assert reasons["annotations/train/b.png"].startswith("2x1 pixels, but the photograph has 3x1")
     assert reasons["annotations/train/gone.png"] == "no photograph images/train/gone.*"
 
@@ -78,7 +67,7 @@ def test_names_may_end_differently_and_other_files_are_left_alone() -> None:
     put("annotations/train/ulm/x_gtFine_labelIds.png", annotation((7, 7, 0)))
     put("annotations/train/ulm/x_gtFine_color.png", b"broken")
     put("annotations/train/ulm/x_gtFine_polygons.json", b"{}")
-    run("scenes", **declared("cityscapes27").model_dump(exclude={"method"}))
+    run("scenes", classes={"road": [7]}, void=[0], image_ending="_leftImg8bit", annotation_ending="_gtFine_labelIds")
     labels = read_labels()
     np.testing.assert_array_equal(labels.read_mask("images/train/ulm/x_leftImg8bit"), [[1, 1, IGNORE_ID]])
     assert rejected("labels") == {}
@@ -115,52 +104,3 @@ def test_an_id_stands_once() -> None:
         run("scenes", classes={"a": [1, 4], "b": [4]}, void=[255])
     with pytest.raises(UserError, match="id 255 stands twice"):
         run("scenes", classes={"a": [1, 255]})
-
-
-def test_cityscapes_are_the_27_ids_from_7_on() -> None:
-    """By hand from the data set's list of labels."""
-    config = declared("cityscapes27")
-    assert list((config.classes or {}).values()) == [(number,) for number in range(7, 34)]
-    named = {7: "road", 11: "building", 17: "pole", 20: "traffic_sign", 23: "sky", 24: "person", 33: "bicycle"}
-    assert {stored: class_of("cityscapes27", stored) for stored in named} == named
-    assert set(config.void) == {0, 1, 2, 3, 4, 5, 6, 255}
-
-
-def test_coco_stuff_merges_every_label_into_its_own_group() -> None:
-    """By hand from the data set's list of labels, one from the beginning, the end or an odd place of each group."""
-    classes = declared("coco_stuff27").classes or {}
-    assert sorted(stored for ids in classes.values() for stored in ids) == list(range(182))
-    assert len(classes) == 27
-    labels = {
-        "person": (0, "person"),
-        "truck": (7, "vehicle"),
-        "bench": (14, "outdoor"),
-        "giraffe": (24, "animal"),
-        "suitcase": (32, "accessory"),
-        "tennis racket": (42, "sports"),
-        "bowl": (50, "kitchen"),
-        "banana": (51, "food"),
-        "toilet": (69, "furniture"),
-        "cell phone": (76, "electronic"),
-        "refrigerator": (81, "appliance"),
-        "book": (83, "indoor"),
-        "banner": (91, "textile"),
-        "branch": (93, "plant"),
-        "bridge": (94, "building"),
-        "cabinet": (97, "furniture-stuff"),
-        "cage": (98, "structural"),
-        "cardboard": (99, "raw-material"),
-        "carpet": (100, "floor"),
-        "ceiling-tile": (102, "ceiling"),
-        "clouds": (105, "sky"),
-        "fog": (119, "water"),
-        "fruit": (121, "food-stuff"),
-        "hill": (126, "solid"),
-        "snow": (158, "ground"),
-        "wall-brick": (170, "wall"),
-        "window-blind": (179, "window"),
-        "wood": (181, "solid"),
-    }
-    assert {label: class_of("coco_stuff27", stored) for label, (stored, _) in labels.items()} == {
-        label: group for label, (_, group) in labels.items()
-    }

@@ -161,7 +161,7 @@ class Labels:
         self.classes = classes
         """Class names by id, from 1; empty where the data set has no classes."""
         self.mask_ids = mask_ids
-        """Class id by the id that masks hold; None where they hold class ids themselves."""
+        """Class id, 0 or `IGNORE_ID` by the id that masks hold; None where they hold class ids themselves."""
 
     def mask_path(self, image_id: str) -> str | None:
         """Path of the mask relative to `data/`."""
@@ -187,7 +187,7 @@ class Labels:
 
 def read_class_map(path: Path, mask_ids: dict[int, int] | None) -> Int32:
     """Class ids (H, W) of a mask file; `mask_ids` as in `Labels`, ids that it does not name become `IGNORE_ID`."""
-    stored = read_mask(path)
+    stored = read_mask(path, indexed=mask_ids is not None)
     if mask_ids is None:
         return stored
     table = np.full(max(int(stored.max(initial=0)), *mask_ids) + 1, IGNORE_ID, np.int32)

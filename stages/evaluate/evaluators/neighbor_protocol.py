@@ -109,8 +109,8 @@ def _fill_bank(features: PixelFeatures, images: ImageIndex, labels: Labels, igno
     masked = [number for number, image_id in enumerate(train.image_ids) if labels.mask_path(image_id)]
     if not masked:
         raise UserError(
-            "evaluate.neighbors: no photograph of the train split has a mask, in data/train-segmentation/; set it to "
-            "null, or put masks there (of ImageNet-S: train-semi as train)"
+            "evaluate.neighbors: no photograph of the train split has a mask; set it to null, or put masks there, in "
+            "ImageNet-S's layout into data/train-segmentation/ or data/train-semi-segmentation/"
         )
     return join_banks(
         describe_regions(features(train, number), labels.read_mask(train[number].image_id).astype(np.uint16), ignore)

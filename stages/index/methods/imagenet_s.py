@@ -3,12 +3,14 @@
     data/train/CATEGORY/NAME.jpg          data/train-segmentation/CATEGORY/NAME.png (not in ImageNet-S; labels only)
     data/validation/CATEGORY/NAME.jpg     data/validation-segmentation/CATEGORY/NAME.png
     data/test/CATEGORY/NAME.jpg           data/test-segmentation/CATEGORY/NAME.png
+    data/train-semi/CATEGORY/NAME.jpg     data/train-semi-segmentation/CATEGORY/NAME.png
 
 Masks hold id = R + 256 G: 0 is "other", 1..C the categories in the order of their folders' names (those in
 any split, empty ones too), 1000 is ignored.
 A photograph's category is the folder it lies in, never a part of its name: validation and test photographs are filed
-under their relabelled category, and five of ImageNet's categories are merged into others. Further folders, as
-`train-semi`, are not touched.
+under their relabelled category, and five of ImageNet's categories are merged into others. The photographs of
+`train-semi` are some of train (ten per category) that have masks: each is taken once, under its name in train, and its
+mask is what supervised stages and evaluators learn from. Further folders are not touched.
 
 Source: Gao et al., Large-scale Unsupervised Semantic Segmentation, TPAMI 2022, section 2; github.com/LUSSeg/ImageNet-S.
 """
@@ -18,7 +20,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.config.params import Params
-from stages.core.config.splits import SPLITS, list_categories
+from stages.core.config.splits import SPLITS, Split, list_categories
 from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES, Rejected
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
@@ -27,6 +29,7 @@ from stages.index.layout import Candidate, Layout
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "val-segmentation": "validation-segmentation"}
 _MASKS = "-segmentation"
+_SEMI = "train-semi"
 
 
 class ImageNetSConfig(Params):
@@ -44,14 +47,9 @@ class ImageNetSConfig(Params):
             UserError: There is no `train`, a folder has another set's name, or the number of categories is wrong.
         """
         _check_folders()
-        photographs, rejected = [], []
-        for split in SPLITS:
-            for path in list_files(data_root() / split):
-                if problem := _wrong_place(path) or find_name_problem(path, IMAGE_SUFFIXES):
-                    rejected.append(Rejected(f"{split}/{path}", problem))
-                else:
-                    photographs.append(Candidate(f"{split}/{path}", split, path.split("/")[0]))
-        masks, rejected_masks = _find_masks()
+        photographs, rejected = _find_photographs()
+        train = {image_id_of(photo.path) for photo in photographs if photo.split == "train"}
+        masks, rejected_masks = _find_masks(train)
         classes = list_categories()
         self._check_classes(classes, bool(masks))
         return Layout(photographs, masks, classes, rejected, rejected_masks)
@@ -75,14 +73,33 @@ class ImageNetSConfig(Params):
             )
 
 
-def _find_masks() -> tuple[dict[str, str], list[Rejected]]:
-    masks, rejected = {}, []
-    for split in SPLITS:
-        for path in list_files(data_root() / f"{split}{_MASKS}"):
-            if problem := find_name_problem(path, (".png",)):
-                rejected.append(Rejected(f"{split}{_MASKS}/{path}", problem))
+def _find_photographs() -> tuple[list[Candidate], list[Rejected]]:
+    photographs: list[Candidate] = []
+    rejected: list[Rejected] = []
+    folders: dict[str, Split] = {**dict(zip(SPLITS, SPLITS, strict=True)), _SEMI: "train"}
+    known: set[str] = set()
+    for folder, split in folders.items():
+        for path in list_files(data_root() / folder):
+            if folder == _SEMI and image_id_of(path) in known:
+                continue
+            if problem := _wrong_place(path) or find_name_problem(path, IMAGE_SUFFIXES):
+                rejected.append(Rejected(f"{folder}/{path}", problem))
             else:
-                masks[f"{split}{_MASKS}/{path}"] = f"{split}/{image_id_of(path)}"
+                photographs.append(Candidate(f"{folder}/{path}", split, path.split("/")[0]))
+                known |= {image_id_of(path)} if folder == "train" else set()
+    return photographs, rejected
+
+
+def _find_masks(train: set[str]) -> tuple[dict[str, str], list[Rejected]]:
+    """Masks by path; those of `train-semi` belong to the photographs of these names in train, where they are there."""
+    masks, rejected = {}, []
+    for folder in (*SPLITS, _SEMI):
+        for path in list_files(data_root() / f"{folder}{_MASKS}"):
+            if problem := find_name_problem(path, (".png",)):
+                rejected.append(Rejected(f"{folder}{_MASKS}/{path}", problem))
+                continue
+            in_train, own = f"train/{image_id_of(path)}", f"{folder}/{image_id_of(path)}"
+            masks[f"{folder}{_MASKS}/{path}"] = in_train if folder == _SEMI and in_train in train else own
     return masks, rejected
 
 

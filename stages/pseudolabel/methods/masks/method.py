@@ -20,7 +20,10 @@ def label(config: TrueMaskLabelConfig, index: ImageIndex) -> Iterator[LabelMap]:
     labels, train = read_labels(), index.in_splits("train")
     masked = [image_id for image_id in train.image_ids if labels.mask_path(image_id)]
     if not masked:
-        raise UserError("pseudolabel.masks: no photograph of the train split has a mask, in data/train-segmentation/")
+        raise UserError(
+            "pseudolabel.masks: no photograph of the train split has a mask; in ImageNet-S's layout they lie in "
+            "data/train-segmentation/ or data/train-semi-segmentation/"
+        )
     count = max(round(config.share * len(masked)), 1)
     drawn = train.with_ids(masked).draw(count, config.seed)
     for position in track(range(len(drawn)), label="masks"):

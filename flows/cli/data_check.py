@@ -1,0 +1,28 @@
+"""`luss data check`: what the stage `index` sees in data/, and which recipe fits it."""
+
+from __future__ import annotations
+
+
+def describe_data() -> None:
+    """Print what `index` would find and leave out by params.yaml, and the recipes of data sets that fit.
+
+    Raises:
+        UserError: There is no data/, or the layout of params.yaml does not find what it needs.
+    """
+    from flows.recipes.fitting import find_fitting
+    from stages.core.config.params import load_section
+    from stages.core.errors import UserError
+    from stages.index import Config
+    from stages.index.layout import require_data
+    from stages.index.survey import describe_survey, survey_data
+
+    require_data()
+    config = load_section("index", Config)
+    fits = ", ".join(f"{fit.recipe} ({fit.photographs:,} photographs, {fit.masks:,} masks)" for fit in find_fitting())
+    told = f"Recipes of data sets that find photographs here: {fits or 'none'}"
+    try:
+        lines = list(describe_survey(survey_data(config)))
+    except UserError as error:
+        raise UserError(f"{error}\n{told}") from None
+    print(f"The layout {config.method} of params.yaml finds:")
+    print("\n".join([*lines, told]))

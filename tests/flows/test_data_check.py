@@ -1,0 +1,76 @@
+"""`luss data check`: what `index` sees of a data set, ids that no class names, and the recipes that fit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli.data_check import describe_data
+from flows.recipes.composing import Recipe, write_params
+from flows.recipes.fitting import find_fitting
+from stages.core.errors import UserError
+from tests.index.miniatures import VOC, gray, palette, put_cityscapes, put_coco, put_voc
+from tests.index.photographs import mask, photograph, put
+from tests.project.rooms import ROOT
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LUSS_WORKERS", "1")
+
+
+def test_splits_sizes_ids_and_what_is_left_out_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    names = put_voc()
+    put(f"{VOC}/JPEGImages/{names[0]}.jpg", photograph(5, 4))
+    put(f"{VOC}/SegmentationClass/{names[2]}.png", palette(np.array([[0, 0, 0], [0, 99, 99]])))
+    write_params(Recipe("swav", "voc"))
+    describe_data()
+    told = capsys.readouterr().out
+    assert "train: 2 photographs of 3x2 to 5x4 pixels (median 4x3), 1 with a mask" in told
+    assert "validation: 2 photographs of 3x2 pixels, 1 with a mask" in told
+    assert f"{names[0]}.png: 3x2 pixels, but the photograph has 5x4" in told
+    # Three masks of [[0, 7, 20], [255, 12, 0]] and the one above: of 24 pixels 10 are 0, 3 each, 2 are 99.
+    shares = dict(re.findall(r"^  (\d+): .*, ([\d.]+) %$", told, re.MULTILINE))
+    assert shares == {"0": "41.67", "7": "12.50", "12": "12.50", "20": "12.50", "255": "12.50", "99": "8.33"}
+    assert "  255: void" in told
+    assert "  99: NO CLASS" in told
+    assert (
+        f"ids that are neither a class, background nor void: 99 (e.g. {VOC}/SegmentationClass/{names[2]}.png)" in told
+    )
+    assert "17 classes of which train shows nothing: aeroplane, bicycle, bird, boat, bottle, bus, cat," in told
+    assert "Recipes of data sets that find photographs here: voc (4 photographs, 4 masks), folder (" in told
+    assert not Path("artifacts").exists()
+
+
+def test_a_class_without_a_train_photograph_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    put("train/cat/a.jpg", photograph())
+    put("validation/dog/b.jpg", photograph())
+    put("validation-segmentation/dog/b.png", mask(2))
+    write_params(Recipe("swav", "sample"))
+    describe_data()
+    told = capsys.readouterr().out
+    assert "1 classes of which train shows nothing: dog" in told
+    assert "  0: background, 95.83 %\n  2: dog, 4.17 %" in told
+
+
+def test_where_the_layout_does_not_fit_the_recipe_that_does_is_named() -> None:
+    put_cityscapes()
+    write_params(Recipe("swav", "sample"))
+    with pytest.raises(
+        UserError, match=r"(?s)^data/train: no such folder.*photographs here: cityscapes19 \(4 photo"
+    ) as e:
+        describe_data()
+    assert "cityscapes27 (4 photographs, 4 masks), folder (" in str(e.value)
+
+
+def test_a_recipe_fits_by_its_files() -> None:
+    put_coco()
+    put("val2017/000000000139.txt", gray(np.zeros((2, 3))))
+    fits = [fit.recipe for fit in find_fitting()]
+    assert fits == ["coco_stuff171", "coco_stuff27", "coco_things80", "coco_voc21", "folder"]
