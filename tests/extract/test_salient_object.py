@@ -114,7 +114,10 @@ def test_whitening_is_pca_with_unit_variance() -> None:
 def test_more_components_than_there_are_is_refused() -> None:
     fabricate_images(6)
     fabricate_object_network(size=4)
-    with pytest.raises(UserError, match=r"extract.whiten = 5: 6 vectors of 4 channels do not span so many components; set it to at most 4"):
+    with pytest.raises(
+        UserError,
+        match=r"extract.whiten = 5: 6 vectors of 4 channels do not span so many components; set it to at most 4",
+    ):
         main(SalientObjectConfig(short_side=SIDE, threshold=0.01, whiten=5))
 
 
