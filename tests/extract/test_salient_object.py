@@ -116,7 +116,7 @@ def test_more_components_than_there_are_is_refused() -> None:
     fabricate_object_network(size=4)
     with pytest.raises(
         UserError,
-        match=r"extract.whiten = 5: 6 vectors of 4 channels do not span so many components; set it to at most 4",
+        match=r"whiten = 5: 6 vectors of 4 channels .* at most 4, or add",
     ):
         main(SalientObjectConfig(short_side=SIDE, threshold=0.01, whiten=5))
 
