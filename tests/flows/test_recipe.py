@@ -19,25 +19,7 @@ from stages.core.errors import UserError
 from stages.core.hashing import hash_folder
 from tests.project.rooms import ROOT
 
-
-def _kind(dataset: str) -> tuple[str, ...]:
-    """What of a data set's recipe meets the methods'; the rest is its files and classes."""
-    recipe = yaml.safe_load((RECIPES / "datasets" / f"{dataset}.yaml").read_text())
-    shared = recipe["shared"]
-    return recipe["index"]["method"], recipe.get("evaluate", {}).get("protocol", ""), shared["backbone"]
-
-
-def _pairs() -> list[tuple[str, str]]:
-    """Every method on one data set of each kind, every data set with one method, and all that have a variant."""
-    datasets, methods = recipe_names("datasets"), recipe_names("methods")
-    kinds = {_kind(dataset): dataset for dataset in reversed(datasets)}
-    of_variants = (
-        (name, dataset)
-        for name in methods
-        for dataset in yaml.safe_load((RECIPES / "methods" / f"{name}.yaml").read_text()).get("variants") or {}
-    )
-    first = itertools.product(methods, kinds.values())
-    return sorted({*first, *(("swav", dataset) for dataset in datasets), *of_variants})
+ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
 
 
 @pytest.fixture(autouse=True)
@@ -50,14 +32,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("method", "dataset"), _pairs())
+@pytest.mark.parametrize(("method", "dataset"), ALL)
 def test_every_stage_accepts_every_recipe_on_every_data_set(method: str, dataset: str) -> None:
-    assert list(compose(Recipe(method, dataset))) == stage_names(), "each section validated by its stage"
-
-
-@pytest.mark.parametrize("method", recipe_names("methods"))
-def test_every_stage_reads_what_is_written(method: str) -> None:
-    write_params(Recipe(method, "voc"))
+    write_params(Recipe(method, dataset))
     for stage in stage_names():
         load_section(stage, importlib.import_module(f"stages.{stage}").Config)
 
