@@ -20,7 +20,7 @@ from stages.core.errors import UserError
 
 
 class _Card(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PartsCard(_Card):

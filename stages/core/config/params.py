@@ -17,7 +17,7 @@ PARAMS_FILE = Path("params.yaml")
 class Params(BaseModel):
     """Base of every config: unknown fields are refused, values cannot change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def load_section(section: str, config_type: Any, path: Path = PARAMS_FILE) -> Any:
