@@ -29,6 +29,8 @@ THROUGH_OTHERS = {
     "tensorboard": "torch.utils.tensorboard",
 }
 """Members of extras that another package imports."""
+DISTRIBUTIONS = packages_distributions()
+"""Of every module that is installed here."""
 NAMED_OTHERWISE = {"pydensecrf": "pydensecrf2"}
 """Modules of extras that need not be installed here, and their distributions."""
 
@@ -55,7 +57,7 @@ def imported(folders: set[str]) -> set[str]:
 
 def distribution(module: str) -> str:
     """The distribution that a module comes from; of several, the one that is declared."""
-    sources = packages_distributions().get(module, [NAMED_OTHERWISE.get(module, module)])
+    sources = DISTRIBUTIONS.get(module, [NAMED_OTHERWISE.get(module, module)])
     candidates = {name.lower().replace("_", "-") for name in sources}
     known = names(PROJECT["dependencies"]) | {name for each in EXTRAS.values() for name in each}
     return min(candidates & known or candidates)
