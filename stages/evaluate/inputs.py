@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
-from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map, read_images, read_labels
+from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.artifacts.labels import Labels, read_class_map, read_labels
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.segmenter import SegmenterCard

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.core.artifacts.clusters import read_centroids
-from stages.core.artifacts.image_index import ImageIndex, read_images, read_labels
+from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import LabelMap, LabelMaps, open_label_maps, write_label_maps
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import Model, model_hash, read_model
 from stages.core.artifacts.shards import MANIFEST, encode_json, read_json, write_atomically
 from stages.core.engine.devices import inference_device, seed_everything

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from stages.core.artifacts.image_index import Label, Photo
+from stages.core.artifacts.image_index import Photo
+from stages.core.artifacts.labels import Label
 from stages.core.data import IGNORE_ID, Rejected
 from stages.core.files import image_id_of
 from stages.index.layout import Layout

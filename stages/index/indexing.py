@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from stages.core.artifacts.image_index import IMAGES, LABELS, Label, Photo, write_images, write_labels
+from stages.core.artifacts.image_index import IMAGES, Photo, write_images
+from stages.core.artifacts.labels import LABELS, Label, write_labels
 from stages.core.config.splits import SPLITS
 from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.data_link import data_root

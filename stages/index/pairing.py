@@ -1,6 +1,7 @@
 """Finds photographs and, under the same names in other folders, their masks."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
@@ -77,7 +78,8 @@ def find_pairs(
 
 def _find_split(found: _Found, split: Split, folders: PairFolders, endings: Endings) -> None:
     names: dict[str, str] = {}
-    folder, listed = folders.photographs[0], _listed(folders)
+    folder, list_file = folders.photographs[0], _find_list(folders)
+    listed = set(read_list(list_file, folder)) if list_file else None
     for path in list_files(data_root() / folder):
         name = _strip(image_id_of(path), folders.image_beginning, endings.image)
         if listed is not None and not {name, image_id_of(path)} & listed:
@@ -87,10 +89,9 @@ def _find_split(found: _Found, split: Split, folders: PairFolders, endings: Endi
         else:
             found.photographs.append(Candidate(f"{folder}/{path}", split, None))
         names[name] = f"{folder}/{image_id_of(path)}"
-    if listed is not None:
-        _check_all_there(
-            listed - set(names) - {image_id.removeprefix(f"{folder}/") for image_id in names.values()}, folders
-        )
+    if list_file and listed:
+        there = {image_id.removeprefix(f"{folder}/") for image_id in names.values()}
+        _check_all_there(list_file, listed - set(names) - there, data_root() / folder)
     _find_masks(found, folders, endings, names)
 
 
@@ -114,26 +115,24 @@ def _find_masks(found: _Found, folders: PairFolders, endings: Endings, names: di
         taken |= here
 
 
-def _listed(folders: PairFolders) -> set[str] | None:
+def _find_list(folders: PairFolders) -> Path | None:
     if not folders.listed_in:
         return None
-    there = next((path for path in folders.listed_in if (data_root() / path).is_file()), None)
+    there = next((path for name in folders.listed_in if (path := data_root() / name).is_file()), None)
     if there is None:
         raise UserError(
             f"{_one_of(folders.listed_in)}: no such file; it names the photographs of a split: unpack it with the data "
             "set, or name another in listed_in of index.splits"
         )
-    return set(read_list(data_root() / there, folders.photographs[0]))
+    return there
 
 
-def _check_all_there(absent: set[str], folders: PairFolders) -> None:
+def _check_all_there(list_file: Path, absent: set[str], folder: Path) -> None:
     if absent:
-        data = data_root()
-        path = next(path for path in folders.listed_in if (data / path).is_file())
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise UserError(
-            f"{data / path}: names {min(absent)}{more}, but "
-            f"{data / folders.photographs[0]} holds no such photograph; unpack it whole, or shorten the list"
+            f"{list_file}: names {min(absent)}{more}, but {folder} holds no such photograph; unpack it whole, or "
+            "shorten the list"
         )
 
 

@@ -13,7 +13,8 @@ from stages.core.artifacts.shards import write_atomically
 from stages.core.config.params import Params
 from stages.core.data_link import data_root
 from stages.core.hashing import hash_bytes, hash_json
-from stages.core.image_files import UnreadableImage, decode_mask, measure_image, read_bytes
+from stages.core.image_files import UnreadableImage, measure_image, read_bytes
+from stages.core.png_files import decode_mask
 from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
 from stages.core.resume import resumable_work

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.core.artifacts.image_index import Label, Photo
+from stages.core.artifacts.image_index import Photo
+from stages.core.artifacts.labels import Label
 from stages.core.config.splits import SPLITS
 from stages.core.data import IGNORE_ID, Rejected
 from stages.core.data_link import data_root

@@ -15,11 +15,12 @@ from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
 from stages.core.files import find_name_problem, image_id_of, list_files, name_fits, readable_name
-from stages.core.image_files import UInt8, UnreadableImage, encode_png, read_image
+from stages.core.image_files import UInt8, UnreadableImage, read_image
 from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.outputs import make_output_folder
+from stages.core.png_files import encode_png
 from stages.core.progress import track
 
 _MAX_PIXELS = 1_000_000

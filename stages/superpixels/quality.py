@@ -18,7 +18,8 @@ from stages.core.cli import guard
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.data import IGNORE_ID, IMAGE_SUFFIXES
 from stages.core.errors import UserError
-from stages.core.image_files import read_image, read_mask
+from stages.core.image_files import read_image
+from stages.core.png_files import read_mask
 from stages.core.progress import track
 from stages.superpixels import Config
 from stages.superpixels.regions import RegionMethod

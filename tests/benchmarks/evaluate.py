@@ -15,12 +15,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stages.core.image_files import encode_png
 from stages.core.metrics.counting import CountingSettings, MapPair, _count_chunk, count_image
 from stages.core.metrics.counts import Counts
 from stages.core.metrics.matching import assign, contingency_matrix
 from stages.core.metrics.scores import benchmark_summary, score
 from stages.core.metrics.thresholds import Thresholds
+from stages.core.png_files import encode_png
 from stages.evaluate.tools.pairing import Triple
 from stages.evaluate.tools.score_folder import FileMapLoader
 from tests.benchmarks.timing import alternate

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 
 from stages.core.artifacts.features import read_features
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import SALIENT, LabelMap, open_label_maps, write_label_maps
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.data import DATA
-from stages.core.image_files import read_mask
 from stages.core.images.crops import Window, crop_map, resize_short_side
 from stages.core.images.inference import normalize
 from stages.core.nets.objects import restore_objects
+from stages.core.png_files import read_mask
 from stages.evaluate.evaluators.objects import ObjectCounts, count_object, find_nearest, score_kmeans, score_retrieval
 from stages.extract.__main__ import main as extract
 from stages.extract.methods.salient_object.config import SalientObjectConfig

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.core.artifacts.image_index import ImageIndex, Labels
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.labels import Labels
 from stages.core.config.views import InputCard
 from stages.core.faiss_ops import kmeans
 from stages.core.image_files import UInt8

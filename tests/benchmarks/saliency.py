@@ -15,7 +15,8 @@ from rich.table import Table
 
 from stages.core.config.params import load_section, models_by_method
 from stages.core.errors import UserError
-from stages.core.image_files import read_image, read_mask
+from stages.core.image_files import read_image
+from stages.core.png_files import read_mask
 from stages.core.progress import track
 from stages.evaluate.report.published import read_published
 from stages.saliency import Config

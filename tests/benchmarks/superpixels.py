@@ -16,7 +16,8 @@ from skimage.measure import label as find_components
 
 from stages.core.config.params import models_by_method
 from stages.core.errors import UserError
-from stages.core.image_files import read_image, read_mask
+from stages.core.image_files import read_image
+from stages.core.png_files import read_mask
 from stages.superpixels import Config
 from stages.superpixels.quality import mean_quality, measure_quality
 from tests.benchmarks.timing import alternate

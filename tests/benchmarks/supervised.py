@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import write_label_maps
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.data import DATA
-from stages.core.image_files import read_mask
 from stages.core.nets.segmenter import restore_segmenter
+from stages.core.png_files import read_mask
 from stages.finetune import Config as FinetuneConfig
 from stages.finetune.__main__ import main as finetune
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig

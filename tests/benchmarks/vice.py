@@ -21,8 +21,9 @@ from rich.table import Table
 
 from flows.recipes.composing import Recipe, compose
 from flows.workspace.dvc_process import signals_interrupt
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import read_model
 from stages.core.config.params import validate_section
 from stages.core.engine.devices import seed_everything

@@ -12,7 +12,8 @@ import tifffile
 from PIL import ExifTags, Image, ImageOps
 from skimage.color import lab2xyz
 
-from stages.core.image_files import UnreadableImage, decode_image, encode_png, measure_image
+from stages.core.image_files import UnreadableImage, decode_image, measure_image
+from stages.core.png_files import encode_png
 
 RAMP = np.add.outer(np.arange(20), np.arange(44))
 """0 to 62."""

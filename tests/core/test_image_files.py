@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import ExifTags, Image, ImageOps
 
-from stages.core.image_files import (
-    MAX_PIXELS,
-    REDUCTIONS,
-    UnreadableImage,
-    decode_image,
-    decode_png,
-    encode_png,
-    measure_image,
-    read_image,
-    read_mask,
-)
+from stages.core.image_files import MAX_PIXELS, REDUCTIONS, UnreadableImage, decode_image, measure_image, read_image
+from stages.core.png_files import decode_png, encode_png, read_mask
 
 GRADIENT = np.add.outer(np.arange(20) * 5, np.arange(32) * 4).astype(np.uint8)
 COLOR = np.stack([GRADIENT, GRADIENT.T.reshape(20, 32), 255 - GRADIENT], axis=-1)

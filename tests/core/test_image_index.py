@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.core.artifacts.image_index import (
-    IMAGES,
-    LABELS,
-    ImageIndex,
-    Label,
-    Photo,
-    read_images,
-    read_labels,
-    write_images,
-    write_labels,
-)
+from stages.core.artifacts.image_index import IMAGES, ImageIndex, Photo, read_images, write_images
+from stages.core.artifacts.labels import LABELS, Label, read_labels, write_labels
 from stages.core.data import Rejected
 from stages.core.errors import UserError
 

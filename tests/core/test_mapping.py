@@ -21,8 +21,9 @@ from stages.core.artifacts.image_index import Photo, read_images, write_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.core.hashing import hash_files
-from stages.core.image_files import UInt8, encode_png
+from stages.core.image_files import UInt8
 from stages.core.mapping import Batches, map_batches, map_photos
+from stages.core.png_files import encode_png
 from stages.core.processes import map_in_processes
 from tests.core.inverting import Inverting, main
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.features import write_features
-from stages.core.artifacts.image_index import Label, Photo, write_images, write_labels
+from stages.core.artifacts.image_index import Photo, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, encode_json, write_atomically
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 
 CLASSES = {1: "circle", 2: "square", 3: "stripe"}
 SIDE = 48

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.core.artifacts.image_index import Label, write_images, write_labels
+from stages.core.artifacts.image_index import write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError

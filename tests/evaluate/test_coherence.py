@@ -15,10 +15,10 @@ from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig, ProjectionConfig
 from stages.core.config.views import CropConfig, InputCard, MultiCropConfig
-from stages.core.image_files import encode_png, read_mask
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import ProjectionHead
+from stages.core.png_files import encode_png, read_mask
 from stages.evaluate import CoherenceConfig, Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.evaluators.coherence import _compare_in_views, measure_coherence

@@ -16,8 +16,8 @@ from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig
 from stages.core.config.views import InputCard
 from stages.core.errors import UserError
-from stages.core.image_files import read_mask
 from stages.core.nets.backbones import build_backbone
+from stages.core.png_files import read_mask
 from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import main
 from stages.evaluate.scoring import OUT

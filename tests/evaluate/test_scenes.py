@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from stages.core.artifacts.image_index import Label, write_images, write_labels
+from stages.core.artifacts.image_index import write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.scoring import OUT

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.score import score
 from stages.core.errors import UserError
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 from stages.evaluate.tools.score_folder import Request, score_folder
 from tests.evaluate import oracle
 from tests.evaluate.project import as_rgb, draw_mask, predict

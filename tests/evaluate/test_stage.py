@@ -9,7 +9,7 @@ import pytest
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.errors import UserError
-from stages.core.image_files import encode_png, read_mask
+from stages.core.png_files import encode_png, read_mask
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.inputs import read_inputs

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import UserError
-from stages.core.image_files import read_mask
+from stages.core.png_files import read_mask
 from stages.evaluate import Config
 from stages.evaluate.__main__ import main
 from stages.evaluate.tools.score_folder import Request, score_folder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.core.artifacts.image_index import write_labels
+from stages.core.artifacts.labels import write_labels
 from stages.core.artifacts.models import read_model
 from stages.core.engine.devices import seed_everything
 from stages.core.nets.features import restore_features

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from stages.core.artifacts.image_index import write_labels
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
+from stages.core.artifacts.labels import write_labels
 from stages.core.artifacts.models import read_model
 from stages.core.nets.features import build_features
 from stages.core.nets.segmenter import Segmenter, restore_segmenter

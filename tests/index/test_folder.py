@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.shards import write_atomically
 from stages.core.errors import UserError
 from stages.core.hashing import hash_files

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from flows.workspace.linked_data import link_data, unlink_data
-from stages.core.artifacts.image_index import ChangedPhotograph, read_images, read_labels
+from stages.core.artifacts.image_index import ChangedPhotograph, read_images
+from stages.core.artifacts.labels import read_labels
 from stages.core.config.splits import list_categories
 from stages.core.data_link import LINK, ROOT_VARIABLE
 from stages.core.errors import UserError

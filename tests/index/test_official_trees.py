@@ -14,7 +14,8 @@ import yaml
 from PIL import Image
 
 from flows.recipes.composing import RECIPES
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.labels import read_labels
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from tests.index.miniatures import IDS, VOC, gray, palette, put_cityscapes, put_coco, put_coco2014, put_lip, put_voc

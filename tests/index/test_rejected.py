@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.labels import read_labels
 from tests.index.photographs import encode, mask, photograph, put, rejected, run
 
 

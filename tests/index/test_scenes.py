@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.labels import read_labels
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from tests.index.photographs import encode, photograph, put, rejected, run

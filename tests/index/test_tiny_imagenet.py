@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.artifacts.image_index import read_images, read_labels
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.labels import read_labels
 from stages.core.errors import UserError
 from tests.index.photographs import photograph, put, rejected, run
 

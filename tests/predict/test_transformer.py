@@ -13,8 +13,8 @@ from stages.attend.methods.none.config import NoAttentionConfig
 from stages.cluster.__main__ import main as cluster
 from stages.cluster.methods.kmeans import KMeansConfig
 from stages.core.artifacts.features import read_features
-from stages.core.artifacts.image_index import write_labels
 from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.labels import write_labels
 from stages.core.artifacts.models import read_model_card
 from stages.core.config.networks import BackboneConfig, TransformerConfig
 from stages.extract.__main__ import main as extract

@@ -88,5 +88,5 @@ def test_only_stages_with_a_supervision_field_have_code_that_reads_labels() -> N
 def test_code_that_reads_labels_is_caught(tmp_path: Path) -> None:
     stage = tmp_path / "stages" / "pretrain"
     stage.mkdir(parents=True)
-    (stage / "__main__.py").write_text("def main():\n    from stages.core.artifacts.image_index import read_labels\n")
+    (stage / "__main__.py").write_text("def main():\n    from stages.core.artifacts.labels import read_labels\n")
     assert stages_that_read_labels(tmp_path) == {"pretrain"}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.artifacts.image_index import Label, write_labels
 from stages.core.artifacts.label_maps import IGNORE, open_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.errors import UserError
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from tests.fabricate import fabricate_clusters, fabricate_images

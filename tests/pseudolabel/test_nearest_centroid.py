@@ -11,8 +11,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from stages.core.artifacts.clusters import Assignments, Centroids, read_centroids, write_clusters
-from stages.core.artifacts.image_index import ImageIndex, Label, write_labels
+from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import open_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.artifacts.models import describe_parts, read_model, write_model
 from stages.core.config.networks import AttentionKind, Space
 from stages.core.config.params import validate_section

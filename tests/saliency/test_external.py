@@ -11,7 +11,7 @@ from stages.core.artifacts.image_index import Photo, read_images, write_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.core.hashing import hash_folder
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 from stages.saliency.methods.external import ExternalConfig, MapsFolderConfig
 
 

@@ -17,7 +17,7 @@ import yaml
 from stages.core.artifacts.image_index import Photo, write_images
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.hashing import hash_files
-from stages.core.image_files import encode_png
+from stages.core.png_files import encode_png
 from stages.superpixels.methods.slic import SLICConfig
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Artifact `image_index`: the table of usable photographs, and in another table their labels."""
+"""Artifact `image_index`: the table of usable photographs."""
 
 import csv
 import io
@@ -14,20 +14,18 @@ from stages.core.artifacts.shards import (
     ARTIFACTS,
     atomic_out,
     contract_name,
-    encode_json,
     read_json,
     read_table,
     write_atomically,
     write_table,
 )
-from stages.core.data import IGNORE_ID, Rejected
+from stages.core.data import Rejected
 from stages.core.data_link import data_root, how_to_adopt
 from stages.core.errors import UserError
 from stages.core.files import readable_name
-from stages.core.image_files import Int32, UInt8, read_image, read_mask
+from stages.core.image_files import UInt8, read_image
 
-IMAGES, LABELS = ARTIFACTS / "index" / "images", ARTIFACTS / "index" / "labels"
-_MASK_IDS = "mask_ids.json"
+IMAGES = ARTIFACTS / "index" / "images"
 
 _IMAGE_SCHEMA = pa.schema(
     [
@@ -39,9 +37,6 @@ _IMAGE_SCHEMA = pa.schema(
         ("bytes", pa.int64()),
         ("content_hash", pa.string()),
     ]
-)
-_LABEL_SCHEMA = pa.schema(
-    [("image_id", pa.string()), ("mask_path", pa.string()), ("mask_hash", pa.string()), ("class_name", pa.string())]
 )
 
 
@@ -58,15 +53,6 @@ class Photo(NamedTuple):
     width: int
     bytes: int
     content_hash: str
-
-
-class Label(NamedTuple):
-    """Mask and category of a photograph. Only `evaluate` and explicitly supervised methods may read it."""
-
-    image_id: str
-    mask_path: str | None
-    mask_hash: str | None
-    class_name: str | None
 
 
 class ChangedPhotograph(UserError):
@@ -152,49 +138,6 @@ def read_photo(photo: Photo, reduction: int = 1) -> UInt8:
     return read_image(path, reduction)
 
 
-class Labels:
-    """Masks and class names by image; both may be missing for any image."""
-
-    def __init__(self, table: pa.Table, classes: dict[int, str], mask_ids: dict[int, int] | None = None) -> None:
-        rows = (Label(**row) for row in table.to_pylist())
-        self._by_id = {row.image_id: row for row in rows}
-        self.classes = classes
-        """Class names by id, from 1; empty where the data set has no classes."""
-        self.mask_ids = mask_ids
-        """Class id, 0 or `IGNORE_ID` by the id that masks hold; None where they hold class ids themselves."""
-
-    def mask_path(self, image_id: str) -> str | None:
-        """Path of the mask relative to `data/`."""
-        label = self._by_id.get(image_id)
-        return label.mask_path if label else None
-
-    def class_name(self, image_id: str) -> str | None:
-        """Name of the category that the photograph is filed under."""
-        label = self._by_id.get(image_id)
-        return label.class_name if label else None
-
-    def read_mask(self, image_id: str) -> Int32:
-        """Class ids (H, W) of a photograph's pixels, `IGNORE_ID` where they are not scored.
-
-        Raises:
-            UserError: It has no mask, or one that cannot be read any more.
-        """
-        path = self.mask_path(image_id)
-        if path is None:
-            raise UserError(f"{LABELS}: {image_id} has no mask")
-        return read_class_map(data_root() / path, self.mask_ids)
-
-
-def read_class_map(path: Path, mask_ids: dict[int, int] | None) -> Int32:
-    """Class ids (H, W) of a mask file; `mask_ids` as in `Labels`, ids that it does not name become `IGNORE_ID`."""
-    stored = read_mask(path, indexed=mask_ids is not None)
-    if mask_ids is None:
-        return stored
-    table = np.full(max(int(stored.max(initial=0)), *mask_ids) + 1, IGNORE_ID, np.int32)
-    table[list(mask_ids)] = list(mask_ids.values())
-    return np.asarray(table[stored])
-
-
 def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: str) -> None:
     """Write `artifacts/index/images`."""
     rows = sorted(photos, key=lambda photo: photo.image_id)
@@ -205,27 +148,7 @@ def write_images(photos: Iterable[Photo], rejected: Iterable[Rejected], method: 
             table,
             {"contract": contract_name("image_index"), "stage": "index", "method": method},
         )
-        _write_rejected(out, rejected)
-
-
-def write_labels(
-    labels: Iterable[Label],
-    classes: dict[int, str],
-    rejected: Iterable[Rejected],
-    method: str,
-    mask_ids: dict[int, int] | None = None,
-) -> None:
-    """Write `artifacts/index/labels`; `mask_ids` as in `Labels`."""
-    rows = sorted(labels)
-    table = pa.table({name: [getattr(row, name) for row in rows] for name in Label._fields}, _LABEL_SCHEMA)
-    with atomic_out(LABELS, "labels", "index", method) as out:
-        write_table(
-            out / "labels.parquet", table, {"contract": contract_name("labels"), "stage": "index", "method": method}
-        )
-        write_atomically(out / "classes.json", encode_json({str(key): name for key, name in sorted(classes.items())}))
-        if mask_ids is not None:
-            write_atomically(out / _MASK_IDS, encode_json({str(key): value for key, value in sorted(mask_ids.items())}))
-        _write_rejected(out, rejected)
+        write_rejected(out, rejected)
 
 
 def read_images(out: Path = IMAGES) -> ImageIndex:
@@ -238,15 +161,8 @@ def read_images(out: Path = IMAGES) -> ImageIndex:
     return ImageIndex(table, read_json(out / "manifest.json")["content_hash"])
 
 
-def read_labels(out: Path = LABELS) -> Labels:
-    """Read `artifacts/index/labels`. Only for `evaluate` and stages with `supervision: labels`."""
-    classes = {int(key): name for key, name in read_json(out / "classes.json").items()}
-    stored = read_json(out / _MASK_IDS) if (out / _MASK_IDS).exists() else None
-    mask_ids = None if stored is None else {int(key): value for key, value in stored.items()}
-    return Labels(read_table(out / "labels.parquet", "labels"), classes, mask_ids)
-
-
-def _write_rejected(out: Path, rejected: Iterable[Rejected]) -> None:
+def write_rejected(out: Path, rejected: Iterable[Rejected]) -> None:
+    """Write `rejected.csv`, the files that were left out and why, into a folder."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Rejected._fields)

@@ -21,7 +21,7 @@ from stages.core.artifacts.shards import (
     write_table,
 )
 from stages.core.errors import UserError
-from stages.core.image_files import decode_png, encode_png
+from stages.core.png_files import decode_png, encode_png
 
 IGNORE = 65535
 """Id of pixels that count neither as background nor as a cluster, in 16-bit maps."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.artifacts.clusters import Assignments
-from stages.core.artifacts.image_index import Labels
+from stages.core.artifacts.labels import Labels
 from stages.core.metrics.counts import Float64
 from stages.core.metrics.kernels import Int64
 from stages.core.metrics.matching import UNMATCHED, assign, contingency_matrix

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core.artifacts.image_index import ImageIndex, Labels, read_class_map
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.labels import Labels, read_class_map
 from stages.core.artifacts.models import read_model
 from stages.core.errors import UserError
 from stages.core.metrics.counting import CountingSettings, MapPair, count_images

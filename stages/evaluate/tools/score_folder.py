@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.image_files import read_mask
 from stages.core.metrics.counting import CountingSettings, MapPair, count_images
 from stages.core.metrics.counts import ALL, Counts
 from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
+from stages.core.png_files import read_mask
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
 from stages.evaluate.rules import ProtocolName
 from stages.evaluate.tools.pairing import Triple, pair_files

@@ -9,8 +9,8 @@ import numpy as np
 
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
-from stages.core.image_files import read_mask
 from stages.core.metrics.counting import list_problems
+from stages.core.png_files import read_mask
 from stages.core.progress import track
 
 _VOID_IDS = (255, IGNORE_ID, 65535)

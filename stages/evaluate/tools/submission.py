@@ -16,8 +16,8 @@ from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.shards import ARTIFACTS, read_json
 from stages.core.errors import UserError
 from stages.core.files import shorten_name
-from stages.core.image_files import encode_png
 from stages.core.outputs import make_parent_folder
+from stages.core.png_files import encode_png
 from stages.core.progress import track
 from stages.evaluate.inputs import PREDICTIONS
 

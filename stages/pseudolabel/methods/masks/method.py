@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stages.core.artifacts.image_index import ImageIndex, read_labels
+from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap
+from stages.core.artifacts.labels import read_labels
 from stages.core.errors import UserError
 from stages.core.progress import track
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig

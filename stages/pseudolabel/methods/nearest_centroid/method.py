@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.clusters import Assignments, read_centroids
-from stages.core.artifacts.image_index import ImageIndex, read_labels
+from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap
+from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import read_model
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
