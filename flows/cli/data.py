@@ -20,7 +20,7 @@ def link(
 
     check_workspace()
     made, before = link_data(path)
-    print(f"data/ leads to {made.root}: {made.files:,} files, {made.bytes / 1e9:.1f} GB, read there and never copied.")
+    print(f"data/ leads to {made.root}: {made.files:,} files, {made.bytes / 1e6:,.1f} MB, read there and never copied.")
     if made == before:
         print("Nothing has changed since it was linked.")
     else:
@@ -57,7 +57,7 @@ def check() -> None:
     if found is None:
         print(f"{DATA}/ holds copies, in which DVC itself sees what has changed: dvc status data.dvc")
     elif found.is_equal:
-        print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e9:.1f} GB, as they were linked.")
+        print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e6:,.1f} MB, as they were linked.")
     else:
         raise UserError(found.describe())
     describe_data()
