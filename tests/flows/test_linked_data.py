@@ -176,7 +176,7 @@ def test_the_commands_end_in_one_line_and_an_exit_status(root: Path) -> None:
     done = luss("link", str(root))
     assert (done.returncode, done.stdout.splitlines()[0]) == (
         0,
-        f"data/ leads to {root}: 3 files, 0.0 GB, read there and never copied.",
+        f"data/ leads to {root}: 3 files, 0.0 MB, read there and never copied.",
     )
     assert "as they were linked" in luss("check").stdout
     root.chmod(0)
