@@ -1,6 +1,5 @@
 """Artifact `label_maps`: one map per photograph (superpixels, saliency, pseudo-labels, predictions)."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,17 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.core.artifacts.shards import (
-    ARTIFACTS,
-    atomic_out,
-    contract_name,
-    explain_broken_parquet,
-    open_table,
-    read_manifest,
-    shard_paths,
-    write_table,
-)
-from stages.core.errors import UserError
+from stages.core.artifacts.shards import ARTIFACTS, atomic_out, contract_name, write_table
+from stages.core.artifacts.stored_rows import StoredRows
 from stages.core.png_files import decode_png, encode_png
 
 IGNORE = 65535
@@ -30,7 +20,6 @@ SALIENT = 128
 """From here on a pixel of a stored saliency map (0..255) belongs to the object. MaskContrast: 0.5."""
 
 _SHARD_ROWS = 256
-_CACHED_ROW_GROUPS = 8
 _FIELDS = [("image_id", pa.string()), ("height", pa.int32()), ("width", pa.int32()), ("map_png", pa.binary())]
 
 
@@ -51,48 +40,25 @@ class LabelMaps:
     """Reader of an artifact of label maps: in order, or by image id."""
 
     def __init__(self, out: Path) -> None:
-        self.content_hash = str(read_manifest(out, "label_maps")["content_hash"])
-        self._paths = shard_paths(out)
-        self._where: dict[str, tuple[int, int, int]] = {}
-        for shard, path in enumerate(self._paths):
-            with explain_broken_parquet(path), open_table(path, "label_maps") as file:
-                for group in range(file.num_row_groups):
-                    ids = file.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
-                    self._where.update({image_id: (shard, group, row) for row, image_id in enumerate(ids)})
-        self._groups: OrderedDict[tuple[int, int], list[dict[str, Any]]] = OrderedDict()
+        self._rows = StoredRows(out, "label_maps")
+        self.content_hash = self._rows.content_hash
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._rows)
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._where
+        return image_id in self._rows
 
     @property
     def image_ids(self) -> list[str]:
         """Ids in order."""
-        return list(self._where)
+        return self._rows.image_ids
 
     def __getitem__(self, image_id: str) -> LabelMap:
-        if image_id not in self._where:
-            raise UserError(f"{self._paths[0].parent if self._paths else 'label maps'}: no map of {image_id}")
-        shard, group, row = self._where[image_id]
-        return _decode_row(self._rows(shard, group)[row])
+        return _decode_row(self._rows[image_id])
 
     def __iter__(self) -> Iterator[LabelMap]:
-        for path in self._paths:
-            with explain_broken_parquet(path), open_table(path, "label_maps") as file:
-                for batch in file.iter_batches(batch_size=32):
-                    yield from map(_decode_row, batch.to_pylist())
-
-    def _rows(self, shard: int, group: int) -> list[dict[str, Any]]:
-        rows = self._groups.pop((shard, group), None)
-        if rows is None:
-            with explain_broken_parquet(self._paths[shard]), open_table(self._paths[shard], "label_maps") as file:
-                rows = file.read_row_group(group).to_pylist()
-        self._groups[shard, group] = rows
-        if len(self._groups) > _CACHED_ROW_GROUPS:
-            self._groups.popitem(last=False)
-        return rows
+        return map(_decode_row, self._rows)
 
 
 def open_label_maps(stage: str) -> LabelMaps:

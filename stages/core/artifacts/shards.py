@@ -17,11 +17,13 @@ from stages.core.files import shorten_name
 from stages.core.hashing import hash_files, hash_json
 
 MANIFEST = "manifest.json"
-CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "features": 2, "clusters": 2, "model": 1}
+CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "class_maps": 1, "features": 2, "clusters": 2, "model": 1}
 """Version of each contract; raised when the format of its files changes."""
 
 _METADATA_KEY = b"luss"
-_ROW_GROUP, _MAP_ROW_GROUP = 65_536, 32
+_ROW_GROUP = 65_536
+_MAP_ROW_GROUPS = {"map_png": 32, "maps_png": 8}
+"""By the column that holds maps: reading one photograph reads its group."""
 _MIN_SHARD, _MAX_SHARD, _SHARDS = 64, 4096, 64
 
 
@@ -77,7 +79,7 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
     """Write a Parquet file whose schema metadata carries `metadata` as JSON under the key `luss`."""
     described = table.replace_schema_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
     buffer = pa.BufferOutputStream()
-    rows = _MAP_ROW_GROUP if "map_png" in table.column_names else _ROW_GROUP
+    rows = min([_MAP_ROW_GROUPS[name] for name in table.column_names if name in _MAP_ROW_GROUPS], default=_ROW_GROUP)
     pq.write_table(described, buffer, row_group_size=rows, compression="zstd", write_page_checksum=True)
     write_atomically(path, buffer.getvalue().to_pybytes())
 
