@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.artifacts.image_index import ChangedPhotograph, ImageIndex, read_photo
+from stages.core.artifacts.image_index import ChangedPhotograph, ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import LabelMap, shard_path, write_label_maps, write_shard
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, shard_ranges
 from stages.core.config.params import Params
@@ -24,6 +24,8 @@ from stages.core.resume import resumable_work
 
 Compute = Callable[[UInt8], npt.NDArray[np.generic]]
 ComputeBatch = Callable[[Sequence[UInt8]], Sequence[npt.NDArray[np.generic] | UserError]]
+ComputeShard = Callable[[tuple[Path, ImageIndex]], list[str]]
+"""Picklable; computes photographs and writes a shard to a path; returns why photographs were left out."""
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -74,15 +76,19 @@ def map_batches(stage: str, config: Params, index: ImageIndex, batches: Batches)
         return
     shards = [index.take_rows(rows) for rows in shard_ranges(len(index))]
     with resumable_work(stage, config, {"images": index.content_hash}) as work:
-        _compute_missing(shards, partial(_compute_shard, batches, stage, method), work.resolve())
+        compute_shards(shards, partial(_compute_shard, batches, stage, method), work.resolve())
         with atomic_out(ARTIFACTS / stage, "label_maps", stage, method) as out:
-            for number in range(len(shards)):
-                _take_over(shard_path(work, number), shard_path(out, number))
+            take_over_shards(work, out, len(shards))
 
 
-def _compute_missing(
-    shards: list[ImageIndex], compute_shard: Callable[[tuple[Path, ImageIndex]], list[str]], work: Path
-) -> None:
+def compute_shards(shards: Sequence[ImageIndex], compute_shard: ComputeShard, work: Path) -> None:
+    """Compute the shards that a folder of unfinished work lacks, in several processes or on a Dask cluster.
+
+    Args:
+        shards: The photographs of each.
+        compute_shard: Writes one; its file appears only when it is whole.
+        work: The folder, absolute; see `resumable_work`.
+    """
     missing = [(path, shard) for number, shard in enumerate(shards) if not (path := shard_path(work, number)).exists()]
     total = sum(map(len, shards))
     done = total - sum(len(shard) for _, shard in missing)
@@ -106,19 +112,32 @@ def _compute_shard(batches: Batches, stage: str, method: str, task: tuple[Path, 
 
 
 def _compute_maps(batches: Batches, shard: ImageIndex, skipped: list[str]) -> Iterator[LabelMap]:
-    for first in range(0, len(shard), batches.size):
-        rows = range(len(shard))[first : first + batches.size]
-        photos = [shard[position] for position in rows]
-        read = [_try(read_photo, photo) for photo in photos]
-        images = [each for each in read if not isinstance(each, UserError)]
-        computed = iter(batches.compute(images) if images else ())
-        for photo, image in zip(photos, read, strict=True):
-            if isinstance(image, UserError):
-                skipped.append(str(image))
-            elif isinstance(found := next(computed), UserError):
+    for photos, images in read_batches(shard, batches.size, skipped):
+        for photo, found in zip(photos, batches.compute(images), strict=True):
+            if isinstance(found, UserError):
                 skipped.append(f"{photo.image_id}: {found}")
             else:
                 yield LabelMap(photo.image_id, photo.height, photo.width, found)
+
+
+def read_batches(index: ImageIndex, size: int, skipped: list[str]) -> Iterator[tuple[list[Photo], list[UInt8]]]:
+    """Read photographs (H, W, 3), at most `size` at once, in the index's order; never none.
+
+    Args:
+        index: The photographs.
+        size: Of a batch, at most; it is smaller where some cannot be read.
+        skipped: Takes the reasons why some cannot be read.
+
+    Raises:
+        ChangedPhotograph: One is not the file that was indexed.
+    """
+    for first in range(0, len(index), size):
+        photos = [index[position] for position in range(len(index))[first : first + size]]
+        read = [(photo, _try(read_photo, photo)) for photo in photos]
+        skipped += [str(image) for _, image in read if isinstance(image, UserError)]
+        sound = [(photo, image) for photo, image in read if not isinstance(image, UserError)]
+        if sound:
+            yield [photo for photo, _ in sound], [image for _, image in sound]
 
 
 def _compute_one(compute: Compute, images: Sequence[UInt8]) -> list[npt.NDArray[np.generic] | UserError]:
@@ -132,6 +151,12 @@ def _try(function: Callable[[Given], Result], given: Given) -> Result | UserErro
         raise
     except UserError as error:
         return error
+
+
+def take_over_shards(work: Path, out: Path, count: int) -> None:
+    """Put finished shards of a folder of work into an artifact, without a copy where the disk allows it."""
+    for number in range(count):
+        _take_over(shard_path(work, number), shard_path(out, number))
 
 
 def _take_over(finished: Path, place: Path) -> None:

@@ -7,13 +7,11 @@ from stages.extract.config import ExtractConfig
 
 def main(config: ExtractConfig) -> None:
     """Compute the embeddings of the configured splits."""
-    from stages.core.artifacts.features import write_features
     from stages.core.artifacts.image_index import read_images
     from stages.core.artifacts.models import read_model
 
     index = read_images().in_splits(*config.splits)
-    embeddings = config.extract(read_model("attend", ["backbone"]), index)
-    write_features(embeddings.rows, embeddings.size, config.dtype, config.method, embeddings.space)
+    config.write_vectors(read_model("attend", ["backbone"]), index)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The abstract config of the stage `extract`."""
+"""The abstract configs of the stage `extract`."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
@@ -25,16 +25,28 @@ class ExtractConfig(Params, ABC):
     """Of the stored embeddings."""
 
     @abstractmethod
-    def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """Describe every photograph of an index by one vector, or by one for each of its regions.
+    def write_vectors(self, model: "Model", index: "ImageIndex") -> None:
+        """Write `artifacts/extract`: one vector of every photograph, or one for each of its parts.
 
         Args:
             model: The model `artifacts/attend`.
             index: The photographs.
 
-        Returns:
-            The vectors in the index's order, made as they are asked for, and their size D.
-
         Raises:
             UserError: The model lacks a part that is asked for.
         """
+
+
+class StreamedVectors(ExtractConfig):
+    """A method that describes one batch of photographs after another, in this process."""
+
+    @abstractmethod
+    def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
+        """The vectors in the index's order, made as they are asked for, and their size D; see `write_vectors`."""
+
+    def write_vectors(self, model: "Model", index: "ImageIndex") -> None:
+        """Write the vectors as they are made; see `ExtractConfig.write_vectors`."""
+        from stages.core.artifacts.features import write_features
+
+        described = self.extract(model, index)
+        write_features(described.rows, described.size, self.dtype, self.method, described.space)

@@ -9,9 +9,8 @@ def main(config: PseudolabelConfig) -> None:
     """Turn clusters into label maps of photographs or pixels."""
     from stages.core.artifacts.clusters import read_assignments
     from stages.core.artifacts.image_index import read_images
-    from stages.core.artifacts.label_maps import write_label_maps
 
-    write_label_maps("pseudolabel", config.method, config.label(read_images(), read_assignments()))
+    config.write_labels(read_images(), read_assignments())
 
 
 if __name__ == "__main__":

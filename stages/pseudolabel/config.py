@@ -1,4 +1,4 @@
-"""The abstract config of the stage `pseudolabel`."""
+"""The abstract configs of the stage `pseudolabel`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class PseudolabelConfig(Params, ABC):
     """Names the way."""
 
     @abstractmethod
-    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The label maps of all photographs that have a label, in the index's order: 0 background, ids from 1.
+    def write_labels(self, index: "ImageIndex", assignments: "Assignments") -> None:
+        """Write `artifacts/pseudolabel`: label maps, 0 background, ids from 1, and what the method makes beside them.
 
         Args:
             index: All photographs of `artifacts/index/images`.
@@ -29,3 +29,17 @@ class PseudolabelConfig(Params, ABC):
         Raises:
             UserError: What the way wants is not there, or was clustered otherwise.
         """
+
+
+class StreamedLabels(PseudolabelConfig):
+    """A method that makes nothing but label maps, one photograph after another."""
+
+    @abstractmethod
+    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
+        """The label maps of all photographs that have a label, in the index's order; see `write_labels`."""
+
+    def write_labels(self, index: "ImageIndex", assignments: "Assignments") -> None:
+        """Write the maps as they are made; see `PseudolabelConfig.write_labels`."""
+        from stages.core.artifacts.label_maps import write_label_maps
+
+        write_label_maps("pseudolabel", self.method, self.label(index, assignments))

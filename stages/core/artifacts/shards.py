@@ -32,9 +32,14 @@ def contract_name(contract: str) -> str:
     return f"{contract}/{CONTRACTS[contract]}"
 
 
-def shard_ranges(count: int) -> list[range]:
-    """Divide `count` rows into shards, by the count alone: the number of workers changes no byte."""
-    size = min(max(-(-count // _SHARDS), _MIN_SHARD), _MAX_SHARD)
+def shard_ranges(count: int, at_least: int = _MIN_SHARD) -> list[range]:
+    """Divide `count` rows into shards, by the count alone: the number of workers changes no byte.
+
+    Args:
+        count: Rows.
+        at_least: Rows of a shard; fewer where one takes minutes to compute, since a kill loses up to a shard.
+    """
+    size = min(max(-(-count // _SHARDS), at_least), _MAX_SHARD)
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 

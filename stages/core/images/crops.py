@@ -150,3 +150,8 @@ def center_crop(image: UInt8, size: int) -> UInt8:
     """Cut the centered square of `size` pixels; the image must be at least that large. Rounds as torchvision does."""
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
     return image[top : top + size, left : left + size]
+
+
+def squash(image: UInt8, size: tuple[int, int]) -> UInt8:
+    """Resize to a height and width whatever the aspect, anti-aliased bilinear."""
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))

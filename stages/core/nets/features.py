@@ -88,6 +88,13 @@ def build_features(
     return features
 
 
+def restore_backbone(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]]) -> nn.Module:
+    """The backbone of a model artifact, with its weights."""
+    backbone = build_backbone(card.parts.backbone)
+    backbone.load_state_dict(dict(states["backbone"]))
+    return backbone
+
+
 def restore_features(
     card: ModelCard,
     states: Mapping[str, Mapping[str, Tensor]],
@@ -105,8 +112,7 @@ def restore_features(
     Raises:
         UserError: The decoder's map is asked for and the model has no decoder.
     """
-    backbone = build_backbone(card.parts.backbone)
-    backbone.load_state_dict(dict(states["backbone"]))
+    backbone = restore_backbone(card, states)
     chosen = feature_map or card.feature_map
     decoder = _restore_decoder(card, states, stage_channels(backbone)) if chosen == "decoder" else None
     network = FeatureNetwork(backbone, decoder)

@@ -47,14 +47,57 @@ def attend(block: nn.Module, tokens: Tensor, rotation: Tensor | None, prefix: in
     Returns:
         (B, heads, P, N), summing to 1 over N.
     """
+    queries, keys, _ = project(block, tokens)
+    return share_attention(block, queries[:, :prefix], keys, rotation)
+
+
+def share_attention(block: nn.Module, queries: Tensor, keys: Tensor, rotation: Tensor | None) -> Tensor:
+    """Attention of the first P tokens to all tokens, of what `project` gives.
+
+    Args:
+        block: Whose attention.
+        queries: (B, P, D) of tokens before the patches, which have no rotary position.
+        keys: (B, N, D) of all tokens.
+        rotation: Rotary positions of the patches, as timm gives them; None for none.
+
+    Returns:
+        (B, heads, P, N), summing to 1 over N.
+    """
     attention = cast(Any, block).attn
     apart = partial(rearrange, pattern="b n (heads d) -> b heads n d", heads=attention.num_heads)
-    queries, keys = map(apart, project(block, tokens)[:2])
-    queries, keys = attention.q_norm(queries), attention.k_norm(keys)
+    queries, keys = attention.q_norm(apart(queries)), attention.k_norm(apart(keys))
     if rotation is not None:
+        prefix = keys.shape[2] - rotation.shape[-2]
         keys = torch.cat([keys[:, :, :prefix], _rotate(keys[:, :, prefix:], rotation, attention)], 2)
-    logits: Tensor = queries[:, :, :prefix] @ keys.transpose(-2, -1) * attention.scale
+    logits: Tensor = queries @ keys.transpose(-2, -1) * attention.scale
     return logits.float().softmax(-1)
+
+
+def leave_block(block: nn.Module, entering: Tensor, mixed: Tensor) -> Tensor:
+    """What becomes of a token behind a block's attention, which mixes no tokens any more.
+
+    Args:
+        block: Which.
+        entering: (..., D) the tokens as they enter it.
+        mixed: (..., D) the values that they attend to, weighed by their attention, heads side by side.
+
+    Returns:
+        (..., D): the tokens as they leave it.
+    """
+    inner = cast(Any, block)
+    attended = inner.attn.norm(mixed)
+    if getattr(inner.attn, "gate", None) is not None:
+        attended = attended * inner.attn.gate(inner.norm1(entering)).sigmoid()
+    tokens: Tensor = entering + _scale(inner, 1, inner.attn.proj(attended))
+    return tokens + _scale(inner, 2, inner.mlp(inner.norm2(tokens)))
+
+
+def _scale(block: Any, number: int, change: Tensor) -> Tensor:
+    """Layer scale: a module of timm's `Block`, a parameter or None of its `EvaBlock`."""
+    if hasattr(block, f"ls{number}"):
+        return cast(Tensor, getattr(block, f"ls{number}")(change))
+    gamma = getattr(block, f"gamma_{number}")
+    return change if gamma is None else gamma * change
 
 
 def _rotate(heads: Tensor, rotation: Tensor, attention: Any) -> Tensor:

@@ -63,6 +63,26 @@ def run_blocks(network: Any, images: Tensor, config: TransformerConfig, wanted: 
     )
 
 
+class EnteringTokens(NamedTuple):
+    """What a block gets; N tokens: P before the patches, then h w patches row by row."""
+
+    tokens: Tensor
+    """(B, N, D)"""
+    rotation: Tensor | None
+    """Rotary positions of the patches; None for none."""
+    grid: tuple[int, int]
+    """h and w."""
+
+
+def enter_last_block(network: Any, images: Tensor, config: TransformerConfig) -> EnteringTokens:
+    """Run images (B, 3, H, W) through all blocks but the last."""
+    tokens, grid = _embed(network, images, config)
+    *rotations, last = _rotations(network, grid)
+    for block, rotation in zip(network.blocks, rotations, strict=False):
+        tokens = block(tokens) if rotation is None else block(tokens, rope=rotation)
+    return EnteringTokens(tokens, last, grid)
+
+
 def _embed(network: Any, images: Tensor, config: TransformerConfig) -> tuple[Tensor, tuple[int, int]]:
     """Tokens (B, N, D) that enter the first block, and the grid of patches."""
     patches = network.patch_embed(images)  # (B, h, w, D), padded to whole patches

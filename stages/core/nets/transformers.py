@@ -83,7 +83,7 @@ def run_transformer(backbone: nn.Module, images: Tensor, attention_block: int | 
     """
     network, attending = cast(Any, backbone), None
     if attention_block is not None:
-        _check_attention(network)
+        check_attention(network)
         (attending,) = _count(network, [attention_block], "attention")
     seen = run_blocks(network, images, _wanted_of(network), BlockRequest(_feature_blocks(network), attending))
     joined, prefix = torch.cat(seen.features, -1), network.num_prefix_tokens
@@ -99,7 +99,7 @@ def class_token(backbone: nn.Module, view: TransformerOutput) -> Tensor:
     Raises:
         UserError: The network has none.
     """
-    _check_class_token(backbone)
+    check_class_token(backbone)
     return view.prefix[:, 0]
 
 
@@ -109,7 +109,7 @@ def class_attention(backbone: nn.Module, view: TransformerOutput) -> Tensor:
     Raises:
         UserError: The network has no class token.
     """
-    _check_class_token(backbone)
+    check_class_token(backbone)
     assert view.attention is not None, "run_transformer was asked for no attention"
     return view.attention[:, :, 0]
 
@@ -125,7 +125,7 @@ class ClassTokens(nn.Module):
         super().__init__()
         if not is_transformer(backbone):
             raise UserError(f"{_name_of(backbone)} has no class token; only vision transformers have")
-        _check_class_token(backbone)
+        check_class_token(backbone)
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> Tensor:
@@ -206,13 +206,24 @@ def _check(network: Any) -> None:
         )
 
 
-def _check_attention(network: Any) -> None:
+def check_attention(backbone: nn.Module) -> None:
+    """Check that a vision transformer has attention that can be read.
+
+    Raises:
+        UserError: It has no token before its patches, or no block like timm's own.
+    """
+    network = cast(Any, backbone)
     if not network.num_prefix_tokens:
         raise UserError(f"attention: {network.card.name} has neither class token nor registers to read it of")
     if not all(map(is_plain_block, network.blocks)):
         raise UserError(f"attention: the blocks of {network.card.name} have none that could be read")
 
 
-def _check_class_token(backbone: nn.Module) -> None:
+def check_class_token(backbone: nn.Module) -> None:
+    """Check that a vision transformer has a class token.
+
+    Raises:
+        UserError: It has none.
+    """
     if cast(Any, backbone).cls_token is None:
         raise UserError(f"{_name_of(backbone)} has no class token; take its patches' features")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages.core.config.networks import FeatureMap
-from stages.extract.config import ExtractConfig
+from stages.extract.config import StreamedVectors
 
 if TYPE_CHECKING:
     from stages.core.artifacts.features import Embeddings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.models import Model
 
 
-class ImageEmbeddingConfig(ExtractConfig):
+class ImageEmbeddingConfig(StreamedVectors):
     """The mean of a feature map over a center crop, attention-pooled where the model has an attention part."""
 
     method: Literal["image"] = "image"
@@ -30,7 +30,7 @@ class ImageEmbeddingConfig(ExtractConfig):
     less of what a category does not share."""
 
     def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per photograph; see `ExtractConfig.extract`."""
+        """One vector per photograph; see `StreamedVectors.extract`."""
         from stages.extract.methods.image.method import extract
 
         return extract(self, model, index)

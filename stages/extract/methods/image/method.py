@@ -27,7 +27,7 @@ _BATCH = 64
 
 
 def extract(config: ImageEmbeddingConfig, model: Model, index: ImageIndex) -> Embeddings:
-    """The embeddings of all photographs in the index's order; see `ExtractConfig.extract`.
+    """The embeddings of all photographs in the index's order; see `StreamedVectors.extract`.
 
     Raises:
         UserError: The model has no projection head and one is asked for, or it belongs to another map; or it has no

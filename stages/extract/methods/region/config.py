@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.extract.config import ExtractConfig
+from stages.extract.config import StreamedVectors
 
 if TYPE_CHECKING:
     from stages.core.artifacts.features import Embeddings
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.models import Model
 
 
-class RegionEmbeddingConfig(ExtractConfig):
+class RegionEmbeddingConfig(StreamedVectors):
     """The embeddings of a dense network, over parts of photographs."""
 
     method: Literal["region"] = "region"
@@ -26,7 +26,7 @@ class RegionEmbeddingConfig(ExtractConfig):
     """Of the sample of pixels."""
 
     def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per region; see `ExtractConfig.extract`."""
+        """One vector per region; see `StreamedVectors.extract`."""
         from stages.extract.methods.region.method import extract
 
         return extract(self, model, index)

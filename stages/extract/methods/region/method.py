@@ -22,7 +22,7 @@ from stages.extract.methods.region.config import RegionEmbeddingConfig
 
 
 def extract(config: RegionEmbeddingConfig, model: Model, index: ImageIndex) -> Embeddings:
-    """The regions of all photographs in the index's order; see `ExtractConfig.extract`."""
+    """The regions of all photographs in the index's order; see `StreamedVectors.extract`."""
     network = restore_objects(*model).to(inference_device()).to(memory_format=torch.channels_last).eval()
     return Embeddings(_embed(config, network, model.card.input, index), network.size, network.space)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from stages.extract.config import ExtractConfig
+from stages.extract.config import StreamedVectors
 
 if TYPE_CHECKING:
     from stages.core.artifacts.features import Embeddings
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.models import Model
 
 
-class SalientObjectConfig(ExtractConfig):
+class SalientObjectConfig(StreamedVectors):
     """One embedding per photograph, of its salient object; photographs without one have no row."""
 
     method: Literal["salient_object"] = "salient_object"
@@ -36,7 +36,7 @@ class SalientObjectConfig(ExtractConfig):
         return self
 
     def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per photograph in which something stands out; see `ExtractConfig.extract`."""
+        """One vector per photograph in which something stands out; see `StreamedVectors.extract`."""
         from stages.extract.methods.salient_object.method import extract
 
         return extract(self, model, index)

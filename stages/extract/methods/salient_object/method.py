@@ -27,7 +27,7 @@ OBJECT = 1
 
 
 def extract(config: SalientObjectConfig, model: Model, index: ImageIndex) -> Embeddings:
-    """The objects of all photographs in the index's order; see `ExtractConfig.extract`.
+    """The objects of all photographs in the index's order; see `StreamedVectors.extract`.
 
     Raises:
         UserError: The model has no saliency head and the mask should come from it.

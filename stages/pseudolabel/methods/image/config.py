@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from stages.pseudolabel.config import PseudolabelConfig
+from stages.pseudolabel.config import StreamedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.label_maps import LabelMap
 
 
-class ImageLabelConfig(PseudolabelConfig):
+class ImageLabelConfig(StreamedLabels):
     """The cluster of the whole photograph."""
 
     method: Literal["image"] = "image"
@@ -19,7 +19,7 @@ class ImageLabelConfig(PseudolabelConfig):
     """What the labels come from; this method knows photographs only."""
 
     def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """A 1x1 map of every photograph that was clustered as a whole; see `PseudolabelConfig.label`."""
+        """A 1x1 map of every photograph that was clustered as a whole; see `StreamedLabels.label`."""
         from stages.pseudolabel.methods.image.method import label
 
         return label(index, assignments)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.pseudolabel.config import PseudolabelConfig
+from stages.pseudolabel.config import StreamedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.label_maps import LabelMap
 
 
-class TrueMaskLabelConfig(PseudolabelConfig):
+class TrueMaskLabelConfig(StreamedLabels):
     """True masks as labels; a result that rests on them counts as supervised."""
 
     method: Literal["masks"] = "masks"
@@ -27,7 +27,7 @@ class TrueMaskLabelConfig(PseudolabelConfig):
     """Id in the masks of pixels that do not count; -1 for none."""
 
     def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The masks of the drawn photographs; see `PseudolabelConfig.label`."""
+        """The masks of the drawn photographs; see `StreamedLabels.label`."""
         from stages.pseudolabel.methods.masks.method import label
 
         return label(self, index)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
-from stages.pseudolabel.config import PseudolabelConfig
+from stages.pseudolabel.config import StreamedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
@@ -27,7 +27,7 @@ class ForegroundConfig(Params):
     """Training photographs, drawn at random by a fixed seed, whose attention `otsu` sees."""
 
 
-class NearestCentroidConfig(PseudolabelConfig):
+class NearestCentroidConfig(StreamedLabels):
     """Labels of pixels by attention and centroids."""
 
     method: Literal["nearest_centroid"] = "nearest_centroid"
@@ -48,7 +48,7 @@ class NearestCentroidConfig(PseudolabelConfig):
         return self
 
     def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The maps of all photographs that were clustered; see `PseudolabelConfig.label`."""
+        """The maps of all photographs that were clustered; see `StreamedLabels.label`."""
         from stages.pseudolabel.methods.nearest_centroid.method import label
 
         return label(self, index, assignments)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.pseudolabel.config import PseudolabelConfig
+from stages.pseudolabel.config import StreamedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.label_maps import LabelMap
 
 
-class RegionLabelConfig(PseudolabelConfig):
+class RegionLabelConfig(StreamedLabels):
     """The cluster of each pixel's region."""
 
     method: Literal["region"] = "region"
@@ -30,7 +30,7 @@ class RegionLabelConfig(PseudolabelConfig):
     """Saliency of the head from which on a pixel is the object's."""
 
     def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The cluster of each pixel's region; see `PseudolabelConfig.label`."""
+        """The cluster of each pixel's region; see `StreamedLabels.label`."""
         from stages.pseudolabel.methods.region.method import label
 
         return label(self, index, assignments)
