@@ -1,8 +1,7 @@
-"""The dense CRF: what it does to easy pictures, and that it is asked for by name where it is missing."""
+"""Segmentation by a dense CRF: what it does to labels and scores, and that the stage writes it."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,12 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model
-from stages.core.errors import UserError
+from stages.core.config.crf import CRFConfig
 from stages.core.images.inference import normalize
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.predict import Config
 from stages.predict.__main__ import main
-from stages.predict.crf import (
-    CRFConfig,
-    center_threshold,
-    refine,
-    segment_by_crf,
-    uncenter_threshold,
-)
+from stages.predict.crf import center_threshold, segment_by_crf, uncenter_threshold
 from tests.fabricate import fabricate_images, fabricate_segmenter
 
 
@@ -61,7 +54,6 @@ CARDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", CARDS)
 def test_a_field_that_joins_no_pixels_leaves_labels_and_background_as_they_are(kind: str) -> None:
     """Whatever tells the background: the same categories, and the same pixels below the segmenter's threshold."""
-    pytest.importorskip("pydensecrf.densecrf")
     fabricate_images(3)
     fabricate_segmenter(clusters=4 if kind in ("foreground", "class_0") else 3)
     segmenter = restore_segmenter(*read_model("finetune"))
@@ -96,21 +88,7 @@ def test_the_threshold_lies_in_the_middle_and_comes_back(threshold: float) -> No
     np.testing.assert_allclose(uncenter_threshold(moved, threshold), scores, atol=1e-6)
 
 
-def test_labels_move_to_the_edge_of_the_colors() -> None:
-    pytest.importorskip("pydensecrf.densecrf")
-    image = np.zeros((40, 40, 3), np.uint8)
-    image[:, 20:] = 220
-    right = np.where(np.arange(40) >= 24, 0.7, 0.3)  # the guess is four pixels off
-    noise = np.random.default_rng(0).uniform(-0.15, 0.15, (40, 40))
-    guess = np.clip(np.tile(right, (40, 1)) + noise, 0.05, 0.95)
-    refined = refine(image, np.stack([1 - guess, guess]).astype(np.float32), CRFConfig())
-    np.testing.assert_allclose(refined.sum(0), 1, atol=1e-4)
-    assert ((guess > 0.5) == (image[..., 0] > 0)).mean() < 0.95
-    assert ((refined[1] > 0.5) == (image[..., 0] > 0)).mean() > 0.99
-
-
 def test_the_stage_writes_refined_maps() -> None:
-    pytest.importorskip("pydensecrf.densecrf")
     index = fabricate_images(3, held_out=2)
     fabricate_segmenter()
     main(Config(crf=CRFConfig(iterations=2)))
@@ -120,9 +98,3 @@ def test_the_stage_writes_refined_maps() -> None:
         assert set(np.unique(found.map)) <= {1, 2, 3}
         assert found.score is not None
         assert found.score.max() <= 100
-
-
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
-    with pytest.raises(UserError, match=r"pip install 'luss\[crf\]'"):
-        refine(np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), 0.5, np.float32), CRFConfig())
