@@ -4,10 +4,13 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
+import numpy.typing as npt
+from pydantic import Field, model_validator
 
+from stages.core.config.groups import GROUPS, GroupCounts
 from stages.core.config.params import Params
 from stages.core.config.splits import Split
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments, Centroids
@@ -21,35 +24,76 @@ class ClusterConfig(Params, ABC):
 
     method: str
     """Names the way."""
-    k: int = Field(ge=2, default=50)
-    """Clusters; the benchmark uses as many as the data set has categories."""
+    k: int | None = Field(ge=2, default=50)
+    """Clusters; the benchmark uses as many as the data set has categories. null where `groups` says how many."""
+    groups: GroupCounts | None = None
+    """Clusters of each group, in place of `k`: a group is clustered by itself, and the ids of the next go on where its
+    own end. For vectors of windows that `extract` tells apart. TransFGU: 12 and 15 on COCO-Stuff-27."""
     splits: tuple[Split, ...] = Field(("train",), min_length=1)
     """Splits whose vectors form the clusters; vectors of others only receive the nearest one."""
     normalize: bool = True
     """L2-normalize the embeddings first, so that distance means angle. PASS: yes."""
 
+    @model_validator(mode="after")
+    def _says_how_many(self) -> "ClusterConfig":
+        if (self.k is None) == (self.groups is None):
+            raise ValueError("set one of k and groups, and the other to null")
+        return self
+
     @abstractmethod
-    def group(self, vectors: "Float32") -> "Clustering":
-        """Group vectors (N, D) into `k` clusters.
+    def group(self, vectors: "Float32", k: int) -> "Clustering":
+        """Group vectors (N, D) into k clusters.
 
         Raises:
             UserError: There are too few of them, or one is not finite.
         """
 
     def cluster(self, features: "Features", index: "ImageIndex") -> "tuple[Centroids, Assignments]":
-        """Group the embeddings; centroids are stored as the means that they are, not normalized."""
+        """Group the embeddings; centroids are stored as the means that they are, not normalized.
+
+        Raises:
+            UserError: A group has no vectors, or fewer than clusters.
+        """
         from stages.core.artifacts.clusters import Assignments, Centroids
         from stages.core.faiss_ops import nearest, normalize_rows
 
         vectors = normalize_rows(features.embeddings) if self.normalize else features.embeddings
         grouped = set(index.in_splits(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
-        found = self.group(vectors if forms.all() else vectors[forms])
-        distances, cluster_ids = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
-        distances[forms], cluster_ids[forms] = found.distances, found.cluster_ids
-        if not forms.all():
-            far, nearby = nearest(vectors[~forms], found.centroids, 1)
-            distances[~forms], cluster_ids[~forms] = far[:, 0], nearby[:, 0]
-        sizes = np.bincount(found.cluster_ids, minlength=self.k)
-        assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances)
-        return Centroids(found.centroids, sizes, self.normalize, features.space), assignments
+        distances, cluster_ids = np.empty(len(vectors), np.float32), np.full(len(vectors), -1, np.int32)
+        parts = self._parts(features, forms)
+        centroids: list[Float32] = []
+        for part, k in parts:
+            first = sum(map(len, centroids))
+            own, others = part & forms, part & ~forms
+            found = self.group(vectors if own.all() else vectors[own], k)
+            distances[own], cluster_ids[own] = found.distances, found.cluster_ids + first
+            if others.any():
+                far, nearby = nearest(vectors[others], found.centroids, 1)
+                distances[others], cluster_ids[others] = far[:, 0], nearby[:, 0] + first
+            centroids.append(found.centroids)
+        joined = np.concatenate(centroids)
+        sizes = np.bincount(cluster_ids[forms & (cluster_ids >= 0)], minlength=len(joined))
+        groups = np.repeat(np.arange(len(GROUPS), dtype=np.int8), self.groups.counts) if self.groups else None
+        assignments = Assignments(features.image_ids, features.region_ids, cluster_ids, distances, features.boxes)
+        return Centroids(joined, sizes, self.normalize, features.space, groups), assignments.take(cluster_ids >= 0)
+
+    def _parts(self, features: "Features", forms: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.bool_], int]]:
+        """What is clustered by itself: rows (N,) and the number of clusters."""
+        if self.groups is None:
+            assert self.k is not None
+            return [(np.ones_like(forms), self.k)]
+        if features.groups is None:
+            raise UserError(
+                "cluster.groups: the vectors have no groups; take extract.method: sliding_windows, or set k"
+            )
+        parts = []
+        for number, (name, k) in enumerate(zip(GROUPS, self.groups.counts, strict=True)):
+            part = features.groups == number
+            if k and (count := np.count_nonzero(part & forms)) < k:
+                raise UserError(
+                    f"cluster.groups.{name}: {count} vectors cannot form {k} clusters; lower it (0 leaves the group "
+                    "out), keep more windows (section extract) or add photographs"
+                )
+            parts += [(part, k)] * bool(k)
+        return parts

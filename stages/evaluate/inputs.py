@@ -87,10 +87,7 @@ def _of_train(assignments: Assignments, images: ImageIndex) -> Assignments:
     """What clusters are judged and shown by: not photographs that the predictions are scored on."""
     train = set(images.in_splits("train").image_ids) if images.has("train") else set()
     rows = np.array([image_id in train for image_id in assignments.image_ids], bool)
-    if rows.all():
-        return assignments
-    ids = [image_id for image_id, kept in zip(assignments.image_ids, rows, strict=True) if kept]
-    return Assignments(ids, *(column[rows] for column in assignments[1:]))
+    return assignments.take(rows)
 
 
 def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:

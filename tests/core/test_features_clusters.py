@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.core.artifacts.clusters import Assignments, Centroids, read_assignments, read_centroids, write_clusters
-from stages.core.artifacts.features import Feature, read_features, write_features
+from stages.core.artifacts.features import Feature, FeatureFormat, read_features, write_feature_shard, write_features
+from stages.core.artifacts.shards import atomic_out
+from stages.core.config.groups import GROUPS
 from stages.core.errors import UserError
 
 
@@ -74,3 +76,33 @@ def test_a_missing_artifact_says_what_to_run() -> None:
     for read, name in [(read_features, "extract"), (read_centroids, "cluster"), (read_assignments, "cluster")]:
         with pytest.raises(UserError, match=f"artifacts/{name}/.*dvc repro {name}"):
             read()
+
+
+def test_groups_and_boxes_come_back_and_leave_other_files_as_they_were() -> None:
+    described = FeatureFormat("windows", 3, "float16", has_groups=True, has_boxes=True)
+    boxes = [(0.25, 0, 0.5, 1 / (number + 1)) for number in range(5)]
+    groups = ["surroundings", "object", "object", "surroundings", "object"]
+    rows = [row._replace(group=group, box=box) for row, group, box in zip(ROWS, groups, boxes, strict=True)]
+    with atomic_out(Path("artifacts/extract"), "features", "extract", "windows") as out:
+        write_feature_shard(out / "part-00000.parquet", described, rows)
+        write_feature_shard(out / "part-00001.parquet", described, [])
+    read = read_features()
+    assert [GROUPS[group] for group in read.groups] == groups
+    np.testing.assert_array_equal(read.boxes, np.array(boxes, np.float32))
+    table = pq.read_table("artifacts/extract/part-00000.parquet")
+    assert table.column("group").to_pylist() == groups
+    assert str(table.schema.field("box").type) == "fixed_size_list<element: float>[4]"
+    nothing = np.zeros(2, np.int32)
+    found = Assignments(["a", "b"], nothing, nothing, nothing.astype(np.float32), read.boxes[:2])
+    write_clusters(Centroids(EMBEDDINGS, np.ones(5, np.int64), True, groups=read.groups), found, "kmeans")
+    assert read_centroids().groups.tolist() == [1, 0, 0, 1, 0]
+    np.testing.assert_array_equal(read_assignments().boxes, read.boxes[:2])
+    assert read_assignments().take(np.array([False, True])).image_ids == ["b"]
+    write_features(ROWS, 3, "float32", "image")
+    assert (read_features().groups, read_features().boxes) == (None, None)
+    assert pq.read_table("artifacts/extract/part-00000.parquet").column_names == [
+        "image_id",
+        "region_id",
+        "area",
+        "embedding",
+    ]

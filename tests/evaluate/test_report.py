@@ -5,15 +5,18 @@ import re
 import numpy as np
 import pytest
 
+from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids, write_clusters
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.images.palette import color
 from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import main
+from stages.evaluate.inputs import read_inputs
 from stages.evaluate.provenance import read_provenance
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
+from stages.evaluate.report.galleries import draw_galleries
 from stages.evaluate.report.histories import draw_training_curves
 from stages.evaluate.report.overlays import Overlay
-from stages.evaluate.report.pictures import make_panels
+from stages.evaluate.report.pictures import crop_box, data_uri, make_panels, thumbnail
 from stages.evaluate.report.published import published_numbers
 from stages.evaluate.scoring import OUT
 from tests.evaluate import project as drawn
@@ -75,6 +78,22 @@ def test_panels_mark_each_kind_of_error():
     seen = {name: tuple(panels.errors[place].tolist()) for name, place in places.items()}
     assert len(set(seen.values())) == 4
     assert len(set(seen["none"])) == 1
+
+
+def test_a_gallery_shows_the_part_of_a_photograph_that_is_nearest(project):
+    drawn.write_project()
+    known = read_assignments()
+    ids = np.repeat(np.arange(3, dtype=np.int32), 2)
+    boxes = np.array([(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)] * 3, np.float32)  # the left and the right half
+    far = np.array([0.9, 0.1, 0.2, 0.3, 0.4, 0.4], np.float32)
+    halves = [image_id for image_id in known.image_ids[:3] for _ in range(2)]
+    write_clusters(read_centroids(), Assignments(halves, np.arange(6, dtype=np.int32), ids, far, boxes), "kmeans")
+    inputs = read_inputs()
+    for gallery, right in zip(draw_galleries(Config(), inputs), (True, False, False), strict=True):
+        ((picture, image_id),) = gallery.thumbnails
+        photo = inputs.images.read(inputs.images.image_ids.index(image_id))
+        assert picture == data_uri(thumbnail(photo[:, 24:] if right else photo[:, :24]))
+    assert crop_box(np.zeros((3, 5, 3), np.uint8), np.array([0.999, 0.999, 0.001, 0.001], np.float32)).size == 3
 
 
 def test_a_model_that_is_passed_on_is_drawn_once(project):

@@ -24,8 +24,8 @@ class KMeansConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: "Float32") -> "Clustering":
+    def group(self, vectors: "Float32", k: int) -> "Clustering":
         """Lloyd's algorithm; see `ClusterConfig.group`."""
         from stages.core.faiss_ops import kmeans
 
-        return kmeans(vectors, self.k, self.restarts, self.iterations, self.seed)
+        return kmeans(vectors, k, self.restarts, self.iterations, self.seed)

@@ -34,7 +34,7 @@ class SpectralConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: "Float32") -> "Clustering":
+    def group(self, vectors: "Float32", k: int) -> "Clustering":
         """k-means of the rows of the leading eigenvectors; see `ClusterConfig.group`.
 
         A centroid is the mean of its cluster's vectors, so that pixels and other splits compare with it. The vectors of
@@ -44,11 +44,11 @@ class SpectralConfig(ClusterConfig):
 
         from stages.core.faiss_ops import Clustering, check_vectors, kmeans, normalize_rows
 
-        check_vectors(vectors, self.k)
-        graph, parts = self._join_neighbors(vectors)
-        rows = normalize_rows(leading_eigenvectors(graph, parts, self.k, self.seed).astype(np.float32))
-        cluster_ids = kmeans(rows, self.k, self.restarts, self.iterations, self.seed).cluster_ids
-        members = csr_array((np.ones(len(rows), np.float32), (cluster_ids, np.arange(len(rows)))), (self.k, len(rows)))
+        check_vectors(vectors, k)
+        graph, parts = self._join_neighbors(vectors, k)
+        rows = normalize_rows(leading_eigenvectors(graph, parts, k, self.seed).astype(np.float32))
+        cluster_ids = kmeans(rows, k, self.restarts, self.iterations, self.seed).cluster_ids
+        members = csr_array((np.ones(len(rows), np.float32), (cluster_ids, np.arange(len(rows)))), (k, len(rows)))
         sizes = members.sum(1)
         if not sizes.all():
             raise UserError(f"cluster: the vectors form {np.count_nonzero(sizes)} groups and no more; lower cluster.k")
@@ -56,12 +56,12 @@ class SpectralConfig(ClusterConfig):
         distances = np.square(vectors - centroids[cluster_ids]).sum(1)
         return Clustering(centroids, cluster_ids, distances, float(distances.sum(dtype=np.float64)))
 
-    def _join_neighbors(self, vectors: "Float32") -> tuple[Any, npt.NDArray[np.int32]]:
+    def _join_neighbors(self, vectors: "Float32", k: int) -> tuple[Any, npt.NDArray[np.int32]]:
         """The graph, and the connected part (N,) of every vector; no more parts than clusters."""
         from scipy.sparse.csgraph import connected_components
 
-        neighbors, parts = self.neighbors, self.k + 1
-        while parts > self.k:
+        neighbors, parts = self.neighbors, k + 1
+        while parts > k:
             if neighbors >= len(vectors):
                 raise UserError(
                     f"cluster.neighbors: {len(vectors)} vectors are too few for {neighbors} neighbors each; lower it, "

@@ -1,13 +1,16 @@
-"""Artifact `clusters`: centroids, and the cluster of every photograph or region."""
+"""Artifact `clusters`: centroids, and the cluster of every photograph or region.
 
-from collections.abc import Sequence
+Where groups of parts were clustered each by itself, a centroid carries its group; the boxes of parts go through.
+"""
+
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stages.core.artifacts.features import group_column, read_groups, read_vectors, vector_column
 from stages.core.artifacts.shards import (
     ARTIFACTS,
     atomic_out,
@@ -34,6 +37,8 @@ class Centroids(NamedTuple):
     """Whether vectors and centroids are L2-normalized before they are compared."""
     space: Space = "stage4"
     """Which features the vectors are, e.g. the last map of the backbone."""
+    groups: npt.NDArray[np.int8] | None = None
+    """(K,) the group of each cluster, as a position in `GROUPS`; None where all vectors were clustered together."""
 
     def check_space(self, pixels: Space, remedy: str) -> None:
         """Check that the centroids lie in the feature space of a model's pixels; equal sizes alone do not tell.
@@ -60,6 +65,20 @@ class Assignments(NamedTuple):
     cluster_ids: npt.NDArray[np.int32]
     distances: npt.NDArray[np.float32]
     """Squared Euclidean distance to the centroid."""
+    boxes: npt.NDArray[np.float32] | None = None
+    """(N, 4) x, y, width, height as shares of the photograph; None where regions are no boxes."""
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Assignments":
+        """The chosen ones of N rows."""
+        if rows.all():
+            return self
+        return Assignments(
+            [image_id for image_id, chosen in zip(self.image_ids, rows, strict=True) if chosen],
+            self.region_ids[rows],
+            self.cluster_ids[rows],
+            self.distances[rows],
+            None if self.boxes is None else self.boxes[rows],
+        )
 
 
 def write_clusters(centroids: Centroids, assignments: Assignments, method: str) -> None:
@@ -79,9 +98,13 @@ def read_centroids(out: Path = OUT) -> Centroids:
     """
     table = read_table(out / _CENTROIDS, "clusters").combine_chunks()
     metadata = read_table_metadata(out / _CENTROIDS, "clusters")
-    column = table.column("embedding").combine_chunks()
-    embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
-    return Centroids(embeddings, table.column("size").to_numpy(), bool(metadata["normalize_at_use"]), metadata["space"])
+    return Centroids(
+        read_vectors(table, "embedding"),
+        table.column("size").to_numpy(),
+        bool(metadata["normalize_at_use"]),
+        metadata["space"],
+        read_groups(table),
+    )
 
 
 def read_assignments(out: Path = OUT) -> Assignments:
@@ -91,28 +114,31 @@ def read_assignments(out: Path = OUT) -> Assignments:
         UserError: Missing, broken or of another version.
     """
     table = read_table(out / _ASSIGNMENTS, "clusters")
-    columns: Sequence[Any] = [table.column(name).to_numpy() for name in ("region_id", "cluster_id", "distance")]
-    return Assignments(table.column("image_id").to_pylist(), *columns)
+    region_ids, cluster_ids, distances = (
+        table.column(name).to_numpy() for name in ("region_id", "cluster_id", "distance")
+    )
+    boxes = read_vectors(table.combine_chunks(), "box") if "box" in table.column_names else None
+    return Assignments(table.column("image_id").to_pylist(), region_ids, cluster_ids, distances, boxes)
 
 
 def _centroid_table(centroids: Centroids) -> pa.Table:
-    count, size = centroids.embeddings.shape
-    flat = pa.array(centroids.embeddings.astype(np.float32).reshape(-1))
-    return pa.table(
-        {
-            "cluster_id": pa.array(range(count), pa.int32()),
-            "size": pa.array(centroids.sizes, pa.int64()),
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, size),
-        }
-    )
+    columns = {
+        "cluster_id": pa.array(range(len(centroids.embeddings)), pa.int32()),
+        "size": pa.array(centroids.sizes, pa.int64()),
+        "embedding": vector_column(centroids.embeddings.astype(np.float32)),
+    }
+    if centroids.groups is not None:
+        columns["group"] = group_column(centroids.groups)
+    return pa.table(columns)
 
 
 def _assignment_table(assignments: Assignments) -> pa.Table:
-    return pa.table(
-        {
-            "image_id": pa.array(assignments.image_ids, pa.string()),
-            "region_id": pa.array(assignments.region_ids, pa.int32()),
-            "cluster_id": pa.array(assignments.cluster_ids, pa.int32()),
-            "distance": pa.array(assignments.distances, pa.float32()),
-        }
-    )
+    columns = {
+        "image_id": pa.array(assignments.image_ids, pa.string()),
+        "region_id": pa.array(assignments.region_ids, pa.int32()),
+        "cluster_id": pa.array(assignments.cluster_ids, pa.int32()),
+        "distance": pa.array(assignments.distances, pa.float32()),
+    }
+    if assignments.boxes is not None:
+        columns["box"] = vector_column(assignments.boxes)
+    return pa.table(columns)

@@ -1,4 +1,8 @@
-"""Artifact `features`: one embedding per image or region, in Parquet."""
+"""Artifact `features`: one embedding per image or region, in Parquet.
+
+Parts of photographs that are rectangles carry their box, and where they are told apart their group; other rows have no
+such columns.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -21,7 +25,11 @@ from stages.core.artifacts.shards import (
     shard_paths,
     write_table,
 )
+from stages.core.config.groups import GROUPS, Group
 from stages.core.config.networks import Space
+
+Box = tuple[float, float, float, float]
+"""x, y, width and height of a part, as shares of the photograph's width and height."""
 
 _SHARD_ROWS = 65536
 OUT = ARTIFACTS / "extract"
@@ -37,6 +45,23 @@ class Feature(NamedTuple):
     """Pixels."""
     embedding: npt.NDArray[np.floating[Any]]
     """(D,)"""
+    group: Group | None = None
+    box: Box | None = None
+
+
+class FeatureFormat(NamedTuple):
+    """What all rows of the artifact have in common."""
+
+    method: str
+    """What a row stands for."""
+    size: int
+    """D"""
+    dtype: str = "float32"
+    """"float16" or "float32"."""
+    space: Space = "stage4"
+    """What the embeddings are made of."""
+    has_groups: bool = False
+    has_boxes: bool = False
 
 
 class Embeddings(NamedTuple):
@@ -58,6 +83,10 @@ class Features(NamedTuple):
     embeddings: npt.NDArray[np.float32]
     """(N, D)"""
     space: Space
+    groups: npt.NDArray[np.int8] | None = None
+    """(N,) positions in `GROUPS`; None where rows have no group."""
+    boxes: npt.NDArray[np.float32] | None = None
+    """(N, 4) as `Box`; None where rows have none."""
 
 
 def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str, space: Space = "stage4") -> None:
@@ -70,11 +99,16 @@ def write_features(rows: Iterable[Feature], size: int, dtype: str, method: str, 
         method: What a row stands for.
         space: What the embeddings are made of.
     """
-    pending = iter(rows)
-    metadata = {"contract": contract_name("features"), "stage": "extract", "method": method, "space": space}
+    pending, described = iter(rows), FeatureFormat(method, size, dtype, space)
     with atomic_out(OUT, "features", "extract", method) as out:
         for shard, chunk in enumerate(_chunks(pending)):
-            write_table(out / f"part-{shard:05d}.parquet", _to_table(chunk, size, dtype), metadata)
+            write_feature_shard(out / f"part-{shard:05d}.parquet", described, chunk)
+
+
+def write_feature_shard(path: Path, described: FeatureFormat, rows: list[Feature]) -> None:
+    """Write one shard atomically, of rows sorted by image id and region id."""
+    head = {"contract": contract_name("features"), "stage": "extract"}
+    write_table(path, _to_table(rows, described), {**head, "method": described.method, "space": described.space})
 
 
 def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Features:
@@ -95,15 +129,40 @@ def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Feat
         wanted = None if among is None else pc.is_in(table.column("image_id"), value_set=pa.array(among, pa.string()))
         tables.append(table if wanted is None else table.filter(wanted))
     table = pa.concat_tables(tables).combine_chunks()
-    embeddings = table.column("embedding").combine_chunks()
-    flat = embeddings.flatten().to_numpy(zero_copy_only=False)
     return Features(
         image_ids=table.column("image_id").to_pylist(),
         region_ids=table.column("region_id").to_numpy(),
         areas=table.column("area").to_numpy(),
-        embeddings=flat.reshape(len(table), embeddings.type.list_size).astype(np.float32, copy=False),
+        embeddings=read_vectors(table, "embedding").astype(np.float32, copy=False),
         space=read_table_metadata(shard_paths(out)[0], "features")["space"],
+        groups=read_groups(table),
+        boxes=read_vectors(table, "box") if "box" in table.column_names else None,
     )
+
+
+def read_vectors(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """(N, D): a column of lists of one size."""
+    column = table.column(name).combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat.reshape(len(table), column.type.list_size))
+
+
+def vector_column(vectors: npt.NDArray[Any]) -> pa.Array:
+    """Vectors (N, D) as a column of lists of one size."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+
+
+def read_groups(table: pa.Table) -> npt.NDArray[np.int8] | None:
+    """(N,) positions in `GROUPS` of the column `group`; None where there is none."""
+    if "group" not in table.column_names:
+        return None
+    found = pc.index_in(table.column("group"), value_set=pa.array(GROUPS, pa.string()))
+    return np.asarray(found.to_numpy(), np.int8)
+
+
+def group_column(groups: npt.NDArray[np.int8]) -> pa.Array:
+    """Positions (N,) in `GROUPS` as a column of names."""
+    return pa.array(GROUPS, pa.string()).take(pa.array(groups, pa.int32()))
 
 
 def _chunks(rows: Iterator[Feature]) -> Iterator[list[Feature]]:
@@ -113,14 +172,17 @@ def _chunks(rows: Iterator[Feature]) -> Iterator[list[Feature]]:
         yield chunk
 
 
-def _to_table(rows: list[Feature], size: int, dtype: str) -> pa.Table:
-    values = np.stack([row.embedding for row in rows]) if rows else np.zeros((0, size))
-    flat = pa.array(values.astype(dtype).reshape(-1))
-    return pa.table(
-        {
-            "image_id": pa.array([row.image_id for row in rows], pa.string()),
-            "region_id": pa.array([row.region_id for row in rows], pa.int32()),
-            "area": pa.array([row.area for row in rows], pa.int32()),
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, size),
-        }
-    )
+def _to_table(rows: list[Feature], described: FeatureFormat) -> pa.Table:
+    values = np.stack([row.embedding for row in rows]) if rows else np.zeros((0, described.size))
+    columns = {
+        "image_id": pa.array([row.image_id for row in rows], pa.string()),
+        "region_id": pa.array([row.region_id for row in rows], pa.int32()),
+        "area": pa.array([row.area for row in rows], pa.int32()),
+        "embedding": vector_column(values.astype(described.dtype)),
+    }
+    if described.has_groups:
+        columns["group"] = pa.array([row.group for row in rows], pa.string())
+    if described.has_boxes:
+        boxes = np.array([row.box for row in rows], np.float32).reshape(-1, 4)
+        columns["box"] = vector_column(boxes)
+    return pa.table(columns)

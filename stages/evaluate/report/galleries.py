@@ -10,7 +10,7 @@ import numpy as np
 from stages.core.metrics.kernels import Int64
 from stages.evaluate import Config
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.report.pictures import data_uri, thumbnail
+from stages.evaluate.report.pictures import crop_box, data_uri, thumbnail
 
 
 class Gallery(NamedTuple):
@@ -43,9 +43,14 @@ def _draw(config: Config, inputs: Inputs, place: dict[str, int], cluster: int) -
     assignments = inputs.assignments
     rows = np.flatnonzero(assignments.cluster_ids == cluster)
     nearest = rows[np.argsort(assignments.distances[rows], kind="stable")]
+    first = {assignments.image_ids[row]: row for row in reversed(nearest)}  # the nearest part of each photograph
     ids = list(dict.fromkeys(assignments.image_ids[row] for row in nearest))
     shown = [image_id for image_id in ids if image_id in place][: config.gallery_photos]
-    thumbnails = [(data_uri(thumbnail(inputs.images.read(place[image_id]))), image_id) for image_id in shown]
+    thumbnails = []
+    for image_id in shown:
+        photo = inputs.images.read(place[image_id])
+        part = photo if assignments.boxes is None else crop_box(photo, assignments.boxes[first[image_id]])
+        thumbnails.append((data_uri(thumbnail(part)), image_id))
     return Gallery(cluster, rows.size, thumbnails, _categories(inputs, ids))
 
 
