@@ -102,6 +102,16 @@ def fabricate_backbone(stage: str = "pretrain", origin: Origin | Literal["random
     return backbone.eval()
 
 
+def fabricate_transformer(stage: str = "attend", name: str = "tiny_patch8") -> nn.Module:
+    """Write a model of one of the transformers of `tests.tiny_transformers`, with weights that matter."""
+    from tests.tiny_transformers import transformer  # registers them in timm
+
+    network: nn.Module = transformer(name)
+    changes = {"parts": describe_parts({"backbone": network}), "output_stride": 8, "embedding_size": 24}
+    write_model(stage, {"backbone": network}, backbone_card().model_copy(update=changes), [])
+    return network
+
+
 def fabricate_object_network(stage: str = "attend", size: int = 6) -> ObjectNetwork:
     """Write a model of the tiny backbone at stride 8 with an embedding and a saliency head, all with random weights."""
     config = BACKBONE.model_copy(update={"output_stride": 8})

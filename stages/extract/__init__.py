@@ -11,10 +11,12 @@ from pydantic import Field
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 from stages.extract.methods.region.config import RegionEmbeddingConfig
 from stages.extract.methods.salient_object.config import SalientObjectConfig
+from stages.extract.methods.sliding_windows.config import SlidingWindowsConfig
 
 Config = Annotated[
     ImageEmbeddingConfig
     | RegionEmbeddingConfig
-    | SalientObjectConfig,
+    | SalientObjectConfig
+    | SlidingWindowsConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

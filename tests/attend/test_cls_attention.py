@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stages.attend.__main__ import main
 from stages.attend.methods.cls_attention.config import ClassTokenAttentionConfig
-from stages.core.artifacts.models import describe_parts, read_model, read_model_card, write_model
+from stages.core.artifacts.models import read_model, read_model_card
 from stages.core.config.segmenter import ThresholdConfig
 from stages.core.errors import UserError
 from stages.core.nets.attention import rank_by_mass
@@ -18,16 +18,8 @@ from stages.core.nets.segmenter import restore_segmenter
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 from stages.finetune.__main__ import main as finetune
 from stages.finetune.methods.none.config import NoFineTuningConfig
-from tests.fabricate import EXPECTS, backbone_card, fabricate_backbone, fabricate_images
+from tests.fabricate import EXPECTS, fabricate_backbone, fabricate_images, fabricate_transformer
 from tests.finetune.test_none import write_centroids
-from tests.tiny_transformers import transformer
-
-
-def write_transformer(name: str = "tiny_patch8") -> torch.nn.Module:
-    network = transformer(name)
-    changes = {"parts": describe_parts({"backbone": network}), "output_stride": 8, "embedding_size": 24}
-    write_model("pretrain", {"backbone": network}, backbone_card().model_copy(update=changes), [])
-    return network
 
 
 def attend_plainly(network: torch.nn.Module, images: Tensor, block: int) -> np.ndarray:
@@ -52,7 +44,7 @@ def test_a_pixels_rank_is_the_mass_of_those_with_less() -> None:
 
 @pytest.mark.parametrize("block", [1, -1])
 def test_pixels_weigh_as_the_class_token_attends_to_them(block: int) -> None:
-    network, images = write_transformer(), torch.randn(2, 3, 40, 56)
+    network, images = fabricate_transformer("pretrain"), torch.randn(2, 3, 40, 56)
     main(ClassTokenAttentionConfig(block=block))
     assert read_model_card("attend").method == "cls_attention"
     features = restore_features(*read_model("attend"), is_attended=True).eval()
@@ -67,7 +59,7 @@ def test_pixels_weigh_as_the_class_token_attends_to_them(block: int) -> None:
 
 def test_embeddings_are_pooled_by_it_and_it_tells_the_background() -> None:
     index = fabricate_images(3, (48, 48))
-    network = write_transformer()
+    network = fabricate_transformer("pretrain")
     main(ClassTokenAttentionConfig())
     model = read_model("attend")
     embeddings = list(ImageEmbeddingConfig(resize=48, crop=48).extract(model, index).rows)
@@ -101,7 +93,7 @@ def test_embeddings_are_pooled_by_it_and_it_tells_the_background() -> None:
     ],
 )
 def test_a_network_without_it_is_refused_before_the_stages_behind(name: str, block: int, said: str) -> None:
-    write_transformer(name)
+    fabricate_transformer("pretrain", name)
     with pytest.raises(UserError, match=said):
         main(ClassTokenAttentionConfig(block=block))
 
