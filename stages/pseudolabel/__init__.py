@@ -12,11 +12,13 @@ from stages.pseudolabel.methods.image.config import ImageLabelConfig
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
 from stages.pseudolabel.methods.region.config import RegionLabelConfig
+from stages.pseudolabel.methods.vit_gradcam.config import ViTGradCAMConfig
 
 Config = Annotated[
     ImageLabelConfig
     | NearestCentroidConfig
     | TrueMaskLabelConfig
-    | RegionLabelConfig,
+    | RegionLabelConfig
+    | ViTGradCAMConfig,
     Field(discriminator="method"),
 ]  # fmt: skip
