@@ -12,13 +12,14 @@ from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.segmentation_heads import SegmentationHead
 from stages.core.nets.segmenter import Segmenter
 from stages.finetune.config import FinetuneConfig
 from stages.finetune.threshold import find_threshold
 
 
 class SegmenterTraining(TrainingMethod):
-    """A training method whose result is a segmenter: a feature network and a 1x1 classifier."""
+    """A training method whose result is a segmenter: a feature network and a head that classifies its pixels."""
 
     features: FeatureNetwork
     labels: LabelMaps | None = None
@@ -30,19 +31,19 @@ class SegmenterTraining(TrainingMethod):
 
     @property
     @abstractmethod
-    def classifier(self) -> PixelClassifier:
+    def classifier(self) -> SegmentationHead:
         """The classifier as it stands at inference."""
 
 
 def assemble_segmenter(
     config: FinetuneConfig,
     features: FeatureNetwork,
-    head: PixelClassifier,
+    head: SegmentationHead,
     expects: InputCard,
     saliency: PixelClassifier | None = None,
 ) -> Segmenter:
     """A segmenter of these parts on the device for inference."""
-    card = config.segmenter_card(head.conv.out_channels)
+    card = config.segmenter_card(head.card.clusters)
     return Segmenter(features, head, card, expects, saliency).to(inference_device()).eval()
 
 

@@ -10,6 +10,7 @@ from stages.core.config.networks import (
     ClassifierConfig,
     DecoderConfig,
     FeatureMap,
+    HeadConfig,
     ProjectionConfig,
     PrototypesConfig,
 )
@@ -32,7 +33,7 @@ class PartsCard(_Card):
     projector: ProjectionConfig | None = None
     prototypes: PrototypesConfig | None = None
     embedding: ClassifierConfig | None = None
-    head: ClassifierConfig | None = None
+    head: HeadConfig | None = None
     saliency: ClassifierConfig | None = None
 
 

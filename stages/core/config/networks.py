@@ -3,9 +3,9 @@
 A part that is stored in a model artifact is described there by the same config that it was built from.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from stages.core.config.params import Params
 
@@ -156,7 +156,36 @@ class PrototypesConfig(Params):
 class ClassifierConfig(Params):
     """A 1x1 convolution from features to logits."""
 
+    kind: Literal["pixel"] = Field("pixel", exclude=True)
+    """Not written: a head without a kind is of this one, as all of them were once."""
     clusters: int = Field(ge=1)
     """K, channels of the logits."""
     normalize: bool = False
     """Bring every pixel's features to length 1 before."""
+
+
+class MaskTransformerConfig(Params):
+    """A transformer of patches and classes, whose cosines are the logits."""
+
+    kind: Literal["mask_transformer"]
+    clusters: int = Field(ge=1)
+    """K, channels of the logits."""
+    width: int = Field(ge=1)
+    """Channels of patches and classes inside."""
+    blocks: int = Field(ge=1)
+    """Blocks of attention that patches and classes pass together."""
+    heads: int = Field(ge=1)
+    """Heads of attention; they share `width`."""
+    dropout: float = Field(ge=0, lt=1)
+    """Inside the blocks, in training."""
+
+
+def _kind_of_head(head: Any) -> str:
+    return str(head.get("kind", "pixel") if isinstance(head, dict) else head.kind)
+
+
+HeadConfig = Annotated[
+    Annotated[ClassifierConfig, Tag("pixel")] | Annotated[MaskTransformerConfig, Tag("mask_transformer")],
+    Discriminator(_kind_of_head),
+]
+"""What makes logits of a map of features."""

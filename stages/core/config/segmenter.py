@@ -17,6 +17,9 @@ class SegmenterCard(Params):
     """K"""
     short_side: int
     """Side in pixels that photographs are resized to."""
+    size: tuple[int, int] | None = None
+    """Height and width in pixels that photographs are squashed to in place of `short_side`; null: they keep their
+    aspect."""
     score: Score
     """How certain a pixel is: the largest softmax; the largest logit, scaled to 0..1 within the photograph; or, where
     the first class is the background, the softmax of all others together: the label is then the best of these."""

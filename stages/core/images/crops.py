@@ -142,8 +142,12 @@ def resize_short_side(image: UInt8, side: int) -> UInt8:
     """Resize so that the shorter side is `side` pixels, anti-aliased bilinear; rounds as torchvision's Resize does."""
     height, width = image.shape[:2]
     short = min(height, width)
-    size = (side * width // short, side * height // short)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    return squash(image, (side * height // short, side * width // short))
+
+
+def squash(image: UInt8, size: tuple[int, int]) -> UInt8:
+    """Resize to a height and width, anti-aliased bilinear, whatever the aspect becomes."""
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def center_crop(image: UInt8, size: int) -> UInt8:

@@ -14,10 +14,11 @@ from stages.core.config.segmenter import Score, SegmenterCard
 from stages.core.config.views import InputCard
 from stages.core.errors import UserError
 from stages.core.image_files import UInt8
-from stages.core.images.crops import resize_short_side
+from stages.core.images.crops import resize_short_side, squash
 from stages.core.images.inference import normalize
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.core.nets.heads import PixelClassifier, restore_classifier
+from stages.core.nets.segmentation_heads import SegmentationHead, restore_head
 
 _CLASSES_AT_ONCE = 64
 
@@ -59,12 +60,12 @@ class _Seen(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """A network of features, a 1x1 classifier of them, and a saliency head where that tells the background."""
+    """A network of features, a head that classifies them, and a saliency head where that tells the background."""
 
     def __init__(
         self,
         features: FeatureNetwork,
-        head: PixelClassifier,
+        head: SegmentationHead,
         card: SegmenterCard,
         expects: InputCard,
         saliency: PixelClassifier | None = None,
@@ -79,9 +80,10 @@ class Segmenter(nn.Module):
         return {**self.features.parts, **self.heads}
 
     @property
-    def heads(self) -> dict[str, PixelClassifier]:
+    def heads(self) -> dict[str, nn.Module]:
         """Its classifiers by part of the model artifact."""
-        return {"head": self.head} | ({"saliency": self.saliency} if self.saliency else {})
+        heads: dict[str, nn.Module] = {"head": self.head}
+        return heads | ({"saliency": self.saliency} if self.saliency else {})
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalized to logits (B, K, h, w)."""
@@ -95,7 +97,9 @@ class Segmenter(nn.Module):
         return _Seen(features, self.head(features), None)
 
     def prepare(self, image: UInt8) -> UInt8:
-        """Resize a photograph to the side that the segmenter works at."""
+        """Resize a photograph to the size that the segmenter works at."""
+        if self.card.size:
+            return squash(image, self.card.size)
         return resize_short_side(image, self.card.short_side)
 
     @torch.inference_mode()
@@ -171,7 +175,7 @@ def restore_segmenter(card: ModelCard, states: Mapping[str, Mapping[str, Tensor]
     if card.segmenter is None or parts.head is None:
         raise UserError(f"the model of {card.method} is no segmenter; take artifacts/finetune")
     features = restore_features(card, states, is_attended=True)
-    head = restore_classifier(features.size, parts.head, states["head"])
+    head = restore_head(features.size, parts.head, states["head"])
     saliency = restore_classifier(features.size, parts.saliency, states["saliency"]) if parts.saliency else None
     return Segmenter(features, head, card.segmenter, card.input, saliency).eval()
 
