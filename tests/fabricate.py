@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from stages.core.artifacts import class_maps
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
@@ -195,3 +196,19 @@ def fabricate_image_labels(index: ImageIndex, clusters: int = 3) -> None:
         for position, photo in ((position, index[position]) for position in range(len(index)))
     ]
     write_label_maps("pseudolabel", "image", maps)
+
+
+def fabricate_class_maps(index: ImageIndex, classes: int) -> None:
+    """Write class maps beside the label maps `artifacts/pseudolabel`: one class stands out in the middle of each
+    photograph, the next one does a little; at the edges none has a place."""
+    rows = []
+    for position in range(len(index)):
+        photo, best = index[position], position * classes // len(index)
+        above = np.full((classes, 6, 6), np.nan, np.float32)
+        above[:, 1:5, 1:5] = 0.0
+        above[best, 1:5, 1:5], above[(best + 1) % classes, 1:5, 1:5] = 0.5, 0.2
+        base = np.linspace(0, 1, 36, dtype=np.float32).reshape(6, 6)
+        ids = np.arange(classes, dtype=np.uint16)
+        rows.append(class_maps.ClassMaps(photo.image_id, photo.height, photo.width, ids, above, base))
+    out = Path("artifacts/pseudolabel") / class_maps.FOLDER
+    class_maps.write_class_maps(out, class_maps.Origin("pseudolabel", "vit_gradcam", classes), rows)

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.engine import loop, state
 from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod, TrainingProgress
@@ -51,6 +50,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "momentum": {"value": 0.999, "schedule": "cosine"},
         "freeze_last_layer": 0,
     },
+    # It becomes the teacher in every epoch but the first.
+    "transfgu": {"blocks": 1, "size": [32, 32], "bootstrapping": {"start": 1, "intervals": [1], "passes": 1}},
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
     "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
 }
@@ -76,6 +77,8 @@ def small(config_type: Any, **values: Any) -> Any:
 
 
 def _small_views(views: dict[str, Any]) -> dict[str, Any]:
+    if "shares" in views:
+        return {**views, "size": 64}
     if "crops" not in views:
         return {**views, "size": 24, "count": 3, "side": (32, 32)}
     crops = [{**crop, "count": min(crop["count"], 2)} for crop in SMALL_CROPS[: len(views["crops"])]]
@@ -86,7 +89,7 @@ def _small_views(views: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:
-    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, seed)
+    dataset = ViewDataset(index, method.views, method.open_maps(), seed)
     loader = load_batches(dataset, EpochBatches(len(index), 4, seed, range(2)), torch.device("cpu"))
     return [augment_batch(raw, method.views, torch.device("cpu")) for raw in loader]
 

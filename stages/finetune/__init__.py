@@ -13,12 +13,14 @@ from stages.finetune.methods.linear.config import LinearProbeConfig
 from stages.finetune.methods.none.config import NoFineTuningConfig
 from stages.finetune.methods.pixel.config import PixelFineTuningConfig
 from stages.finetune.methods.supervised.config import SupervisedFineTuningConfig
+from stages.finetune.methods.transfgu.config import TransFGUConfig
 
 Config = Annotated[
     NoFineTuningConfig
     | LinearProbeConfig
     | ImageFineTuningConfig
     | PixelFineTuningConfig
-    | SupervisedFineTuningConfig,
+    | SupervisedFineTuningConfig
+    | TransFGUConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

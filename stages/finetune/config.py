@@ -9,7 +9,7 @@ from stages.core.config.networks import FeatureMap
 from stages.core.config.params import Params
 from stages.core.config.segmenter import SegmenterCard, ThresholdConfig
 from stages.core.config.training import TrainingConfig
-from stages.core.config.views import MultiCropConfig
+from stages.core.config.views import ViewConfig
 
 if TYPE_CHECKING:
     from stages.core.nets.features import FeatureNetwork
@@ -47,7 +47,7 @@ class TrainedFinetuneConfig(FinetuneConfig):
 
     feature_map: FeatureMap | None = None
     """`decoder` or `stage4`, the backbone's last map; null for the one that the pretrained model was trained by."""
-    views: MultiCropConfig
+    views: ViewConfig
     """What is seen of a photograph."""
     training: TrainingConfig
     """How long and in what steps."""
@@ -70,6 +70,11 @@ class TrainedFinetuneConfig(FinetuneConfig):
     def training_rounds(self) -> int:
         """How often is trained; from the second time on, on what the segmenter of the time before has predicted."""
         return 1
+
+    @property
+    def further_inputs(self) -> dict[str, str]:
+        """Content hashes of what is trained on beside label maps; where one is another, training starts anew."""
+        return {}
 
     def finetune(self) -> None:
         """Train and write the segmenter; see `FinetuneConfig.finetune`."""

@@ -39,7 +39,7 @@ def finetune(config: TrainedFinetuneConfig) -> None:
     index = read_images().with_ids(labels.image_ids)
     pretrained = read_model("pretrain", ["backbone"])
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
-    with resumable_work("finetune", config, inputs) as work:
+    with resumable_work("finetune", config, inputs | config.further_inputs) as work:
         segmenter, history = Rounds(config, pretrained, index, work).train()
         write_segmenter(config, pretrained.card, segmenter, index, history)
 

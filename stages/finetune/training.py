@@ -10,6 +10,7 @@ from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod
+from stages.core.images.dataset import TravellingMaps
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.segmentation_heads import SegmentationHead
@@ -25,7 +26,7 @@ class SegmenterTraining(TrainingMethod):
     labels: LabelMaps | None = None
     """Trained on in place of `artifacts/pseudolabel`."""
 
-    def open_maps(self) -> dict[str, LabelMaps]:
+    def open_maps(self) -> dict[str, TravellingMaps]:
         """See `TrainingMethod.open_maps`."""
         return {"pseudolabel": self.labels} if self.labels is not None else super().open_maps()
 

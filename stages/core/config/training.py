@@ -11,9 +11,9 @@ from stages.core.config.params import Params
 class OptimizerConfig(Params):
     """Optimizer and learning rate; the rate warms up linearly and then falls."""
 
-    kind: Literal["larc", "lars", "sgd", "adamw"] = "larc"
-    """LARC on SGD with momentum (SwAV), LARS (LARC that leaves biases and norms unscaled), plain SGD with momentum, or
-    AdamW."""
+    kind: Literal["larc", "lars", "sgd", "adam", "adamw"] = "larc"
+    """LARC on SGD with momentum (SwAV), LARS (LARC that leaves biases and norms unscaled), plain SGD with momentum,
+    Adam (weight decay as a part of the gradient), or AdamW."""
     base_lr: float = Field(0.6, gt=0)
     """Learning rate for 256 photographs a batch; used is base_lr * batch_size / 256. SwAV: 0.6."""
     final_lr: float = Field(0.0006, ge=0)
@@ -36,7 +36,7 @@ class OptimizerConfig(Params):
     decay_norm_and_bias: bool = True
     """Whether biases and norms decay too. SwAV's LARC: yes; usual for LARS and AdamW: no."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of SGD; AdamW's first beta. SwAV: 0.9."""
+    """Of SGD; Adam's and AdamW's first beta. SwAV: 0.9."""
     clip_norm: float = Field(0.0, ge=0)
     """Norm of the gradients above which they are scaled down; 0 for none. SwAV: none; DINO: 3."""
     clip_each: bool = False

@@ -161,3 +161,20 @@ class SectorViewConfig(ViewConfig):
     def sizes(self) -> list[int]:
         """Side of each view, in order."""
         return [self.size] * self.count
+
+
+class ShareCropConfig(ViewConfig):
+    """One view of the photograph's own aspect, squashed to a square.
+
+    Source: TransFGU, section 4.2; the shares from its code.
+    """
+
+    size: int = Field(160, ge=8)
+    """Side of the view in pixels. TransFGU: half of the 320 that photographs are squashed to."""
+    shares: tuple[Share, ...] = Field((0.4, 0.5, 0.6, 0.7, 0.8, 0.9), min_length=1)
+    """One of them is drawn: the share that is cut of the photograph's height and of its width."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of the only view."""
+        return [self.size]

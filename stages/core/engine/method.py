@@ -7,10 +7,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.label_maps import LabelMaps, open_label_maps
+from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.config.views import CoverageConfig, ViewConfig
 from stages.core.engine.diagnosis import Expectation
-from stages.core.images.dataset import Batch
+from stages.core.images.dataset import Batch, TravellingMaps
 from stages.core.nets.heads import Prototypes
 
 
@@ -62,8 +62,8 @@ class TrainingMethod(nn.Module, ABC):
         """
         return index
 
-    def open_maps(self) -> dict[str, LabelMaps]:
-        """The label maps that travel with the views, by name; by default the artifacts of the stages `maps`.
+    def open_maps(self) -> dict[str, TravellingMaps]:
+        """The maps that travel with the views, by name; by default the label maps of the stages `maps`.
 
         Raises:
             UserError: One is missing, broken or of another version.

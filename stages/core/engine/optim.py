@@ -23,6 +23,8 @@ def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int)
     groups, lr = _group_parameters(method, config), config.base_lr * batch_size / 256
     if config.kind == "adamw":
         return torch.optim.AdamW(groups, lr, (config.momentum, 0.999))
+    if config.kind == "adam":
+        return torch.optim.Adam(groups, lr, (config.momentum, 0.999))
     if config.kind == "sgd":
         return torch.optim.SGD(groups, lr, config.momentum)
     return LARC(groups, lr, config.momentum)
@@ -98,9 +100,11 @@ def clip_gradients(parameters: Iterable[nn.Parameter], config: OptimizerConfig) 
     """Scale gradients down to the norm that the config allows.
 
     Returns:
-        The norm of all gradients together before that.
+        The norm of all gradients together before that; 0 where a method has dropped them all.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros(())
     norms = torch._foreach_norm(gradients)
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     if config.clip_norm:

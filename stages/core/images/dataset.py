@@ -5,22 +5,27 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
-from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ViewConfig
+from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ShareCropConfig, ViewConfig
 from stages.core.errors import UserError
+from stages.core.images.class_map_crops import ClassMapCrops
 from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.crops import crop_map
 from stages.core.images.loading import load
 from stages.core.images.photometric import augment_views
 from stages.core.images.sector_views import draw_sector_views
-from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop
+from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop, draw_share_crop
 
 _MAX_REPLACED = 1000
+
+TravellingMaps = LabelMaps | ClassMapCrops
+"""Maps that are cut like the views."""
 
 
 class Batch(NamedTuple):
@@ -31,7 +36,8 @@ class Batch(NamedTuple):
     windows: Tensor
     """(B, V, 5): x, y, width, height in the photograph's pixels, and 1 where the view is mirrored."""
     maps: dict[str, list[Tensor]]
-    """V maps (B, size, size) per kind of map, cut and mirrored like the views; int32."""
+    """V maps per kind of map, cut and mirrored like the views: label maps (B, size, size), int32, class maps
+    (B, K, side, side), float32."""
     positions: Tensor
     """(B,) number of each photograph in the index."""
 
@@ -78,7 +84,7 @@ class ViewDataset(Dataset[dict[str, Any]]):
         self,
         index: ImageIndex,
         spec: ViewConfig,
-        maps: Mapping[str, LabelMaps],
+        maps: Mapping[str, TravellingMaps],
         seed: int,
         coverage: CoverageConfig | None = None,
     ) -> None:
@@ -104,27 +110,31 @@ class ViewDataset(Dataset[dict[str, Any]]):
     def _draw(self, photo: LazyPhoto, image_id: str, rng: np.random.Generator) -> list[View] | None:
         if isinstance(self._spec, SectorViewConfig):
             return draw_sector_views(photo, self._spec, rng)
+        if isinstance(self._spec, ShareCropConfig):
+            return draw_share_crop(photo, self._spec, rng)
         assert isinstance(self._spec, MultiCropConfig)
         if self._coverage is None:
             return draw_multi_crop(photo, self._spec, rng)
-        mask = np.asarray(self._maps["saliency"][image_id].map) >= SALIENT
+        saliency = self._maps["saliency"]
+        assert isinstance(saliency, LabelMaps)
+        mask = np.asarray(saliency[image_id].map) >= SALIENT
         return draw_covered_views(photo, mask, self._spec, self._coverage, rng)
 
     def _pack(self, position: int, photo: Photo, views: list[View]) -> dict[str, Any]:
-        size = (photo.height, photo.width)
         return {
             "pixels": [view.pixels for view in views],
             "photometric": np.stack([view.photometric for view in views]),
             "windows": np.array([view.window for view in views], np.float32),
-            "maps": {
-                name: [
-                    crop_map(maps[photo.image_id].map, size, view.window, len(view.pixels)).astype(np.int32)
-                    for view in views
-                ]
-                for name, maps in self._maps.items()
-            },
+            "maps": {name: [_cut_map(maps, photo, view) for view in views] for name, maps in self._maps.items()},
             "position": position,
         }
+
+
+def _cut_map(maps: TravellingMaps, photo: Photo, view: View) -> npt.NDArray[np.generic]:
+    if isinstance(maps, ClassMapCrops):
+        return maps.cut(photo.image_id, view.window)
+    found = maps[photo.image_id].map
+    return crop_map(found, (photo.height, photo.width), view.window, len(view.pixels)).astype(np.int32)
 
 
 def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.device) -> Iterator[dict[str, Any]]:
@@ -159,4 +169,5 @@ def augment_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -
 
 
 def _mirror(maps: Tensor, flip: Tensor) -> Tensor:
-    return torch.where(flip[:, None, None], maps.flip(-1), maps)
+    """Maps (B, ..., h, w), mirrored where `flip` (B,) says so."""
+    return torch.where(flip.view(-1, *[1] * (maps.ndim - 1)), maps.flip(-1), maps)

@@ -1,12 +1,12 @@
 """Draws and cuts the random views of a photograph; their colors change later, on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig
+from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig, ShareCropConfig
 from stages.core.image_files import UInt8
 from stages.core.images.crops import (
     Window,
@@ -46,7 +46,17 @@ class View(NamedTuple):
 def draw_multi_crop(photo: LazyPhoto, config: MultiCropConfig, rng: np.random.Generator) -> list[View]:
     """Draw random resized crops of a photograph and cut them."""
     windows = [sample_window(*photo.size, crop.scale, config.flip, rng) for crop in config.each]
-    return _cut_views(windows, photo, config, rng)
+    return _cut_views(windows, photo, _wanted_views(config), rng)
+
+
+def draw_share_crop(photo: LazyPhoto, config: ShareCropConfig, rng: np.random.Generator) -> list[View]:
+    """Draw a window of the photograph's own aspect and cut it; the only view."""
+    share = config.shares[int(rng.integers(len(config.shares)))]
+    (height, width), (top, left) = photo.size, rng.random(2).tolist()
+    h, w = max(round(share * height), 1), max(round(share * width), 1)
+    place = (int(left * (width - w + 1)), int(top * (height - h + 1)))
+    window = Window(*place, w, h, bool(rng.random() < config.flip))
+    return _cut_views([window], photo, [(config.size, config.photometric)], rng)
 
 
 def draw_covered_views(
@@ -67,22 +77,30 @@ def draw_covered_views(
         if (window := next(fitting, None)) is None:
             return None
         chosen.append(window)
-    return _cut_views(chosen, photo, config, rng)
+    return _cut_views(chosen, photo, _wanted_views(config), rng)
+
+
+def _wanted_views(config: MultiCropConfig) -> list[tuple[int, PhotometricConfig | None]]:
+    """Side and color changes of each view."""
+    return [(crop.size, crop.photometric or config.photometric) for crop in config.each]
 
 
 def _cut_views(
-    windows: list[Window], photo: LazyPhoto, config: MultiCropConfig, rng: np.random.Generator
+    windows: list[Window],
+    photo: LazyPhoto,
+    wanted: Sequence[tuple[int, PhotometricConfig | None]],
+    rng: np.random.Generator,
 ) -> list[View]:
     """Cut the views at their windows, from a photograph that is decoded no larger than they need."""
-    reduction = largest_reduction(zip(windows, config.sizes, strict=True))
+    reduction = largest_reduction((window, size) for window, (size, _) in zip(windows, wanted, strict=True))
     image, windows = photo.read(reduction), [align_window(window, reduction) for window in windows]
     return [
         View(
             window,
-            crop_and_resize(image, reduce_window(window, reduction), crop.size),
-            draw_photometric(crop.photometric or config.photometric, rng),
+            crop_and_resize(image, reduce_window(window, reduction), size),
+            draw_photometric(photometric, rng),
         )
-        for window, crop in zip(windows, config.each, strict=True)
+        for window, (size, photometric) in zip(windows, wanted, strict=True)
     ]
 
 
