@@ -12,6 +12,9 @@ import numpy.typing as npt
 from stages.core.artifacts.class_maps import ClassMaps, StoredClassMaps
 from stages.core.images.crops import Window
 
+_ROUNDING = 1e-6
+"""What the size of a cell may exceed a whole number of places by before it gets one more sample."""
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -58,7 +61,7 @@ def crop_class_maps(maps: Float32, photo: tuple[int, int], window: Window, side:
 
 def _weights(start: float, length: float, scale: float, places: int, side: int) -> npt.NDArray[np.float64]:
     """(side, places) share of each place of a map in each cell, along one side: the samples of a grid are separable."""
-    samples = max(math.ceil(length * scale / side), 1)
+    samples = max(math.ceil(length * scale / side - _ROUNDING), 1)
     cells = (np.arange(side * samples) + 0.5) / samples  # in cells, from the window's edge
     # Places are centers of map cells, so half a cell is subtracted (`aligned`).
     at = np.clip(start * scale - 0.5 + cells * (length * scale / side), 0, places - 1)
