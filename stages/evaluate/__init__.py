@@ -4,12 +4,14 @@ Reads the index with its labels, the predictions, the clusters, and the cards an
 `metrics.json`, `per_class.csv`, `matching.json`, `report.html` and `overlays/`. Without masks it reports the clusters.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.core.config.params import Params
 from stages.evaluate.rules import ProtocolName, ThresholdRule
+
+Side = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class ObjectProtocolConfig(Params):
@@ -61,6 +63,10 @@ class Config(Params):
     """Which evaluation; their numbers do not compare. imagenet_s: ImageNet-S. pixel_hungarian: TransFGU, PiCIE.
     iou_hungarian: MaskContrast. greedy, optimal: ViCE's two matches, with background. scenes: both of them, where every
     pixel has a class. given: predicted ids are class ids. scenes_given: the same, where every pixel has a class."""
+    working_size: tuple[Side, Side] | None = None
+    """Height and width in pixels that masks and predictions are resized to, by nearest neighbor, before pixels are
+    counted; null: the photographs' own. TransFGU: 320 x 320, Cityscapes 320 x 640. Scores of other sizes do not
+    compare."""
     fitted_on: Literal["protocol", "train", "validation"] = "protocol"
     """Split whose masks the match is found on; it must be among predict.splits. protocol: the protocol's own."""
     threshold: ThresholdRule = "segmenter"

@@ -18,6 +18,7 @@ from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
+from stages.core.images.working_size import resize_labels
 from stages.core.metrics.counting import MapPair, list_problems
 from stages.core.metrics.thresholds import Thresholds
 
@@ -96,12 +97,23 @@ def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:
 
 
 class StoredMapLoader:
-    """Loads a photograph's mask and prediction; each process opens the predictions for itself."""
+    """Loads a photograph's mask and prediction; each process opens the predictions for itself.
+
+    Args:
+        predictions: Where they lie.
+        thresholds: By which scores are ranked; None where there are none.
+        mask_ids: Class of each value of a mask that is no class id itself.
+        size: Height and width that both are resized to; None for the photograph's own.
+    """
 
     def __init__(
-        self, predictions: Path, thresholds: Thresholds | None, mask_ids: dict[int, int] | None = None
+        self,
+        predictions: Path,
+        thresholds: Thresholds | None,
+        mask_ids: dict[int, int] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
-        self._predictions, self._thresholds, self._mask_ids = predictions, thresholds, mask_ids
+        self._predictions, self._thresholds, self._mask_ids, self._size = predictions, thresholds, mask_ids, size
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_maps"}
@@ -123,4 +135,7 @@ class StoredMapLoader:
             ranks = self._thresholds.rank_stored(predicted.score)
         true = read_class_map(Path(mask_path), self._mask_ids).astype(np.uint16)
         pred = np.ascontiguousarray(predicted.map).astype(np.uint16)
+        if self._size and true.shape == pred.shape:  # else it is told below that they do not fit together
+            true, pred = resize_labels(true, self._size), resize_labels(pred, self._size)
+            ranks = None if ranks is None else resize_labels(ranks, self._size)
         return MapPair(true, pred, ranks, mask_path, f"{self._predictions}: prediction of {image_id}")

@@ -50,6 +50,7 @@ def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance
         **size,
         "images": {split: scored.counts.images for split, scored in evaluation.splits.items()},
         "pixels": {split: int(scored.counts.true_area[ALL].sum()) for split, scored in evaluation.splits.items()},
+        **({"working_size": list(config.working_size)} if config.working_size else {}),
         "ignore_id": config.ignore_id,
         "mean_over": protocol.denominator,
         "match": evaluation.match_source,

@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.errors import UserError
@@ -209,3 +210,20 @@ def scored(inputs, row):
 def best_pairs(matrix):
     order = max(permutations(range(3)), key=lambda order: sum(matrix[row, column] for row, column in enumerate(order)))
     return {0: 0} | {pred + 1: true + 1 for pred, true in enumerate(order)}
+
+
+@pytest.mark.parametrize("size", [(32, 80)])  # no center of theirs lies between two pixels
+def test_pixels_are_counted_at_the_working_size(project, size):
+    truth = write_project()
+    metrics = run(protocol="pixel_hungarian", working_size=size)
+    match = {int(pred): true for pred, true in json.loads((OUT / "matching.json").read_text())["match"].items()}
+    resized = {}
+    for image_id, maps in truth.items():
+        # Pillow's nearest neighbor takes the pixel under the center too.
+        resized[image_id] = tuple(np.asarray(Image.fromarray(each).resize(size[::-1], 0)) for each in maps)
+    for split in ("validation", "test"):
+        counts, *_ = oracle.count_set(images_of(resized, split), match, 3, 40)
+        assert metrics[split]["mIoU"] == pytest.approx(oracle.mean_iou(counts), abs=1e-6)
+    assert metrics["protocol"]["working_size"] == list(size)
+    assert metrics["protocol"]["pixels"]["test"] <= 12 * size[0] * size[1]
+    assert f"{size[0]} x {size[1]} pixels" in (OUT / "report.html").read_text()

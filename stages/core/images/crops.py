@@ -145,11 +145,6 @@ def resize_short_side(image: UInt8, side: int) -> UInt8:
     return squash(image, (side * height // short, side * width // short))
 
 
-def squash(image: UInt8, size: tuple[int, int]) -> UInt8:
-    """Resize to a height and width, anti-aliased bilinear, whatever the aspect becomes."""
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-
-
 def center_crop(image: UInt8, size: int) -> UInt8:
     """Cut the centered square of `size` pixels; the image must be at least that large. Rounds as torchvision does."""
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)

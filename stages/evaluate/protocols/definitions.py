@@ -74,7 +74,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         _skipping,
         "validation",
         _PRESENT_IDS,
-        "TransFGU, PiCIE: one-to-one matching by shared pixels, background included; at the photographs' own size",
+        "TransFGU, PiCIE: one-to-one matching by shared pixels, background included; they score at working_size",
     ),
     "iou_hungarian": Protocol(
         lambda counts, level: match_iou(counts.confusion(level)),

@@ -117,7 +117,7 @@ class _Counted:
         settings = CountingSettings(
             self._inputs.classes, self._inputs.clusters, self._config.ignore_id, max(len(levels), 1)
         )
-        load = StoredMapLoader(PREDICTIONS, thresholds, self._inputs.labels.mask_ids)
+        load = StoredMapLoader(PREDICTIONS, thresholds, self._inputs.labels.mask_ids, self._config.working_size)
         counts = count_images(self._masked[split], load, settings, f"score {split}")
         if not counts.true_area[ALL, 1:].any():
             raise UserError(f"the masks of split {split} hold no class at all, only 0 and {self._config.ignore_id}")

@@ -126,6 +126,7 @@ def provenance_rows(config: Config, evaluation: Evaluation, provenance: Provenan
     rows = [
         ("recipe", provenance.recipe),
         ("protocol", config.protocol if evaluation.has_scores else "none: there are no masks"),
+        ("scored at", f"{config.working_size[0]} x {config.working_size[1]} pixels" if config.working_size else ""),
         ("match found on", evaluation.match_source),
         ("threshold", f"{'none' if chosen is None else f'{chosen / 100:.2f}'} ({evaluation.threshold.source})"),
         ("ignored id", str(config.ignore_id)),

@@ -122,7 +122,8 @@ def _cluster(inputs: Inputs, splits: list[str], describe: Describe) -> dict[str,
 def _score(config: Config, inputs: Inputs, ids: dict[str, int], threshold: float | None) -> dict[str, float]:
     masked = splits_with_masks(inputs)
     thresholds = None if threshold is None else Thresholds([threshold])
-    load = PaintedMapLoader(StoredMapLoader(PREDICTIONS, thresholds, inputs.labels.mask_ids), ids)
+    stored = StoredMapLoader(PREDICTIONS, thresholds, inputs.labels.mask_ids, config.working_size)
+    load = PaintedMapLoader(stored, ids)
     settings = CountingSettings(inputs.classes, inputs.clusters, config.ignore_id)
     counts = {split: count_images(pairs, load, settings, split) for split, pairs in masked.items()}
     protocol = PROTOCOLS[config.protocol]
