@@ -51,7 +51,7 @@ def crop_class_maps(maps: Float32, photo: tuple[int, int], window: Window, side:
         side: Cells along each side.
 
     Returns:
-        (K, side, side): the mean of bilinear samples of each cell, as torchvision's `roi_align` with `aligned=True`.
+        (K, side, side): the mean of bilinear samples of each cell, as torchvision's RoIAlign (aligned).
     """
     rows = _weights(window.y, window.height, maps.shape[1] / photo[0], maps.shape[1], side)
     columns = _weights(window.x, window.width, maps.shape[2] / photo[1], maps.shape[2], side)
