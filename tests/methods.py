@@ -51,7 +51,12 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "freeze_last_layer": 0,
     },
     # It becomes the teacher in every epoch but the first.
-    "transfgu": {"blocks": 1, "size": [32, 32], "bootstrapping": {"start": 1, "intervals": [1], "passes": 1}},
+    "transfgu": {
+        "decoder": None,
+        "blocks": 1,
+        "size": [32, 32],
+        "bootstrapping": {"start": 1, "intervals": [1], "passes": 1},
+    },
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
     "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
 }

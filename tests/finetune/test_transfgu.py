@@ -15,7 +15,7 @@ from stages.core.artifacts.models import read_model
 from stages.core.engine.method import TrainingProgress
 from stages.core.errors import UserError
 from stages.core.nets.features import restore_features
-from stages.core.nets.segmenter import Segmenter
+from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.finetune.__main__ import main
 from stages.finetune.methods.transfgu import losses
 from stages.finetune.methods.transfgu.config import BootstrappingConfig, TransFGUConfig
@@ -125,13 +125,13 @@ def test_only_the_student_gets_gradients_and_they_are_clamped() -> None:
     loss = method.step(batch, TrainingProgress(0, 9, 0, 3)).total
     (1e6 * loss).backward()
     learning = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert learning == {f"head.{name}" for name, _ in method.head.named_parameters()}
-    assert max(float(parameter.grad.abs().max()) for parameter in method.head.parameters()) > 1  # type: ignore[union-attr]
+    assert learning == {f"student.{name}" for name, _ in method.student.named_parameters()}
+    assert max(float(parameter.grad.abs().max()) for parameter in method.student.parameters()) > 1  # type: ignore[union-attr]
     method.after_gradients(TrainingProgress(0, 9, 0, 3))
-    assert max(float(parameter.grad.abs().max()) for parameter in method.head.parameters()) == 1  # type: ignore[union-attr]
-    assert not method.features.training
+    assert max(float(parameter.grad.abs().max()) for parameter in method.student.parameters()) == 1  # type: ignore[union-attr]
+    assert not method.features.backbone.training
     assert not method.teacher.training
-    assert method.head.training
+    assert method.student.training
 
 
 def test_a_step_whose_loss_is_not_positive_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_teacher_and_student_change_places_once_an_epoch_and_the_weight_of_the_p
     index = fabricate_inputs()
     schedule = {"start": 1, "intervals": [3], "passes": 1}
     method = build(bootstrapping=schedule, peer_weights=[0.03, 0.04])
-    first = {name: value.clone() for name, value in method.head.state_dict().items()}
+    first = {name: value.clone() for name, value in method.student.state_dict().items()}
     batch = load_two_batches(method, index)[0]
 
     def run(epoch: int) -> float:
@@ -160,18 +160,18 @@ def test_teacher_and_student_change_places_once_an_epoch_and_the_weight_of_the_p
 
     def learn() -> dict[str, Tensor]:
         with torch.no_grad():
-            for parameter in method.head.parameters():
+            for parameter in method.student.parameters():
                 parameter.add_(1.0)
-        return {name: value.clone() for name, value in method.head.state_dict().items()}
+        return {name: value.clone() for name, value in method.student.state_dict().items()}
 
     assert [run(epoch) for epoch in (0, 1, 2)] == [0, 0, 0], "plain cross-entropy before there is a teacher"
     taught = learn()
     assert run(3) == 0.03
     assert all(torch.equal(value, taught[name]) for name, value in method.teacher.state_dict().items())
-    assert all(torch.equal(value, first[name]) for name, value in method.head.state_dict().items())
+    assert all(torch.equal(value, first[name]) for name, value in method.student.state_dict().items())
     later = learn()
     assert [run(epoch) for epoch in (3, 4, 5)] == [0.03, 0.04, 0.04]
-    assert all(torch.equal(value, later[name]) for name, value in method.head.state_dict().items()), "once"
+    assert all(torch.equal(value, later[name]) for name, value in method.student.state_dict().items()), "once"
     resumed = build(bootstrapping=schedule)
     resumed.load_state_dict(method.state_dict())
     assert int(resumed.taught_epoch) == 3
@@ -182,27 +182,40 @@ def test_the_teachers_opinion_enters_the_labels() -> None:
     index = fabricate_inputs()
     method = build(head="pixel", background=False)
     batch = load_two_batches(method, index)[0]
-    features, (maps,) = method.features(batch.views[0]), batch.maps["class_maps"]
-    assert torch.equal(method._find_labels(maps, features), maps)
+    seen, (maps,) = method._look(batch.views[0]), batch.maps["class_maps"]
+    assert torch.equal(method._find_labels(maps, seen), maps)
     with torch.no_grad():
-        method.teacher.conv.weight.zero_()
-        method.teacher.conv.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
+        method.teacher.head.conv.weight.zero_()
+        method.teacher.head.conv.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
     method.taught_epoch.fill_(1)
-    labels = method._find_labels(maps, features)
+    labels = method._find_labels(maps, seen)
     torch.testing.assert_close(labels, (maps + torch.tensor([0.0, 9.0, 0.0]).softmax(0).view(3, 1, 1)) / 2)
-    assert (method.head(features).shape[1], method.step(batch, TrainingProgress(0, 9, 0, 3)).total.ndim) == (3, 0)
+    assert (method.student(seen).logits.shape[1], method.step(batch, TrainingProgress(0, 9, 0, 3)).total.ndim) == (3, 0)
 
 
 def test_without_a_background_every_pixel_has_a_category() -> None:
     fabricate_inputs()
     main(small(TransFGUConfig, background=False, size=[32, 64]))
-    from stages.core.nets.segmenter import restore_segmenter
-
     card, states = read_model("finetune", ["head"])
     segmenter: Segmenter = restore_segmenter(card, states)
     assert (card.segmenter.clusters, card.segmenter.size, card.segmenter.predicts_background) == (3, (32, 64), False)
     assert isinstance(segmenter.head.card.clusters, int)
     assert segmenter.head.card.clusters == 3
+
+
+def test_a_decoder_learns_with_the_head_and_is_reset_with_it() -> None:
+    index = fabricate_inputs()
+    method = build(decoder={"kind": "fpn", "channels": 8}, head="pixel", bootstrapping={"start": 1, "intervals": [1]})
+    batch = load_two_batches(method, index)[0]
+    method.step(batch, TrainingProgress(0, 9, 0, 3)).total.backward()
+    learning = {name.split(".")[1] for name, parameter in method.named_parameters() if parameter.grad is not None}
+    assert learning == {"decoder", "head"}
+    assert method.side > 2, "the first stage's stride"
+    main(small(TransFGUConfig, decoder={"kind": "fpn", "channels": 8}))
+    card, states = read_model("finetune", ["backbone", "decoder", "head"])
+    assert (card.feature_map, card.parts.decoder.channels) == ("decoder", 8)
+    found = restore_segmenter(card, states).segment_photograph(index.read(0), 10**6)
+    assert found.label.shape == (32, 32)
 
 
 def test_what_does_not_fit_is_said_before_the_work() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.core.config.networks import ClassifierConfig, HeadConfig, MaskTransformerConfig
+from stages.core.config.networks import ClassifierConfig, DecoderConfig, HeadConfig, MaskTransformerConfig
 from stages.core.config.params import Params
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.training import OptimizerConfig, TrainingConfig
@@ -61,12 +61,15 @@ class TransFGUConfig(TrainedFinetuneConfig):
     size: tuple[int, int] = (320, 320)
     """Height and width in pixels that photographs are squashed to at inference. TransFGU: 320 x 320, Cityscapes
     320 x 640."""
+    decoder: DecoderConfig | None = None
+    """A decoder of the backbone's stages that learns with the head; of a transformer, of the tokens behind each quarter
+    of its blocks. TransFGU, table 4: an FPN on a ResNet-50; null for the backbone's last map alone (ViT)."""
     head: Literal["mask_transformer", "pixel"] = "mask_transformer"
     """Segmenter's mask transformer, or a 1x1 convolution. TransFGU, table 2, compares them."""
     blocks: int = Field(2, ge=1)
     """Of the mask transformer. Segmenter: 2."""
     heads: int | None = Field(None, ge=1)
-    """Of attention in the mask transformer; null for one per 64 channels of the network, at least one. ViT-S: 6."""
+    """Of attention in the mask transformer; null for one per 64 channels of the map, at least one. ViT-S: 6."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """In the mask transformer. Segmenter's code: 0.1."""
     background: bool = True
@@ -98,7 +101,7 @@ class TransFGUConfig(TrainedFinetuneConfig):
     5e-4, not of vectors."""
 
     def head_config(self, channels: int, categories: int) -> HeadConfig:
-        """What the head is built from, on a network of so many channels."""
+        """What the head is built from, on a map of so many channels."""
         outputs = categories + self.background
         if self.head == "pixel":
             return ClassifierConfig(clusters=outputs)
