@@ -12,6 +12,7 @@ from pathlib import Path
 from flows.doctor.finding import Finding
 from flows.workspace.dvc_process import check_writable
 from flows.workspace.experiment import check_experiments
+from stages.core.caches import compiled_loops
 from stages.core.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -26,7 +27,7 @@ def check_environment() -> Iterator[Finding]:
     yield check_folders()
     yield check_git()
     yield check_server()
-    yield check_compiled_loops(Path(__file__).parents[2] / "stages", _numba_folder())
+    yield check_compiled_loops(Path(__file__).parents[2] / "stages", compiled_loops())
     if SHARED_MEMORY.is_dir():
         yield check_shared_memory(shutil.disk_usage(SHARED_MEMORY).total)
     yield check_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -70,10 +71,10 @@ def check_server() -> Finding:
 
 def check_compiled_loops(code: Path, cache: Path) -> Finding:
     """Numba can keep its compiled code in a cache."""
-    if all(_can_write(folder / "__pycache__") for folder in (code / "core/images", code / "core/metrics")):
-        return Finding("compiled loops", "are kept beside the code")
     if _can_write(cache):
         return Finding("compiled loops", f"are kept in {cache}")
+    if all(_can_write(folder / "__pycache__") for folder in (code / "core/images", code / "core/metrics")):
+        return Finding("compiled loops", "are kept beside the code")
     remedy = "set NUMBA_CACHE_DIR to a folder that can be written: saves half a minute at every start"
     return Finding("compiled loops", "cannot be kept, every process compiles them anew", remedy, is_fatal=False)
 
@@ -89,11 +90,6 @@ def check_open_files(limit: int) -> Finding:
     """The limit of open files is high enough for data loaders and servers."""
     remedy = f"ulimit -n {_FEW_FILES} or more" if 0 <= limit < _FEW_FILES else ""
     return Finding("open files", "any number" if limit < 0 else f"up to {limit}", remedy, is_fatal=False)
-
-
-def _numba_folder() -> Path:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
 
 
 def _can_write(folder: Path) -> bool:

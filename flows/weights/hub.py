@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.weights.catalog import FILE, Offer
+from stages.core.caches import user_cache
 from stages.core.errors import UserError
 from stages.core.hashing import hash_file
 
@@ -27,12 +28,9 @@ class Source(NamedTuple):
 
 
 def weights_folder() -> Path:
-    """Where weights are kept: LUSS_WEIGHTS, else `luss/weights` in the user's folder of caches.
-
-    Outside of the project, so that they come into no commit, and experiments, which run in copies of it, find them.
-    """
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("LUSS_WEIGHTS") or Path(caches) / "luss" / "weights")
+    """Where weights are kept: LUSS_WEIGHTS, else `luss/weights` in the user's folder of caches."""
+    given = os.environ.get("LUSS_WEIGHTS")
+    return Path(given) if given else user_cache("weights")
 
 
 def read_source(file: Path) -> Source | None:

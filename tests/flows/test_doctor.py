@@ -230,8 +230,8 @@ def test_compiled_loops_want_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for room in ("core/images", "core/metrics"):
         (tmp_path / "stages" / room).mkdir(parents=True)
     (tmp_path / "cache").mkdir()
-    assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("beside the code")
-    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path / "cache" in (path, *path.parents))
     assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("cache")
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path / "stages" in (path, *path.parents))
+    assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("beside the code")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "NUMBA_CACHE_DIR" in check_compiled_loops(tmp_path / "stages", tmp_path / "cache").remedy

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 def spoilt(clone: Workspace) -> Iterator[Workspace]:
     """The finished clone, to be spoilt: afterwards DVC gives back what belongs there and finds nothing else to do."""
     yield clone
-    clone.restore()
+    clone.check_out()
     assert "ran" not in clone.repro().values()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ IMAGES = {"train": 4, "validation": 2, "test": 2}
 """Per category."""
 CATEGORIES = ("disc", "frame", "stripes")
 SIZE = 48
+FOLDERS = ("data", "artifacts")
+"""What DVC keeps."""
 
 _SAID = {
     "ran": re.compile(r"^Running stage '(\w+)'", re.MULTILINE),
@@ -58,12 +61,24 @@ class Workspace:
     def commit(self, message: str) -> None:
         self.git("add", "-A")
         self.git("commit", "-q", "-m", message)
+        for folder in FOLDERS:
+            replace(self.path / folder, self._kept / folder)
 
     def restore(self) -> None:
-        """Bring parameters, lock, data and artifacts back to what was committed last."""
+        """Bring parameters, lock, data and artifacts back to what was committed last, as `dvc checkout` would."""
+        self.git("reset", "-q", "--hard")
+        for folder in FOLDERS:
+            replace(self._kept / folder, self.path / folder)
+
+    def check_out(self) -> None:
+        """Bring back the same by DVC."""
         self.git("reset", "-q", "--hard")
         done = self.run("-m", "dvc", "checkout", "--force", "--quiet")
         assert done.returncode == 0, done.stdout
+
+    @property
+    def _kept(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-kept")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `python COMMAND`; stdout holds stderr too."""
@@ -102,6 +117,12 @@ class Workspace:
         assert done.returncode == 0, done.stdout
         return {stage: what for what, pattern in _SAID.items() for stage in pattern.findall(done.stdout)}
 
+    def changed(self) -> set[str]:
+        """The stages that `dvc status` says have changed, or whose inputs have."""
+        done = self.run("-m", "dvc", "status", "--json")
+        assert done.returncode == 0, done.stdout
+        return set(json.loads(done.stdout.strip().splitlines()[-1]))
+
     def lock(self) -> dict[str, Any]:
         """The stages of dvc.lock."""
         stages: dict[str, Any] = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
@@ -119,6 +140,13 @@ class Workspace:
     def section(self, stage: str) -> dict[str, Any]:
         values: dict[str, Any] = yaml.safe_load((self.path / "params.yaml").read_text())[stage]
         return values
+
+
+def replace(source: Path, target: Path) -> None:
+    """Copy a folder over another one, with the times of its files."""
+    shutil.rmtree(target, ignore_errors=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
 
 
 def copy_project(target: Path) -> None:

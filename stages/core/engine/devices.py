@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +28,9 @@ def start_fabric() -> Fabric:
 
     LUSS_DEVICE (`cpu`, `cuda`, `mps`) and LUSS_PRECISION (`bf16`, `fp32`) overrule what is found.
     """
-    from lightning_fabric import Fabric  # slow to load, and inference needs none
-    from lightning_fabric.strategies.ddp import DDPStrategy
+    with _without_torchmetrics():
+        from lightning_fabric import Fabric  # slow to load, and inference needs none
+        from lightning_fabric.strategies.ddp import DDPStrategy
 
     device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
     precision = _choose("LUSS_PRECISION", tuple(_PRECISIONS), "bf16" if _has_bf16(device) else "fp32")
@@ -48,6 +52,22 @@ def start_fabric() -> Fabric:
     fabric = Fabric(**options | {"devices": here, "num_nodes": nodes, "strategy": strategy})
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def _without_torchmetrics() -> Iterator[None]:
+    """Let torchmetrics be absent, which Fabric loads where it is installed, with SciPy and matplotlib, for its version.
+
+    That takes 2.4 s, half of what a training needs to start, and nothing here uses it.
+    """
+    is_loaded = "torchmetrics" in sys.modules
+    if not is_loaded:
+        sys.modules["torchmetrics"] = None  # type: ignore[assignment]  # what `import` takes for absent
+    try:
+        yield
+    finally:
+        if not is_loaded:
+            del sys.modules["torchmetrics"]
 
 
 def _attend_in_one_order() -> None:

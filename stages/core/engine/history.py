@@ -1,19 +1,23 @@
 """The training history (losses and diagnostics), which the seed determines, and the log of speed, which it does not."""
 
+from __future__ import annotations
+
 import math
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from stages.core.artifacts.shards import encode_json, write_atomically
 from stages.core.engine.distributed import rank, sum_over_processes, world_size
 from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _ROWS = 500
 LOGS = Path(os.environ.get("LUSS_LOGS", "logs"))

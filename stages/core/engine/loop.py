@@ -1,14 +1,15 @@
 """The training loop of all methods that train."""
 
+from __future__ import annotations
+
 import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
@@ -31,6 +32,9 @@ from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
 from stages.core.progress import Progress
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class TrainingPlan:
