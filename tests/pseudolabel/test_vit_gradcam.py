@@ -120,7 +120,7 @@ def test_the_batch_that_gradients_are_divided_by_is_not_that_of_the_pass(monkeyp
     fabricate()
     main(CONFIG)
     eight = list(open_class_maps("pseudolabel"))
-    monkeypatch.setattr(method, "_PHOTOS", 2)
+    monkeypatch.setattr(method, "PHOTOS", 2)
     main(CONFIG.model_copy(update={"gradient_batch": 2}))
     for one, other in zip(eight, open_class_maps("pseudolabel"), strict=True):
         np.testing.assert_allclose(one.base, other.base, rtol=1e-4)

@@ -32,7 +32,7 @@ from stages.core.resume import resumable_work
 from stages.pseudolabel.methods.vit_gradcam.config import ViTGradCAMConfig
 
 _STAGE = "pseudolabel"
-_PHOTOS = 8
+PHOTOS = 8
 """At once in one pass of the network; the result does not depend on it, see `ViTGradCAMConfig.gradient_batch`."""
 
 
@@ -77,7 +77,7 @@ def _write_shard(
 ) -> list[str]:
     path, shard = task
     network, skipped, found = _restore(*hashes), list[str](), list[ClassMaps]()
-    for photos, images in read_batches(shard, _PHOTOS, skipped):
+    for photos, images in read_batches(shard, PHOTOS, skipped):
         found += _map_classes(config, network, photos, images)
     write_class_shard(path.parent / FOLDER / path.name, origin, found)
     # The last of the two: where it lies, both are whole.
