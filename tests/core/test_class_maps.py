@@ -33,7 +33,7 @@ def drawn(seed: int, classes: int = 20, size: tuple[int, int] = (40, 40)) -> Cla
     return ClassMaps(f"{seed:04d}", 480, 640, ids, above, random.random(size).astype(np.float32) ** 3)
 
 
-def test_values_come_back_to_half_a_step_and_the_base_as_it_is() -> None:
+def test_values_come_back_to_a_step_and_the_base_as_it_is() -> None:
     maps = [drawn(0), drawn(1, size=(20, 31)), drawn(2)._replace(base=None)]
     write_class_maps(OUT, ORIGIN, maps)
     read = open_class_maps("pseudolabel")
@@ -45,7 +45,8 @@ def test_values_come_back_to_half_a_step_and_the_base_as_it_is() -> None:
         np.testing.assert_array_equal(np.isnan(got.above), np.isnan(given.above[kept]))
         steps = np.nanmax(given.above[kept], (1, 2), keepdims=True) / 254
         error = np.abs(got.above - given.above[kept]) / steps
-        assert np.nanmax(error) < 0.501
+        assert np.nanmax(error) < 1.001
+        assert np.nanmean(error > 0.501) < 0.01  # those that would change which class is first
         np.testing.assert_array_equal(got.base, given.base)
         assert got.values.dtype == np.float32
         expected = np.zeros_like(given.above)
@@ -56,11 +57,26 @@ def test_values_come_back_to_half_a_step_and_the_base_as_it_is() -> None:
         np.testing.assert_allclose(got.spread(20), expected, atol=np.nanmax(steps))
 
 
+def test_the_best_class_of_classes_that_hardly_differ_is_kept() -> None:
+    random = np.random.default_rng(0)
+    common = random.random((30, 30)).astype(np.float32)
+    above = common + 1e-3 * random.random((9, 30, 30)).astype(np.float32)
+    above *= np.linspace(1, 1.001, 9, dtype=np.float32)[:, None, None]
+    above[7] = above[2]  # a tie: the first one is taken
+    above[random.random(above.shape) < 0.2] = np.nan
+    maps = drawn(0)._replace(class_ids=np.arange(9, dtype=np.uint16), above=above, base=None)
+    write_class_maps(OUT, ORIGIN, [maps])
+    got = open_class_maps("pseudolabel")["0000"]
+    np.testing.assert_array_equal(got.best, maps.best)
+    plain = np.nan_to_num(np.rint(above / np.nanmax(above, (1, 2), keepdims=True) * 254)).argmax(0) + 1
+    assert np.mean(plain == maps.best) < 0.6
+
+
 def test_the_best_class_survives_where_plain_8_bits_lose_it() -> None:
     maps = [drawn(seed) for seed in range(4)]
     write_class_maps(OUT, ORIGIN, maps)
     given = np.stack([one.best for one in maps])
-    assert np.mean(given == np.stack([one.best for one in open_class_maps("pseudolabel")])) >= 0.995
+    np.testing.assert_array_equal(given, np.stack([one.best for one in open_class_maps("pseudolabel")]))
     plain = np.stack([np.rint(one.values * 255).argmax(0) + 1 for one in maps])
     assert np.mean(given == plain) < 0.9
 

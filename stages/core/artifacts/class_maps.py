@@ -167,15 +167,13 @@ def write_class_shard(path: Path, origin: Origin, maps: Iterable[ClassMaps]) -> 
 
 def _encode_row(maps: ClassMaps) -> dict[str, Any]:
     height, width = maps.above.shape[1:]
-    counts = ~np.isnan(maps.above)
-    kept = counts.any((1, 2))
-    above, counts = np.where(counts, maps.above, 0)[kept], counts[kept]
-    if above.size and above.min() < 0:
+    kept = ~np.isnan(maps.above).all((1, 2))
+    above = np.where(np.isnan(maps.above), -np.inf, maps.above)[kept]
+    counts = np.isfinite(above)
+    if (above[counts] < 0).any():
         raise ValueError(f"class maps of {maps.image_id}: a value below the base")
     scales = above.max((1, 2)).astype(np.float32) if len(above) else np.zeros(0, np.float32)
-    steps = np.where(scales > 0, scales, 1).astype(np.float32) / _LEVELS
-    levels = np.rint(above / steps[:, None, None]).clip(0, _LEVELS).astype(np.uint8) + np.uint8(1)
-    stored = np.where(counts, levels, np.uint8(0)).reshape(-1, width)
+    stored = np.where(counts, _round(above, scales) + np.uint8(1), np.uint8(0)).reshape(-1, width)
     return {
         "image_id": maps.image_id,
         "height": maps.height,
@@ -189,12 +187,35 @@ def _encode_row(maps: ClassMaps) -> dict[str, Any]:
     }
 
 
+def _round(above: Float32, scales: Float32) -> npt.NDArray[np.uint8]:
+    """Steps (K', h, w) of 254 of each class's scale: the nearest, but where that would put another class first.
+
+    There the first class takes the step above its value, and what would come before it the step below its own.
+
+    Args:
+        above: (K', h, w), minus infinity where a place does not count.
+        scales: (K',) the largest value of each class.
+    """
+    lengths = (np.where(scales > 0, scales, 1) / np.float32(_LEVELS))[:, None, None]
+    steps = np.rint(above / lengths)
+    if len(above) > 1:
+        first = above.argmax(0)
+        is_first = np.arange(len(above))[:, None, None] == first
+        is_changed = (steps * lengths).argmax(0) != first
+        raised = np.minimum(np.ceil(above / lengths), _LEVELS)
+        steps = np.where(is_changed & is_first, raised, steps)
+        highest = np.where(is_first, steps * lengths, -np.inf).max(0)
+        is_above = is_changed & ~is_first & (steps * lengths >= highest)
+        steps = np.where(is_above, np.floor(above / lengths), steps)
+    return np.maximum(steps, 0).astype(np.uint8)
+
+
 def _decode_row(row: dict[str, Any]) -> ClassMaps:
     height, width = row["map_height"], row["map_width"]
     scales = np.array(row["scales"], np.float32)
     stored = decode_png(row["maps_png"]).astype(np.float32) if len(scales) else np.zeros(0, np.float32)
     levels = stored.reshape(len(scales), height, width)
-    above = (levels - 1) / np.float32(_LEVELS) * scales[:, None, None]
+    above = (levels - 1) * (scales / np.float32(_LEVELS))[:, None, None]
     above[levels == 0] = np.nan
     base = None if row["base"] is None else np.array(row["base"], np.float32).reshape(height, width)
     return ClassMaps(row["image_id"], row["height"], row["width"], np.array(row["class_ids"], np.uint16), above, base)
