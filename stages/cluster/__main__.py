@@ -10,8 +10,9 @@ def main(config: ClusterConfig) -> None:
     from stages.core.artifacts.clusters import write_clusters
     from stages.core.artifacts.features import read_features
     from stages.core.artifacts.image_index import read_images
+    from stages.core.streamed_kmeans import STREAMED
 
-    centroids, assignments = config.cluster(read_features(), read_images())
+    centroids, assignments = config.cluster(read_features(halves_above=STREAMED), read_images())
     write_clusters(centroids, assignments, config.method)
 
 

@@ -1,7 +1,7 @@
 """The abstract config of the stage `cluster`."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,8 @@ class ClusterConfig(Params, ABC):
         return self
 
     @abstractmethod
-    def group(self, vectors: "Float32", k: int) -> "Clustering":
-        """Group vectors (N, D) into k clusters.
+    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
+        """Group vectors (N, D) into k clusters; they are float32, or float16 where there are millions of them.
 
         Raises:
             UserError: There are too few of them, or one is not finite.
@@ -55,9 +55,9 @@ class ClusterConfig(Params, ABC):
             UserError: A group has no vectors, or fewer than clusters.
         """
         from stages.core.artifacts.clusters import Assignments, Centroids
-        from stages.core.faiss_ops import nearest, normalize_rows
+        from stages.core.streamed_kmeans import assign, unit_rows
 
-        vectors = normalize_rows(features.embeddings) if self.normalize else features.embeddings
+        vectors = unit_rows(features.embeddings) if self.normalize else features.embeddings
         grouped = set(index.in_splits(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
         distances, cluster_ids = np.empty(len(vectors), np.float32), np.full(len(vectors), -1, np.int32)
@@ -69,8 +69,8 @@ class ClusterConfig(Params, ABC):
             found = self.group(vectors if own.all() else vectors[own], k)
             distances[own], cluster_ids[own] = found.distances, found.cluster_ids + first
             if others.any():
-                far, nearby = nearest(vectors[others], found.centroids, 1)
-                distances[others], cluster_ids[others] = far[:, 0], nearby[:, 0] + first
+                distances[others], nearby = assign(vectors[others], found.centroids)
+                cluster_ids[others] = nearby + first
             centroids.append(found.centroids)
         joined = np.concatenate(centroids)
         sizes = np.bincount(cluster_ids[forms & (cluster_ids >= 0)], minlength=len(joined))

@@ -3,14 +3,16 @@
 Source: LUSS, section 3.1; restarts, iterations and normalization from PASS, step 2.2.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from stages.cluster.config import ClusterConfig
 
 if TYPE_CHECKING:
-    from stages.core.faiss_ops import Clustering, Float32
+    from stages.core.faiss_ops import Clustering
 
 
 class KMeansConfig(ClusterConfig):
@@ -24,8 +26,11 @@ class KMeansConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: "Float32", k: int) -> "Clustering":
+    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
         """Lloyd's algorithm; see `ClusterConfig.group`."""
         from stages.core.faiss_ops import kmeans
+        from stages.core.streamed_kmeans import streamed_kmeans
 
+        if vectors.dtype == np.float16:
+            return streamed_kmeans(vectors, k, self.restarts, self.iterations, self.seed)
         return kmeans(vectors, k, self.restarts, self.iterations, self.seed)

@@ -34,7 +34,7 @@ class SpectralConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: "Float32", k: int) -> "Clustering":
+    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
         """k-means of the rows of the leading eigenvectors; see `ClusterConfig.group`.
 
         A centroid is the mean of its cluster's vectors, so that pixels and other splits compare with it. The vectors of
@@ -44,6 +44,7 @@ class SpectralConfig(ClusterConfig):
 
         from stages.core.faiss_ops import Clustering, check_vectors, kmeans, normalize_rows
 
+        vectors = np.asarray(vectors, np.float32)
         check_vectors(vectors, k)
         graph, parts = self._join_neighbors(vectors, k)
         rows = normalize_rows(leading_eigenvectors(graph, parts, k, self.seed).astype(np.float32))

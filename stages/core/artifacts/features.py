@@ -80,8 +80,8 @@ class Features(NamedTuple):
     image_ids: list[str]
     region_ids: npt.NDArray[np.int32]
     areas: npt.NDArray[np.int32]
-    embeddings: npt.NDArray[np.float32]
-    """(N, D)"""
+    embeddings: npt.NDArray[Any]
+    """(N, D) float32, or float16 where `read_features` was asked to keep that."""
     space: Space
     groups: npt.NDArray[np.int8] | None = None
     """(N,) positions in `GROUPS`; None where rows have no group."""
@@ -111,12 +111,13 @@ def write_feature_shard(path: Path, described: FeatureFormat, rows: list[Feature
     write_table(path, _to_table(rows, described), {**head, "method": described.method, "space": described.space})
 
 
-def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Features:
+def read_features(out: Path = OUT, among: Collection[str] | None = None, halves_above: int | None = None) -> Features:
     """Read `artifacts/extract`; 1.2 million rows of 2048 take 10 GB.
 
     Args:
         out: Where it lies.
         among: Images whose rows are kept; None for all.
+        halves_above: Rows above which float16 stays as it is; None for float32 always.
 
     Raises:
         UserError: Missing, broken or of another version.
@@ -129,11 +130,13 @@ def read_features(out: Path = OUT, among: Collection[str] | None = None) -> Feat
         wanted = None if among is None else pc.is_in(table.column("image_id"), value_set=pa.array(among, pa.string()))
         tables.append(table if wanted is None else table.filter(wanted))
     table = pa.concat_tables(tables).combine_chunks()
+    embeddings = read_vectors(table, "embedding")
+    keeps_halves = halves_above is not None and len(table) > halves_above
     return Features(
         image_ids=table.column("image_id").to_pylist(),
         region_ids=table.column("region_id").to_numpy(),
         areas=table.column("area").to_numpy(),
-        embeddings=read_vectors(table, "embedding").astype(np.float32, copy=False),
+        embeddings=embeddings if keeps_halves else embeddings.astype(np.float32, copy=False),
         space=read_table_metadata(shard_paths(out)[0], "features")["space"],
         groups=read_groups(table),
         boxes=read_vectors(table, "box") if "box" in table.column_names else None,
