@@ -19,6 +19,7 @@ from stages.core.artifacts.clusters import Assignments, Centroids, write_cluster
 from stages.core.artifacts.features import Feature, write_features
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.artifacts.labels import Label, write_labels
 from stages.core.artifacts.model_card import ModelCard, PartsCard, StartCard
 from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig
@@ -87,6 +88,13 @@ def fabricate_images(
             photos.append(Photo(image_id, split, f"{image_id}.png", *size, len(content), digest))
     write_images(photos, [], "folder")
     return read_images()
+
+
+def label_by_folder(index: ImageIndex) -> None:
+    """Write `artifacts/index/labels`: the class of every photograph is its folder."""
+    rows = [Label(image_id, None, None, image_id.split("/")[1]) for image_id in index.image_ids]
+    names = sorted({row.class_name for row in rows if row.class_name})
+    write_labels(rows, dict(enumerate(names, 1)), [], "folder")
 
 
 def index_again(index: ImageIndex) -> ImageIndex:

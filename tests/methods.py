@@ -13,6 +13,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.engine import loop, state
 from stages.core.engine.history import Row
 from stages.core.engine.method import TrainingMethod, TrainingProgress
+from stages.core.engine.survey import SurveyedMethod, survey
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches
 from tests.fabricate import BACKBONE
 
@@ -24,6 +25,9 @@ SMALL: dict[str, Any] = {
     "decoder": {"kind": "fpn", "channels": 16},
     "projector": {"hidden": 16, "projected": 8, "last_norm": False},
     "pixel_hidden": 16,
+    "hidden": 16,
+    "projected": 8,
+    "negatives": 4,
     "prototypes": 6,
     "queue": 8,
     "queue_start_epoch": 0,
@@ -32,6 +36,8 @@ SMALL: dict[str, Any] = {
     "training": {"epochs": 3, "batch_size": 4, "optimizer": OPTIMIZER},
 }
 """Values that make any method small; a method takes those that it has a field for."""
+TWO_VIEWS = {"crops": [{"count": 2, "size": 32, "scale": [0.5, 1]}]}
+CENTER = {"resize": 32, "size": 32}
 SMALL_OF: dict[str, dict[str, Any]] = {
     "maskcontrast": {
         "backbone": {**SMALL["backbone"], "output_stride": 8},
@@ -56,6 +62,19 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "blocks": 1,
         "size": [32, 32],
         "bootstrapping": {"start": 1, "intervals": [1], "passes": 1},
+    },
+    "byol": {"views": TWO_VIEWS, "momentum": {"value": 0.999}},
+    "pixpro": {"views": TWO_VIEWS, "momentum": {"value": 0.9}},
+    "moco_v2": {"momentum": {"value": 0.9}, "shuffle_groups": 1},
+    "npid": {"negatives": 100},
+    "deepcluster": {"clusters": 3, "components": 4, "surveyed": CENTER},
+    "odc": {"clusters": 3, "smallest": 1, "refresh": 2, "dropout": 0.1, "surveyed": CENTER},
+    "pcl": {
+        "clusters": [2, 3],
+        "warmup_epochs": 0,
+        "momentum": {"value": 0.9},
+        "shuffle_groups": 1,
+        "surveyed": CENTER,
     },
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
     "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
@@ -93,8 +112,17 @@ def _small_views(views: dict[str, Any]) -> dict[str, Any]:
     return {**views, "crops": crops}
 
 
+def prepare(method: TrainingMethod, index: ImageIndex) -> None:
+    """What the loop does before the first step."""
+    method.lay_out(index)
+    if isinstance(method, SurveyedMethod):
+        survey(method, index, 0, 0)
+
+
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:
     dataset = ViewDataset(index, method.views, method.open_maps(), seed)
+    prepare(method, index)
+    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, seed)
     loader = load_batches(dataset, EpochBatches(len(index), 4, seed, range(2)), torch.device("cpu"))
     return [augment_batch(raw, method.views, torch.device("cpu")) for raw in loader]
 

@@ -2,8 +2,9 @@
 
 A data set recipe holds the section `index`, the keys that several stages share (`shared`: seed, number of classes,
 image size …), and `evaluate` where it is scored by a protocol of its own. A method recipe holds the sections of the
-other stages, takes shared keys as `${shared.seed}`, and may carry `variants` with values for one data set. What none of
-them says is the default of the stage's config.
+other stages, takes shared keys as `${shared.seed}`, and may carry `variants` with values for one data set; it may stand
+upon another one (`extends: swav`) and say only what differs. What none of them says is the default of the stage's
+config.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
         UserError: Unknown recipe, section, field or shared key, or a value that its stage refuses.
     """
     stages = stage_names()
-    method = _read("methods", recipe.method, [*(stage for stage in stages if stage != _DATASET_SECTION), "variants"])
+    method = _read_method(recipe.method, stages)
     dataset = _read("datasets", recipe.dataset, ["shared", _DATASET_SECTION, "evaluate"])
     variant = (method.pop("variants", None) or {}).get(Path(recipe.dataset).stem, {})
     merged = _merge([dataset, method, variant], recipe.overrides, stages)
@@ -105,6 +106,32 @@ def render(sections: dict[str, dict[str, Any]], recipe: Recipe) -> str:
         for stage, values in sections.items()
     ]
     return "\n".join([head, *blocks])
+
+
+def _read_method(name: str, stages: Sequence[str]) -> dict[str, Any]:
+    """The sections and variants of a method recipe, upon those of the recipe that it extends.
+
+    A section of another method stands in place of the extended recipe's, in its variants too.
+    """
+    allowed = [*(stage for stage in stages if stage != _DATASET_SECTION), "variants", "extends"]
+    own = _read("methods", name, allowed)
+    if "extends" not in own:
+        return own
+    base = _read("methods", str(own.pop("extends")), allowed[:-1])
+    replaced = {stage for stage in own if stage in stages and _is_other_method(base.get(stage), own[stage])}
+    kept = {stage: values for stage, values in base.items() if stage not in replaced}
+    kept["variants"] = {
+        dataset: {stage: values for stage, values in sections.items() if stage not in replaced}
+        for dataset, sections in (base.get("variants") or {}).items()
+    }
+    merged = OmegaConf.to_container(OmegaConf.merge(kept, own))
+    assert isinstance(merged, dict)
+    return {str(section): values for section, values in merged.items()}
+
+
+def _is_other_method(section: Any, given: Any) -> bool:
+    named = given.get("method") if isinstance(given, dict) else None
+    return named is not None and (not isinstance(section, dict) or section.get("method") != named)
 
 
 def _read(kind: str, name: str, allowed: Sequence[str]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def pretrain(config: TrainedPretrainConfig) -> None:
             embedding_size=features.size,
             input=config.views.input_card,
             start=describe_start(config.weights),
-            labels_used=uses_labels(config.weights),
+            labels_used=uses_labels(config.weights) or config.supervision != "images",
             params=config.model_dump(mode="json"),
             photographs=counts,
         )

@@ -67,6 +67,16 @@ def test_published_numbers_are_looked_up_by_name(project: Path) -> None:
         "pass": ["imagenet_s50/PASS", "imagenet_s300/PASS", "imagenet_s919/PASS"],
         "maskcontrast": ["imagenet_s50/MaskContrast"],
         "supervised": ["imagenet_s50/supervised"],
+        "supervised_images": ["imagenet_s50/supervised", "imagenet_s300/supervised"],
+        "rotation": ["imagenet_s50/Rotation", "imagenet_s300/Rotation"],
+        "npid": ["imagenet_s50/NPID", "imagenet_s300/NPID"],
+        "simclr": ["imagenet_s50/SimCLR", "imagenet_s300/SimCLR"],
+        "moco_v2": ["imagenet_s50/MoCo v2", "imagenet_s300/MoCo v2"],
+        "deepcluster": ["imagenet_s50/DeepCluster", "imagenet_s300/DeepCluster"],
+        "odc": ["imagenet_s50/ODC", "imagenet_s300/ODC"],
+        "pcl": ["imagenet_s50/PCL", "imagenet_s300/PCL"],
+        "byol": ["imagenet_s50/BYOL", "imagenet_s300/BYOL"],
+        "pixpro": ["imagenet_s50/PixelPro", "imagenet_s300/PixelPro"],
     }.items(),
 )
 def test_heads_of_recipes_expect_what_was_published(recipe: str, rows: list[str]) -> None:

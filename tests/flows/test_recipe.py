@@ -19,7 +19,13 @@ from stages.core.errors import UserError
 from stages.core.hashing import hash_folder
 from tests.project.rooms import ROOT
 
-ALL = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
+WHOLE = [
+    name for name in recipe_names("methods") if "\nextends: " not in (RECIPES / f"methods/{name}.yaml").read_text()
+]
+OWN_VALUES = ("sample", "small_photos", "imagenet_s50", "imagenet_s300", "voc")
+"""Data sets that tell the recipes that extend another apart; on the others they are what they extend."""
+EXTENDING = sorted(set(recipe_names("methods")) - set(WHOLE))
+ALL = [*itertools.product(WHOLE, recipe_names("datasets")), *itertools.product(EXTENDING, OWN_VALUES)]
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +129,22 @@ def test_a_data_set_recipe_may_count_the_category_folders(project: Path) -> None
     shutil.rmtree(project / "data/train/cat")
     with pytest.raises(UserError, match=r"found 1 category folders .* shared\.classes=N"):
         compose(Recipe("swav", "small_photos"))
+
+
+def test_a_recipe_that_extends_another_says_only_what_differs(project: Path) -> None:
+    swav, simclr = compose(Recipe("swav", "sample")), compose(Recipe("simclr", "sample"))
+    same = [stage for stage in swav if stage not in ("pretrain", "extract")]
+    assert [simclr[stage] for stage in same] == [swav[stage] for stage in same], "the variants of swav too"
+    assert "prototypes" not in simclr["pretrain"], "another method takes the whole section's place"
+    (project / "mine.yaml").write_text(
+        "extends: swav\npretrain: {prototypes: 7}\nvariants: {sample: {cluster: {k: 4}}}"
+    )
+    mine = compose(Recipe("mine.yaml", "sample"))
+    expected = {**swav, "pretrain": {**swav["pretrain"], "prototypes": 30}, "cluster": {**swav["cluster"], "k": 4}}
+    assert mine == expected, "a variant of the extended recipe counts before its own section"
+    (project / "wrong.yaml").write_text("extends: swaw")
+    with pytest.raises(UserError, match=r"no such method recipe .* 'swaw' \(did you mean 'swav'"):
+        compose(Recipe("wrong.yaml", "sample"))
 
 
 def test_a_variant_belongs_to_its_data_set() -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.model_card import StartCard
 from stages.core.artifacts.models import read_model
+from stages.core.engine import state
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
 from stages.core.nets.features import restore_features
@@ -23,14 +24,17 @@ from stages.pretrain.__main__ import main
 from stages.pretrain.methods.dino.config import DINOConfig
 from tests import tiny_transformers
 from tests.benchmarks.resume import kill_and_resume, small_training
-from tests.fabricate import BACKBONE, SIZE, fabricate_images
+from tests.fabricate import BACKBONE, SIZE, fabricate_images, label_by_folder
 from tests.methods import (
+    EPOCH,
+    SMALL,
     check_equal,
     check_one_step_is_finite,
     check_resumes_exactly,
     check_thirty_steps_lower_the_loss,
     load_two_batches,
     small,
+    stop_at,
     train_small,
     union_of,
 )
@@ -39,17 +43,41 @@ from tests.one_order import check_a_step_adds_in_one_order
 assert tiny_transformers.NAMES
 METHODS = union_of(Config)
 TRAINED = [method for method in METHODS if "training" in method.model_fields]
+BASELINES = {
+    "classifier",
+    "rotation",
+    "simclr",
+    "moco_v2",
+    "byol",
+    "pixpro",
+    "npid",
+    "deepcluster",
+    "odc",
+    "pcl",
+    "picie",
+    "iic",
+}
+"""Methods that one test takes through the whole stage; the others are tried in more ways."""
+LONGER = [each for each in METHODS if each.model_fields["method"].default not in BASELINES]
 
 SHRINKING = {"kind": "deeplabv3plus", "channels": 8, "low_level": 4, "output_stride": 8, "rates": [1, 2, 3]}
 """A decoder that averages the first stage."""
 
 every_method = pytest.mark.parametrize("config_type", METHODS, ids=lambda config: config.__name__)
+every_longer_method = pytest.mark.parametrize("config_type", LONGER, ids=lambda config: config.__name__)
+every_longer_training = pytest.mark.parametrize(
+    "config_type", [each for each in LONGER if each in TRAINED], ids=lambda config: config.__name__
+)
+every_baseline = pytest.mark.parametrize(
+    "config_type", [each for each in TRAINED if each not in LONGER], ids=lambda config: config.__name__
+)
 every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
 
 
 def fabricate_inputs() -> Any:
     """Photographs, and priors for the methods that want some: squares in the middle."""
     index = fabricate_images(12)
+    label_by_folder(index)
     square = np.zeros((32, 32), np.uint8)
     square[8:24, 8:24] = 1
     maps = [LabelMap(image_id, 32, 32, square) for image_id in index.image_ids]
@@ -95,11 +123,12 @@ def test_a_network_that_sees_nothing_gives_the_loss_that_is_expected_of_chance(c
     """Features of zero: whatever a method predicts from them is even over all that it could be."""
     index = fabricate_inputs()
     method = build(small(config_type, **{"queue": 0} if "queue" in config_type.model_fields else {}))
+    batch = load_two_batches(method, index)[0]
     assert method.expected.chance
     for name, parameter in method.named_parameters():
         if not name.endswith(("original0", "original1")):  # a direction, which cannot be zero
             torch.nn.init.zeros_(parameter)
-    losses = method.step(load_two_batches(method, index)[0], TrainingProgress(0, 1, 0, 1))
+    losses = method.step(batch, TrainingProgress(0, 1, 0, 1))
     found = {"loss": losses.total, **losses.parts}
     for name, chance in method.expected.chance.items():
         assert found[name].item() == pytest.approx(chance, rel=1e-4)
@@ -116,13 +145,13 @@ def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
     check_thirty_steps_lower_the_loss(build(small(config_type)), fabricate_inputs())
 
 
-@every_trained_method
+@every_longer_training
 def test_stopped_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small(config_type)
     check_resumes_exactly(lambda: build(config), config, fabricate_inputs(), monkeypatch)
 
 
-@every_trained_method
+@every_longer_training
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config_type: Any) -> None:
     index, config = fabricate_inputs(), small(config_type)
     values = config.model_dump()
@@ -135,7 +164,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config_typ
     assert not torch.equal(next(trained[0].parameters()), next(trained[2].parameters()))
 
 
-@every_method
+@every_longer_method
 def test_the_saved_backbone_is_plain_timms(config_type: Any) -> None:
     fabricate_inputs()
     main(small(config_type))
@@ -153,7 +182,7 @@ def test_the_saved_backbone_is_plain_timms(config_type: Any) -> None:
     assert card.parts.backbone.name == BACKBONE.name
 
 
-@every_method
+@every_longer_method
 def test_the_stage_writes_the_same_bytes_twice_and_leaves_nothing_unfinished(config_type: Any) -> None:
     fabricate_inputs()
     written = []
@@ -165,7 +194,7 @@ def test_the_stage_writes_the_same_bytes_twice_and_leaves_nothing_unfinished(con
     assert not list(Path(".checkpoints").glob("*/*"))
 
 
-@every_trained_method
+@every_longer_training
 def test_renamed_categories_leave_the_weights_as_they_are(config_type: Any) -> None:
     """Folders' names are all that tells categories apart here: they must not reach a method."""
     weights = []
@@ -180,6 +209,31 @@ def test_renamed_categories_leave_the_weights_as_they_are(config_type: Any) -> N
         main(small(config_type))
         weights.append(Path("artifacts/pretrain/model.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+@every_baseline
+def test_a_baseline_stopped_and_resumed_with_renamed_categories_writes_the_same_bytes(
+    config_type: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole stage: stopped in the middle of the second epoch, and its model is plain timm's."""
+    config = small(config_type, training={**SMALL["training"], "epochs": 2})
+    fabricate_inputs()
+    main(config)
+    whole = Path("artifacts/pretrain/model.safetensors").read_bytes()
+    assert not list(Path(".checkpoints").glob("*/*"))
+    label_by_folder(fabricate_images(12, names=("n01", "n02", "zebra")))
+    monkeypatch.setattr(state, "_CHECKPOINT_SECONDS", -1.0)
+    build_method = config_type.build
+    monkeypatch.setattr(config_type, "build", lambda self: stop_at(build_method(self), EPOCH + 1))
+    with pytest.raises(KeyboardInterrupt):
+        main(config)
+    monkeypatch.setattr(config_type, "build", build_method)
+    torch.manual_seed(99)
+    main(config)
+    assert Path("artifacts/pretrain/model.safetensors").read_bytes() == whole
+    card, states = read_model("pretrain", ["backbone"])
+    timm.create_model(card.parts.backbone.name, num_classes=0).load_state_dict(states["backbone"])
+    assert (card.method, card.labels_used) == (config.method, config.supervision == "labels")
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from stages.core.artifacts.image_index import read_images
 from stages.core.engine.batch_norm import sync_batch_norm
 from stages.core.engine.distributed import local_rows
 from stages.core.engine.method import TrainingMethod, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.pretrain import Config
-from tests.fabricate import BACKBONE
-from tests.methods import small, union_of
+from tests.fabricate import BACKBONE, fabricate_images, label_by_folder
+from tests.methods import prepare, small, union_of
 from tests.two_processes import in_two_processes
 
 TRAINED = [method for method in union_of(Config) if "training" in method.model_fields]
@@ -23,6 +24,10 @@ PLAIN: dict[str, dict[str, Any]] = {
         "decoder": {"kind": "deeplabv3", "channels": 8, "rates": [1, 2, 3], "dropout": 0.0},
         "shuffle_groups": 2,
     },
+    "moco_v2": {"shuffle_groups": 2},
+    "pcl": {"shuffle_groups": 2},
+    "odc": {"dropout": 0.0},
+    "deepcluster": {"components": 2},
     "vice": {"masking": None, "queue_start_iteration": 0},
 }
 """Values without which a step draws random numbers, which processes share differently."""
@@ -35,8 +40,8 @@ def draw_batch(method: TrainingMethod, seed: int) -> Batch:
     sizes = method.views.sizes
     views = [torch.randn(PHOTOGRAPHS, 3, size, size, generator=generator) for size in sizes]
     windows = torch.tensor([0.0, 0, 20, 20, 0]).repeat(PHOTOGRAPHS, len(sizes), 1)
-    windows[:2, 1, 0] = 100
-    windows[2:, 1, 0] = torch.tensor([4.0, 7])
+    windows[:2, 1:2, 0] = 100
+    windows[2:, 1:2, 0] = torch.tensor([[4.0], [7]])
     sides = torch.tensor([5, 9, 12, 16])[:, None, None]
     inside = [(torch.arange(size) < sides) & (torch.arange(size)[:, None] < sides) for size in sizes]
     maps = {"saliency": [each.byte() * 255 for each in inside], "superpixels": [each.int() + 1 for each in inside]}
@@ -57,7 +62,8 @@ def take_steps() -> dict[str, Any]:
     for config_type in TRAINED:
         name = config_type.model_fields["method"].default
         torch.manual_seed(0)
-        method = small(config_type, backbone=BACKBONE.model_dump(), **PLAIN.get(name, {})).build().train()
+        method = small(config_type, **{"backbone": BACKBONE.model_dump(), **PLAIN.get(name, {})}).build().train()
+        prepare(method, read_images())
         if dist.is_initialized():
             sync_batch_norm(method, torch.device("cpu"))
         losses = []
@@ -72,6 +78,7 @@ def take_steps() -> dict[str, Any]:
 
 
 def test_two_processes_take_the_steps_of_one() -> None:
+    label_by_folder(fabricate_images(PHOTOGRAPHS))
     first, second = in_two_processes(take_steps)
     for name, alone in take_steps().items():
         one, other = first[name], second[name]

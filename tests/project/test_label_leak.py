@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows.recipes.composing import Recipe, compose, recipe_names
+from flows.recipes.composing import Recipe, compose
+from tests.flows.test_recipe import ALL
 from tests.project.rooms import ROOT, imported_modules, stage_folders
 
 LABELS = "artifacts/index/labels"
-RECIPES = list(itertools.product(recipe_names("methods"), recipe_names("datasets")))
 EXAMPLE = Recipe("swav", "sample")
 
 
@@ -46,13 +45,13 @@ def write_pipeline(root: Path, sections: dict[str, Any]) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("method", "dataset"), RECIPES)
+@pytest.mark.parametrize(("method", "dataset"), ALL)
 def test_labels_occur_only_where_a_recipe_says_so(tmp_path: Path, method: str, dataset: str) -> None:
     sections = compose(Recipe(method, dataset, ("shared.classes=3",)))
     assert stages_with_labels(write_pipeline(tmp_path, sections)) == allowed(sections)
 
 
-@pytest.mark.parametrize("stage", ["saliency", "pseudolabel", "finetune"])
+@pytest.mark.parametrize("stage", ["saliency", "pretrain", "pseudolabel", "finetune"])
 def test_supervision_adds_the_labels_to_that_stage_alone(tmp_path: Path, stage: str) -> None:
     sections = compose(EXAMPLE)
     sections[stage]["supervision"] = "labels"
@@ -80,7 +79,7 @@ def stages_that_read_labels(root: Path) -> set[str]:
 
 def test_only_stages_with_a_supervision_field_have_code_that_reads_labels() -> None:
     supervised = {stage for stage, section in compose(EXAMPLE).items() if "supervision" in section}
-    assert supervised == {"saliency", "pseudolabel", "finetune"}
+    assert supervised == {"saliency", "pretrain", "pseudolabel", "finetune"}
     assert "evaluate" in stages_that_read_labels(ROOT)
     assert stages_that_read_labels(ROOT) <= {"evaluate"} | supervised
 

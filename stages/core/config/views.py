@@ -132,6 +132,22 @@ class MultiCropConfig(ViewConfig):
         return chain.from_iterable(repeat(crop, crop.count) for crop in self.crops)
 
 
+class CenterViewConfig(ViewConfig):
+    """The middle of a photograph, always the same."""
+
+    flip: float = 0.0
+    photometric: PhotometricConfig | None = None
+    resize: int = Field(256, ge=8)
+    """The photograph's shorter side is brought to so many pixels."""
+    size: int = Field(224, ge=8)
+    """Side of the square in its middle, in pixels."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of the one view."""
+        return [self.size]
+
+
 class SectorViewConfig(ViewConfig):
     """Square views of one size and several zooms that all contain a common point (ViCE).
 

@@ -1,14 +1,12 @@
 """Batch norm over all photographs of a step or groups of them, however many processes share them."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stages.core.engine.distributed import rank, world_size
+from stages.core.engine.distributed import rank, sum_with_gradient, world_size
 
 
 @dataclass(frozen=True)
@@ -98,10 +96,7 @@ class GroupedBatchNorm(_BatchNorm):
 
     def _sum(self, values: Tensor, group: Tensor) -> Tensor:
         """(N, C) of this process to sums (G, C) over the samples of all."""
-        sums: Any = values.new_zeros(self.groups.count, values.shape[1]).index_add(0, group, values)
-        if world_size() > 1:
-            sums = _Sum.apply(sums)
-        return cast(Tensor, sums)
+        return sum_with_gradient(values.new_zeros(self.groups.count, values.shape[1]).index_add(0, group, values))
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -125,19 +120,3 @@ def _sum_places(x: Tensor, dtype: torch.dtype) -> Tensor:
 def _spread(values: Tensor, ndim: int) -> Tensor:
     """(N, C) to (N, C, 1, ...) of `ndim` dimensions."""
     return values.view(*values.shape, *[1] * (ndim - 2))
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over all processes; so is the gradient, since every process's result depends on every input."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        result = value.clone()
-        dist.all_reduce(result)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        result = gradients[0].clone()
-        dist.all_reduce(result)
-        return result

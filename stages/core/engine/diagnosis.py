@@ -85,8 +85,10 @@ def _explain_collapse(row: Row) -> str:
 
 
 def _explain_no_learning(loss: float, done: int, by_chance: float, causes: str) -> str:
+    choices = math.exp(by_chance)
+    of = f" = ln {choices:.0f}" if abs(choices - round(choices)) < 1e-6 * choices else ""
     return (
         f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
-        f"{by_chance:.3f} = ln {math.exp(by_chance):.0f}. Most often training.optimizer.base_lr is too high, or "
+        f"{by_chance:.3f}{of}. Most often training.optimizer.base_lr is too high, or "
         f"the photographs hardly differ; otherwise {causes}"
     )

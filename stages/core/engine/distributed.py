@@ -1,5 +1,7 @@
 """Collective operations over the processes of a distributed training; with one process, the identity."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -67,6 +69,39 @@ def gather(value: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def gather_with_gradient(value: Tensor) -> Tensor:
+    """`gather` of equal shares (B, ...), through which every process's loss reaches the rows of all others.
+
+    Training averages gradients over the processes; those of a mean over the rows of all processes come out as in one.
+    """
+    return cast(Tensor, _Gather.apply(value)) if _is_distributed() else value
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return gather(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return local_rows(sum_over_processes(gradients[0].clone()))
+
+
+def sum_with_gradient(value: Tensor) -> Tensor:
+    """Sum over all processes; so is the gradient, since every process's result depends on every input."""
+    return cast(Tensor, _Sum.apply(value)) if _is_distributed() else value
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return sum_over_processes(value.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return sum_over_processes(gradients[0].clone())
 
 
 def _gather_counts(own: int) -> list[int]:

@@ -28,6 +28,7 @@ from stages.core.engine.launch import (
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.optim import build_optimizer, clip_gradients, learning_rate, set_rates, weight_decay
 from stages.core.engine.state import TrainingState
+from stages.core.engine.survey import SurveyedMethod, survey
 from stages.core.engine.tensorboard import TensorBoardLog
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches, steps_per_epoch
@@ -50,6 +51,20 @@ class TrainingPlan:
     def progress(self, iteration: int) -> TrainingProgress:
         """Iteration and epoch as methods get them."""
         return TrainingProgress(iteration, self.iterations, iteration // self._steps, self._config.epochs)
+
+    def stretches(self, start: int, by_epoch: bool) -> Iterator[range]:
+        """The iterations from `start` on, in one piece, or by epoch."""
+        if not by_epoch:
+            yield range(start, self.iterations)
+            return
+        while start < self.iterations:
+            end = start - start % self._steps + self._steps
+            yield range(start, end)
+            start = end
+
+    def begins_epoch(self, iteration: int) -> bool:
+        """Whether an iteration is the first of its epoch."""
+        return iteration % self._steps == 0
 
     def epoch_note(self, done: int) -> str:
         """The epoch of the last of `done` iterations, for a progress line."""
@@ -93,21 +108,18 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
         launch_processes(processes)
     fabric = start_fabric()
     check_share(share, world_size())
+    method.lay_out(index)
     network = set_up(fabric, method, NormGroups(share, config.norm_group))
     plan = TrainingPlan(config, len(index))
-    run = TrainingState(
-        method, build_optimizer(method, config.optimizer, config.batch_size), History(plan.iterations), work
-    )
+    optimizer = build_optimizer(method, config.optimizer, config.batch_size, method.without_momentum)
+    run = TrainingState(method, optimizer, History(plan.iterations), work)
     run.resume()
-    dataset = ViewDataset(index, method.views, method.open_maps(), config.seed, method.coverage)
-    batches = EpochBatches(len(index), config.batch_size, config.seed, range(run.iteration, plan.iterations))
-    batches = batches.shared(rank(), world_size())
     speed, board = SpeedLog(stage, work.name), TensorBoardLog(stage, work.name)
     with (
         Progress(plan.iterations, stage, "steps", run.iteration, is_shown=rank() == 0) as bar,
         report_lost_process(),
     ):
-        for batch, waited in _device_batches(load_batches(dataset, batches, fabric.device), method, fabric.device):
+        for batch, waited in _epochs(fabric, method, config, index, plan, run.iteration):
             row = train_step(fabric, network, run, batch, plan)
             speed.add(len(batch.positions), waited)
             if row:
@@ -160,6 +172,26 @@ def train_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, p
     run.method.after_step(progress)
     values = {"loss": losses.total, **losses.parts, "grad_norm": norm}
     return run.add_to_history(values, {"epoch": progress.epoch + 1, "lr": lr}, plan.iterations)
+
+
+def _epochs(
+    fabric: Fabric, method: TrainingMethod, config: TrainingConfig, index: ImageIndex, plan: TrainingPlan, start: int
+) -> Iterator[tuple[Batch, float]]:
+    """This process's batches from an iteration on, and the seconds that each was waited for.
+
+    Surveys take place between the last step of an epoch, with its checkpoint, and the first of the next.
+    """
+    dataset = ViewDataset(index, method.views, method.open_maps(), config.seed, method.coverage)
+    for stretch in plan.stretches(start, by_epoch=isinstance(method, SurveyedMethod)):
+        groups = None
+        if isinstance(method, SurveyedMethod):
+            epoch = plan.progress(stretch.start).epoch
+            if plan.begins_epoch(stretch.start) and method.is_due(epoch):
+                survey(method, index, epoch, config.seed, fabric)
+            groups = method.sampled_by
+        batches = EpochBatches(len(index), config.batch_size, config.seed, stretch, groups)
+        batches = batches.shared(rank(), world_size())
+        yield from _device_batches(load_batches(dataset, batches, fabric.device), method, fabric.device)
 
 
 def _device_batches(

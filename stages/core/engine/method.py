@@ -50,6 +50,9 @@ class TrainingMethod(nn.Module, ABC):
     coverage: CoverageConfig | None = None
     """How much of every view must be salient; wants `saliency` among the maps."""
 
+    without_momentum: tuple[str, ...] = ()
+    """Beginnings of parameters' names that the optimizer moves without momentum, as a classifier of changing groups."""
+
     expected = Expectation()
     """What columns of the history (`loss`, or a part of it) are while nothing has been learnt, such as ln P; a training
     that stays there is ended."""
@@ -69,6 +72,13 @@ class TrainingMethod(nn.Module, ABC):
             UserError: One is missing, broken or of another version.
         """
         return {name: open_label_maps(name) for name in self.maps}
+
+    def lay_out(self, index: ImageIndex) -> None:
+        """Called once before training, with its photographs: what has a row for each of them is made here.
+
+        Raises:
+            UserError: There are too few of them.
+        """
 
     @abstractmethod
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:

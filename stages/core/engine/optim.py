@@ -12,15 +12,18 @@ from stages.core.engine.larc import LARC
 from stages.core.errors import UserError
 
 
-def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int) -> torch.optim.Optimizer:
+def build_optimizer(
+    method: nn.Module, config: OptimizerConfig, batch_size: int, without_momentum: tuple[str, ...] = ()
+) -> torch.optim.Optimizer:
     """The optimizer of a method's trainable parameters, at the full learning rate and the first weight decay.
 
-    Every group carries `lr_scale`, the factor of its learning rate, and whether it `decays`.
+    Every group carries `lr_scale`, the factor of its learning rate, and whether it `decays`; parameters whose names
+    begin with one of `without_momentum` move without.
 
     Raises:
         UserError: No parameter's name begins with a key of `lr_scales`.
     """
-    groups, lr = _group_parameters(method, config), config.base_lr * batch_size / 256
+    groups, lr = _group_parameters(method, config, without_momentum), config.base_lr * batch_size / 256
     if config.kind == "adamw":
         return torch.optim.AdamW(groups, lr, (config.momentum, 0.999))
     if config.kind == "adam":
@@ -30,13 +33,17 @@ def build_optimizer(method: nn.Module, config: OptimizerConfig, batch_size: int)
     return LARC(groups, lr, config.momentum)
 
 
-def _group_parameters(method: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+def _group_parameters(
+    method: nn.Module, config: OptimizerConfig, without_momentum: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """Groups of one learning rate and decay each, in the order of their first parameters."""
     _check_prefixes([name for name, _ in method.named_parameters()], config.lr_scales)
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
             options = _choose_options(name, parameter, config)
+            if name.startswith(without_momentum):
+                options |= {"betas": (0.0, 0.999)} if config.kind == "adamw" else {"momentum": 0.0}
             groups.setdefault(str(options), {"params": [], **options})["params"].append(parameter)
     return list(groups.values())
 

@@ -1,5 +1,6 @@
 """A torch dataset of augmented views, each determined by seed, epoch and photograph alone."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,15 +13,22 @@ from torch.utils.data import Dataset, Sampler
 
 from stages.core.artifacts.image_index import ImageIndex, Photo, read_photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps
-from stages.core.config.views import CoverageConfig, MultiCropConfig, SectorViewConfig, ShareCropConfig, ViewConfig
+from stages.core.config.views import (
+    CenterViewConfig,
+    CoverageConfig,
+    MultiCropConfig,
+    SectorViewConfig,
+    ShareCropConfig,
+    ViewConfig,
+)
 from stages.core.errors import UserError
 from stages.core.images.class_map_crops import ClassMapCrops
 from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.crops import crop_map
-from stages.core.images.loading import load
+from stages.core.images.loading import Batches, load
 from stages.core.images.photometric import augment_views
 from stages.core.images.sector_views import draw_sector_views
-from stages.core.images.views import LazyPhoto, View, draw_covered_views, draw_multi_crop, draw_share_crop
+from stages.core.images.views import LazyPhoto, View, cut_center, draw_covered_views, draw_multi_crop, draw_share_crop
 
 _MAX_REPLACED = 1000
 
@@ -43,15 +51,24 @@ class Batch(NamedTuple):
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batch sampler of (epoch, position) that can start at any iteration; one seeded permutation per epoch."""
+    """Batch sampler of (epoch, position) that can start at any iteration; one seeded order per epoch.
 
-    def __init__(self, count: int, batch_size: int, seed: int, iterations: range) -> None:
+    Args:
+        count: N, photographs.
+        batch_size: Of all processes together.
+        seed: Of the orders.
+        iterations: Of the training, that are sampled.
+        groups: (N,) group of each photograph: every group is shown equally often; by default every photograph once.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, iterations: range, groups: Tensor | None = None) -> None:
         self._count, self._batch_size, self._seed, self._iterations = count, batch_size, seed, iterations
+        self._groups = None if groups is None else groups.cpu().numpy()
         self._part, self._parts = 0, 1
 
     def shared(self, part: int, parts: int) -> "EpochBatches":
         """The part of every batch that one of several processes trains on."""
-        shared = EpochBatches(self._count, self._batch_size, self._seed, self._iterations)
+        shared = copy.copy(self)
         shared._part, shared._parts = part, parts
         return shared
 
@@ -64,9 +81,33 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         for iteration in self._iterations:
             epoch, step = divmod(iteration, steps)
             if epoch != last_epoch:
-                last_epoch, order = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._count)
+                last_epoch, order = epoch, self._order(epoch)
             chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
             yield [(epoch, int(position)) for position in np.array_split(chosen, self._parts)[self._part]]
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        rng = np.random.default_rng([self._seed, epoch])
+        return rng.permutation(self._count) if self._groups is None else draw_evenly(self._groups, rng)
+
+
+def draw_evenly(groups: npt.NDArray[np.integer], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """As many positions (N,) as there are, every group equally often up to one; small groups repeat their members.
+
+    Args:
+        groups: (N,) group of each position.
+        rng: Source of randomness.
+
+    Source: Caron et al., Deep Clustering for Unsupervised Learning of Visual Features, ECCV 2018, section 3.3.
+    """
+    present = np.unique(groups)
+    each = -(-len(groups) // len(present))
+    drawn = []
+    for group in present:
+        members = np.flatnonzero(groups == group)
+        rounds = -(-each // len(members))
+        drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:each])
+    order: npt.NDArray[np.int64] = rng.permutation(np.concatenate(drawn))[: len(groups)]
+    return order
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -112,6 +153,8 @@ class ViewDataset(Dataset[dict[str, Any]]):
             return draw_sector_views(photo, self._spec, rng)
         if isinstance(self._spec, ShareCropConfig):
             return draw_share_crop(photo, self._spec, rng)
+        if isinstance(self._spec, CenterViewConfig):
+            return [cut_center(photo, self._spec)]
         assert isinstance(self._spec, MultiCropConfig)
         if self._coverage is None:
             return draw_multi_crop(photo, self._spec, rng)
@@ -137,7 +180,7 @@ def _cut_map(maps: TravellingMaps, photo: Photo, view: View) -> npt.NDArray[np.g
     return crop_map(found, (photo.height, photo.width), view.window, len(view.pixels)).astype(np.int32)
 
 
-def load_batches(dataset: ViewDataset, batches: EpochBatches, device: torch.device) -> Iterator[dict[str, Any]]:
+def load_batches(dataset: ViewDataset, batches: Batches, device: torch.device) -> Iterator[dict[str, Any]]:
     """Raw batches, made in LUSS_WORKERS - 1 processes beside this one; see `stages.core.images.loading`."""
     return load(dataset, batches, prefetch=4, pin_memory=device.type == "cuda")
 

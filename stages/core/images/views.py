@@ -6,7 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.config.views import CoverageConfig, MultiCropConfig, PhotometricConfig, ShareCropConfig
+from stages.core.config.views import (
+    CenterViewConfig,
+    CoverageConfig,
+    MultiCropConfig,
+    PhotometricConfig,
+    ShareCropConfig,
+)
 from stages.core.image_files import UInt8
 from stages.core.images.crops import (
     Window,
@@ -83,6 +89,17 @@ def draw_covered_views(
 def _wanted_views(config: MultiCropConfig) -> list[tuple[int, PhotometricConfig | None]]:
     """Side and color changes of each view."""
     return [(crop.size, crop.photometric or config.photometric) for crop in config.each]
+
+
+def cut_center(photo: LazyPhoto, config: CenterViewConfig) -> View:
+    """The photograph's middle: a square of `size` of the `resize` pixels that its shorter side is brought to."""
+    height, width = photo.size
+    side = round(min(height, width) * min(config.size / config.resize, 1))
+    window = Window((width - side) // 2, (height - side) // 2, side, side, False)
+    reduction = largest_reduction([(window, config.size)])
+    window = align_window(window, reduction)
+    pixels = crop_and_resize(photo.read(reduction), reduce_window(window, reduction), config.size)
+    return View(window, pixels, draw_photometric(None, np.random.default_rng(0)))
 
 
 def _cut_views(
