@@ -120,9 +120,8 @@ def prepare(method: TrainingMethod, index: ImageIndex) -> None:
 
 
 def load_two_batches(method: TrainingMethod, index: ImageIndex, seed: int = 0) -> list[Batch]:
-    dataset = ViewDataset(index, method.views, method.open_maps(), seed)
     prepare(method, index)
-    dataset = ViewDataset(index, method.views, {name: open_label_maps(name) for name in method.maps}, seed)
+    dataset = ViewDataset(index, method.views, method.open_maps(), seed)
     loader = load_batches(dataset, EpochBatches(len(index), 4, seed, range(2)), torch.device("cpu"))
     return [augment_batch(raw, method.views, torch.device("cpu")) for raw in loader]
 

@@ -30,12 +30,12 @@ def test_the_four_turns_are_those_of_the_photograph() -> None:
 
 def test_keys_join_the_queue_and_nothing_of_it_is_lost_in_a_checkpoint() -> None:
     method = small(MoCoConfig, negatives=6).build().train()
-    before = method.queue.embeddings.clone()
+    before = method.contrast.queue.embeddings.clone()
     method.step(load_two_batches(method, fabricate_images(12))[0], FIRST)
-    after = method.queue.embeddings[0]
+    after = method.contrast.queue.embeddings[0]
     assert torch.equal(after[4:], before[0, :2])
     torch.testing.assert_close(after.norm(dim=1), torch.ones(6))
-    assert "queue.embeddings" in method.state_dict()
+    assert "contrast.queue.embeddings" in method.state_dict()
 
 
 def test_the_target_of_byol_learns_nothing_by_itself_and_follows() -> None:
