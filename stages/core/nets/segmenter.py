@@ -1,6 +1,6 @@
 """The segmenter: a self-contained model that gives a category and a score for every pixel of a photograph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Probabilities(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the network says of a batch (B, 3, H, W)."""
+    """What the network says of a batch (B, 3, H, W), or of one photograph of it."""
 
     features: Tensor
     """(B, D, h, w)"""
@@ -57,6 +57,11 @@ class _Seen(NamedTuple):
     """(B, K, h, w)"""
     attention: Tensor | None
     """(B, 1, h, w) in 0..1, where it tells the background."""
+
+    def of(self, number: int) -> "_Seen":
+        """What it says of one photograph, as a batch of one."""
+        one = slice(number, number + 1)
+        return _Seen(self.features[one], self.logits[one], None if self.attention is None else self.attention[one])
 
 
 class Segmenter(nn.Module):
@@ -102,17 +107,24 @@ class Segmenter(nn.Module):
             return squash(image, self.card.size)
         return resize_short_side(image, self.card.short_side)
 
-    @torch.inference_mode()
     def segment(self, images: Tensor, size: tuple[int, int], max_pixels: int) -> Segmentation:
-        """Segment one photograph at its own size.
+        """Segment one photograph (1, 3, h, w) at its own size; see `segment_batch`."""
+        return self.segment_batch(images, [size], max_pixels)[0]
+
+    @torch.inference_mode()
+    def segment_batch(self, images: Tensor, sizes: Sequence[tuple[int, int]], max_pixels: int) -> list[Segmentation]:
+        """Segment photographs, each at its own size; the network sees them together.
 
         Args:
-            images: (1, 3, h, w), prepared and normalized.
-            size: Height and width of the result.
+            images: (B, 3, h, w), prepared and normalized.
+            sizes: Height and width of each result.
             max_pixels: Above this many, logits are enlarged to this many only and the labels from there by nearest
                 neighbor. Source: PASS, step 4 (10^6, there with 1000 on the height; here the aspect is kept).
         """
         seen = self._look(images)
+        return [self._segment_seen(seen.of(number), size, max_pixels) for number, size in enumerate(sizes)]
+
+    def _segment_seen(self, seen: _Seen, size: tuple[int, int], max_pixels: int) -> Segmentation:
         logits = seen.logits.float()
         scale = min(1.0, (max_pixels / (size[0] * size[1])) ** 0.5)
         inner = (max(int(size[0] * scale), 1), max(int(size[1] * scale), 1))
