@@ -13,6 +13,7 @@ from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.labels import Labels, read_class_map, read_labels
 from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.names import Naming, read_naming
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.segmenter import SegmenterCard
 from stages.core.config.splits import SPLITS
@@ -37,6 +38,8 @@ class Inputs(NamedTuple):
     """The segmenter's part of finetune's model card."""
     clusters: int
     """Predicted ids are 0..clusters."""
+    naming: Naming
+    """What a person calls the categories; changes no score."""
 
     @property
     def classes(self) -> int:
@@ -81,7 +84,8 @@ def read_inputs() -> Inputs:
     clusters = segmenter.clusters if segmenter else len(read_centroids().sizes)
     images = read_images()
     assignments = _of_train(read_assignments(), images)
-    return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters)
+    naming = read_naming(clusters)
+    return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters, naming)
 
 
 def _of_train(assignments: Assignments, images: ImageIndex) -> Assignments:

@@ -1,6 +1,7 @@
 """From predictions and masks to scores, records and the report."""
 
 import shutil
+import sys
 from typing import Any
 
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, write_atomically
@@ -34,6 +35,12 @@ def write_scores(config: Config) -> None:
     metrics = write_metrics(config, inputs, evaluation, results, provenance)
     write_atomically(OUT / "metrics.json", encode_json(metrics))
     _print(metrics)
+    _warn_of_names(inputs.naming.warning)
+
+
+def _warn_of_names(warning: str) -> None:
+    if warning:
+        print(f"evaluate: {warning}", file=sys.stderr, flush=True)
 
 
 def _print(metrics: dict[str, Any]) -> None:

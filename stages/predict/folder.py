@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.artifacts.models import read_model
+from stages.core.artifacts.names import Naming, read_naming
 from stages.core.artifacts.shards import write_atomically
 from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.engine.devices import inference_device
@@ -17,11 +19,12 @@ from stages.core.errors import UserError
 from stages.core.files import find_name_problem, image_id_of, list_files, name_fits, readable_name
 from stages.core.image_files import UInt8, UnreadableImage, read_image
 from stages.core.images.overlay import overlay
-from stages.core.images.palette import category_colors
+from stages.core.images.palette import category_colors, hex_color
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
 from stages.core.outputs import make_output_folder
 from stages.core.png_files import encode_png
 from stages.core.progress import track
+from stages.predict.legend import draw_legend
 
 _MAX_PIXELS = 1_000_000
 _PREVIEW_SIDE = 1600
@@ -45,12 +48,13 @@ def predict_folder(images: Path, out: Path) -> None:
     paths, rejected = _find_photographs(images, out)
     segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
     make_output_folder(out, "--out")
+    naming = read_naming(segmenter.card.clusters)
     colors = category_colors(segmenter.card.clusters)
     areas, done = np.zeros(len(colors), np.int64), 0
     for path, target in track(paths.items(), len(paths), label="predict"):
         try:
             image = read_image(images / path)
-            label = segment_photograph(segmenter, image)
+            label = naming.apply(segment_photograph(segmenter, image))
             _write_pictures(out, target, image, label, colors)
         except UnreadableImage as error:
             rejected.append(Rejected(path, str(error).removeprefix(f"{images / path}: ")))
@@ -61,7 +65,9 @@ def predict_folder(images: Path, out: Path) -> None:
     _write_csv(out / "rejected.csv", Rejected._fields, lines)
     if not done:
         raise UserError(f"{images}: none of its {len(rejected)} files is a usable photograph; see {out}/rejected.csv")
-    _write_legend(out, areas, colors)
+    _write_legend(out, areas, colors, naming)
+    if naming.warning:
+        print(f"predict: {naming.warning}", file=sys.stderr)
     print(f"{done} photographs segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
 
 
@@ -119,33 +125,13 @@ def _write_pictures(out: Path, target: str, image: UInt8, label: npt.NDArray[np.
         raise UnreadableImage("the path of its mask is longer than the system allows; name a shorter --out") from None
 
 
-def _write_legend(out: Path, areas: npt.NDArray[np.int64], colors: UInt8) -> None:
+def _write_legend(out: Path, areas: npt.NDArray[np.int64], colors: UInt8, naming: Naming) -> None:
     shares = areas / max(int(areas.sum()), 1)
-    rows = [
-        (
-            number,
-            "background" if number == 0 else f"category {number}",
-            "#{:02x}{:02x}{:02x}".format(*colors[number]),
-            f"{share:.4f}",
-        )
-        for number, share in enumerate(shares)
-    ]
+    legend = naming.legend.items()
+    rows = [(number, name, hex_color(colors[number]), f"{shares[number]:.4f}") for number, name in legend]
     _write_csv(out / "legend.csv", ("id", "name", "color", "share_of_pixels"), rows)
-    write_atomically(out / "legend.png", encode_png(_draw_legend(colors, shares)))
-
-
-def _draw_legend(colors: UInt8, shares: npt.NDArray[np.float64]) -> UInt8:
-    from PIL import Image, ImageDraw
-
-    row, width = 24, 260
-    picture = Image.new("RGB", (width, row * len(colors) + 8), "white")
-    draw = ImageDraw.Draw(picture)
-    for number, color in enumerate(colors):
-        top = 4 + number * row
-        draw.rectangle((8, top + 4, 40, top + row - 4), fill=tuple(int(part) for part in color))
-        name = "background" if number == 0 else f"category {number}"
-        draw.text((52, top + 6), f"{number:>3}  {name}  {100 * shares[number]:.1f} %", fill="black")
-    return np.asarray(picture)
+    lines = [(f"{number:>3}  {name}  {100 * shares[number]:.1f} %", colors[number]) for number, name in legend]
+    write_atomically(out / "legend.png", encode_png(draw_legend(lines)))
 
 
 def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

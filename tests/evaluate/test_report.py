@@ -1,13 +1,16 @@
 """The report's parts."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids, write_clusters
+from stages.core.artifacts.names import centroid_hash
 from stages.core.artifacts.shards import ARTIFACTS
-from stages.core.images.palette import color
+from stages.core.images.palette import color, css_color
 from stages.evaluate import Config, DistanceMatchingConfig
 from stages.evaluate.__main__ import main
 from stages.evaluate.inputs import read_inputs
@@ -161,3 +164,39 @@ def test_the_license_of_weights_from_outside_is_shown_and_missed(project, licens
     report = (OUT / "report.html").read_text()
     assert said in report
     assert ("weights without a license" in report) == (license == "")
+
+
+def test_a_category_has_one_number_color_and_name_everywhere(project):
+    drawn.write_project(images_per_class=2, with_masks=False, splits=("train",))
+    main(Config())
+    plain = (OUT / "report.html").read_text()
+    for number in (1, 2, 3):
+        assert f'<h3><i style="background:{css_color(number)}"></i>category {number} <small>' in plain
+        assert f'<span class="chip"><i style="background:{css_color(number)}"></i>category {number}</span>' in plain
+    assert f"<code>centroids: {centroid_hash()[:12]}</code>" in plain
+    entries = [{"name": "<dog>", "ids": [3, 1]}, {"name": "sky", "ids": [2], "hidden": True}]
+    Path("names.yaml").write_text(yaml.safe_dump({"centroids": centroid_hash(), "categories": entries}))
+    main(Config())
+    named = (OUT / "report.html").read_text()
+    chips = set(re.findall(r'class="chip"><i style="background:(#\w+)"></i>([^<]*)<', named))
+    assert chips == {(css_color(3), "&lt;dog&gt;")}
+    for number, shown, name in (
+        (1, css_color(3), "&lt;dog&gt;"),
+        (2, "#8a8a8a", "hidden"),
+        (3, css_color(3), "&lt;dog&gt;"),
+    ):
+        assert f'<h3><i style="background:{shown}"></i>{name} <small>category {number} · ' in named
+
+
+def test_names_change_no_score_and_names_of_other_clusters_are_told(project, capsys):
+    drawn.write_project(images_per_class=2)
+    main(Config())
+    metrics = (OUT / "metrics.json").read_bytes()
+    for centroids in (centroid_hash(), "0" * 12):
+        entries = [{"name": "dog", "ids": [1, 2]}, {"name": "sky", "ids": [3], "hidden": True}]
+        Path("names.yaml").write_text(yaml.safe_dump({"centroids": centroids, "categories": entries}))
+        main(Config())
+        assert (OUT / "metrics.json").read_bytes() == metrics
+    warning = "names.yaml speaks of other clusters (000000000000)"
+    assert warning in (OUT / "report.html").read_text()
+    assert warning in capsys.readouterr().err

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from stages.core.artifacts.models import read_model
+from stages.core.artifacts.names import centroid_hash
 from stages.core.errors import UserError
-from stages.core.images.palette import category_colors
+from stages.core.images.palette import category_colors, css_color
 from stages.core.nets.segmenter import restore_segmenter
 from stages.predict.folder import predict_folder, segment_photograph
-from tests.fabricate import fabricate_segmenter
+from tests.fabricate import fabricate_clusters, fabricate_segmenter
+from tests.predict.varied import fabricate_varied_segmenter
 
 PHOTOS, OUT = Path("photos"), Path("out")
 
@@ -125,6 +128,26 @@ def test_names_as_long_as_the_file_system_allows_are_segmented() -> None:
     assert [(row["path"], row["reason"][:37]) for row in read_rows(OUT / "rejected.csv")] == [
         (names[-1], "its mask would take the name of anoth")
     ]
+
+
+def test_names_reach_masks_overlays_and_legends() -> None:
+    PHOTOS.mkdir()
+    Image.fromarray(noise(60, 80)).save(PHOTOS / "a.png")
+    fabricate_varied_segmenter(4)
+    fabricate_clusters([0, 1, 2, 3], [f"train/{number}" for number in range(4)], 4)
+    predict_folder(PHOTOS, OUT)
+    before = np.asarray(Image.open(OUT / "masks/a.png.png"))
+    seen = np.unique(before).tolist()
+    assert len(seen) > 1, "with one category nothing could be merged"
+    rest = next(number for number in (1, 2, 3, 4) if number not in seen[:2])
+    entries = [{"name": "Größe, 1", "ids": [seen[1], seen[0]]}, {"name": "sky", "ids": [rest], "hidden": True}]
+    Path("names.yaml").write_text(yaml.safe_dump({"centroids": centroid_hash(), "categories": entries}))
+    predict_folder(PHOTOS, OUT)
+    expected = np.where(np.isin(before, seen[:2]), seen[1], np.where(before == rest, 0, before))
+    np.testing.assert_array_equal(np.asarray(Image.open(OUT / "masks/a.png.png")), expected)
+    legend = {int(row["id"]): (row["name"], row["color"]) for row in read_rows(OUT / "legend.csv")}
+    assert set(legend) == {0, 1, 2, 3, 4} - {seen[0], rest}
+    assert legend[seen[1]] == ("Größe, 1", css_color(seen[1]))
 
 
 def test_below_the_threshold_is_background() -> None:

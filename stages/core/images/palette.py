@@ -1,6 +1,7 @@
 """The one palette: the color of a category wherever it is shown."""
 
 import colorsys
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,7 +17,12 @@ def color(number: int) -> tuple[int, int, int]:
 
 def css_color(number: int) -> str:
     """The color of an id as CSS writes it."""
-    return "#{:02x}{:02x}{:02x}".format(*color(number))
+    return hex_color(color(number))
+
+
+def hex_color(rgb: Iterable[int]) -> str:
+    """An RGB color as CSS writes it."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
 def category_colors(count: int) -> UInt8:

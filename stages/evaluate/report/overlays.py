@@ -31,7 +31,7 @@ class Overlay(NamedTuple):
     """Mean IoU in percent over the ids of this photograph."""
     true_ids: list[int]
     pred_ids: list[int]
-    """Class ids with masks, predicted ids without."""
+    """Class ids with masks; without, the numbers that categories are shown by."""
     panels: Panels
 
     @property
@@ -103,7 +103,7 @@ def _image_iou(true: UInt16, pred: UInt16, ignore: int) -> float:
 
 def _draw(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str, photo: UInt8) -> Overlay:
     if not evaluation.has_scores:
-        pred = _cut(inputs, evaluation, image_id)
+        pred = inputs.naming.apply(_cut(inputs, evaluation, image_id))
         return Overlay(image_id, "", None, [], _object_ids(pred, -1), make_panels(photo, pred))
     true, pred, ignore = _matched(config, inputs, evaluation, image_id)
     panels = make_panels(photo, pred, true, ignore)

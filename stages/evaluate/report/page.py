@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from stages.core.artifacts.names import SHORTEST_HASH, centroid_hash
 from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
@@ -67,6 +68,8 @@ def render_report(
         "galleries": [_describe_gallery(inputs, evaluation, gallery) for gallery in draw_galleries(config, inputs)],
         "sizes": _size_chart(inputs),
         "clusters": inputs.clusters,
+        "naming_warning": inputs.naming.warning,
+        "centroids": centroid_hash()[:SHORTEST_HASH],
         "photographs": len(inputs.images),
         "training": draw_training_curves(),
         "agreement": agreement,
@@ -139,7 +142,8 @@ def _size_chart(inputs: Inputs) -> Markup:
 def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) -> dict[str, Any]:
     def chips(ids: list[int]) -> list[tuple[str, str]]:
         names = [
-            tables.class_name(inputs, value) if evaluation.has_scores else f"cluster {value - 1}" for value in ids[:4]
+            tables.class_name(inputs, value) if evaluation.has_scores else inputs.naming.name(value)
+            for value in ids[:4]
         ]
         return [(name, css_color(value)) for name, value in zip(names, ids, strict=False)]
 
@@ -147,10 +151,24 @@ def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) 
 
 
 def _describe_gallery(inputs: Inputs, evaluation: Evaluation, gallery: Gallery) -> dict[str, Any]:
-    class_id = int(evaluation.match[gallery.cluster + 1]) if evaluation.has_scores else -1
-    name = tables.class_name(inputs, class_id) if class_id >= 0 else "no class" if evaluation.has_scores else ""
-    shown = class_id if evaluation.has_scores else gallery.cluster + 1
-    return {"gallery": gallery, "name": name, "color": css_color(shown) if shown > 0 else "#8a8a8a"}
+    number, naming = gallery.cluster + 1, inputs.naming
+    shown = int(naming.shown[number])
+    class_id = int(evaluation.match[number]) if evaluation.has_scores else None
+    return {
+        "gallery": gallery,
+        "number": number,
+        "name": naming.name(shown) if shown else "hidden",
+        "color": css_color(shown) if shown else "#8a8a8a",
+        "matched": _describe_class(inputs, class_id),
+    }
+
+
+def _describe_class(inputs: Inputs, class_id: int | None) -> list[tuple[str, str]]:
+    """Name and color of the class that a category was matched with; nothing without masks."""
+    if class_id is None:
+        return []
+    name = tables.class_name(inputs, class_id) if class_id >= 0 else "no class"
+    return [(name, css_color(class_id) if class_id > 0 else "#8a8a8a")]
 
 
 def _percent(value: float | None) -> str:

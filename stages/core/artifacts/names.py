@@ -1,0 +1,202 @@
+"""names.yaml: what a person calls the categories, which of them are shown as one, and which are not shown.
+
+Written by hand; nothing is trained by it. A category's number is its id in masks (cluster_id + 1) wherever it is shown,
+its color the palette's of that number; what is merged takes the first number that its entry lists.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from stages.core.artifacts.clusters import OUT
+from stages.core.artifacts.shards import MANIFEST, read_manifest
+from stages.core.config.params import Params
+from stages.core.errors import UserError, did_you_mean
+from stages.core.files import read_text
+
+NAMES_FILE = Path("names.yaml")
+SHORTEST_HASH = 12
+"""Digits of a hash that names.yaml must hold."""
+_BACKGROUND = "background"
+
+
+class NamedCategory(Params):
+    """One entry: one category, or several that are shown as one."""
+
+    name: str = Field(min_length=1, max_length=100)
+    ids: tuple[int, ...] = Field(min_length=1)
+    """Numbers of categories, from 1; the first is what the entry is shown by."""
+    hidden: bool = False
+    """Whether its pixels are shown as background."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name.isprintable() or name != name.strip():
+            raise ValueError("must be one line without space around it")
+        if name.lower() == _BACKGROUND:
+            raise ValueError("is what hidden categories become: give another name, and hidden: true")
+        return name
+
+
+class NamesFile(Params):
+    """What names.yaml holds."""
+
+    centroids: str | None = Field(None, min_length=SHORTEST_HASH)
+    """Hash of `artifacts/cluster/centroids.parquet`, or its first 12 digits or more: whose categories these are."""
+    categories: tuple[NamedCategory, ...] = ()
+
+
+class Naming(NamedTuple):
+    """How the categories of a segmenter are shown."""
+
+    shown: npt.NDArray[np.uint16]
+    """(K + 1,) the number that each id of a mask is shown by; 0 for what is hidden."""
+    names: dict[int, str]
+    """Names given to numbers that are shown."""
+    warning: str = ""
+    """Why the names of the file are left out; empty if they are not, or if there are none."""
+
+    def apply(self, mask: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
+        """A mask of ids 0..K with merged categories as one and hidden ones as background."""
+        shown: npt.NDArray[np.uint16] = self.shown[mask]
+        return shown
+
+    def name(self, number: int) -> str:
+        """What a number is called, as `background`, `dog` or `category 3`."""
+        return _BACKGROUND if number == 0 else self.names.get(number, f"category {number}")
+
+    @property
+    def legend(self) -> dict[int, str]:
+        """The names of all numbers that are shown, in order; background is the first."""
+        return {0: _BACKGROUND} | {int(number): self.name(int(number)) for number in np.unique(self.shown) if number}
+
+
+def plain_naming(clusters: int, warning: str = "") -> Naming:
+    """Every category is shown by its own number."""
+    return Naming(np.arange(clusters + 1, dtype=np.uint16), {}, warning)
+
+
+def read_naming(clusters: int, path: Path = NAMES_FILE, out: Path = OUT) -> Naming:
+    """Read how the categories of this project's segmenter are shown.
+
+    Args:
+        clusters: K of the segmenter.
+        path: The file; a project may lack it.
+        out: The clusters that its hash is compared with; a model that was copied alone has none.
+
+    Returns:
+        The naming; without names, but with a warning, if the file speaks of other clusters than these.
+
+    Raises:
+        UserError: The file is not as it should be; names line and field.
+    """
+    content, lines = _read(path)
+    if not content.categories:
+        return plain_naming(clusters)
+    found = centroid_hash(out)
+    if content.centroids is None:
+        raise UserError(
+            f"{path}: centroids: say which clusters these names are of; "
+            + (f"of those in {out}: centroids: {found[:SHORTEST_HASH]}" if found else f"there are none in {out}")
+        )
+    if found and not found.startswith(content.centroids):
+        return plain_naming(
+            clusters,
+            f"{path} speaks of other clusters ({content.centroids[:SHORTEST_HASH]}) than {out} holds now "
+            f"({found[:SHORTEST_HASH]}); its names are left out: look at the report, and write them anew",
+        )
+    return _resolve(content, clusters, path, lines)
+
+
+def encode_names(content: NamesFile) -> str:
+    """The text of names.yaml."""
+    head = "# What a person calls the categories; nothing is trained by it. docs/exports.md says how to fill it in.\n"
+    values = content.model_dump(mode="json", exclude_defaults=True)
+    whole = {"centroids": content.centroids, "categories": values.get("categories", [])}
+    return head + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def centroid_hash(out: Path = OUT) -> str:
+    """Content hash of the centroids of some clusters; empty if there are no clusters."""
+    return str(read_manifest(out, "clusters")["files"]["centroids.parquet"]) if (out / MANIFEST).is_file() else ""
+
+
+def _resolve(content: NamesFile, clusters: int, path: Path, lines: dict[tuple[object, ...], int]) -> Naming:
+    naming = plain_naming(clusters)
+    name_of: dict[int, str] = {}
+    for number, entry in enumerate(content.categories):
+        where = f"{path}:{lines['categories', number]}: {entry.name!r}"
+        if entry.name in name_of.values():
+            raise UserError(f"{where}: a name twice; write all ids into one entry to merge them")
+        for one in entry.ids:
+            if not 1 <= one <= clusters:
+                raise UserError(f"{where}: ids: no category {one}; there are 1 to {clusters}")
+            if one in name_of:
+                raise UserError(f"{where}: ids: category {one} stands in {name_of[one]!r} already")
+            name_of[one] = entry.name
+            naming.shown[one] = 0 if entry.hidden else entry.ids[0]
+        if not entry.hidden:
+            naming.names[entry.ids[0]] = entry.name
+    return naming
+
+
+def _read(path: Path) -> tuple[NamesFile, dict[tuple[object, ...], int]]:
+    """The content, and the line of every field by its place."""
+    try:
+        text = read_text(path) if path.is_file() else ""
+        node = yaml.compose(text, yaml.SafeLoader)
+        lines = _find_lines(node, path)
+        return NamesFile.model_validate(yaml.safe_load(text) or {}), lines
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = next(place for end in range(len(problem["loc"]), -1, -1) if (place := problem["loc"][:end]) in lines)
+        raise UserError(
+            f"{path}:{lines[place]}: {_describe(problem['loc'], problem['type'], problem['msg'])}"
+        ) from None
+
+
+def _describe(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    field = ".".join(map(str, place)) or "the file"
+    if kind == "extra_forbidden":
+        known = (NamedCategory if len(place) > 1 else NamesFile).model_fields
+        return f"{field}: no such field{did_you_mean(str(place[-1]), known)}; there are: {', '.join(known)}"
+    if kind == "string_type":
+        return f"{field}: must be a text; put it in quotes"
+    told = message.removeprefix("Value error, ")
+    return f"{field}: {told[:1].lower()}{told[1:]}"
+
+
+def _find_lines(node: yaml.Node | None, path: Path) -> dict[tuple[object, ...], int]:
+    """The line of every value by the keys and positions that lead to it.
+
+    Raises:
+        UserError: A key twice: YAML would forget the first without a word.
+    """
+    found: dict[tuple[object, ...], int] = {(): 1}
+
+    def walk(node: yaml.Node, place: tuple[object, ...]) -> None:
+        found[place] = node.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode):
+            for number, child in enumerate(node.value):
+                walk(child, (*place, number))
+        if isinstance(node, yaml.MappingNode):
+            for key, child in node.value:
+                if (*place, key.value) in found:
+                    raise UserError(f"{path}:{key.start_mark.line + 1}: {key.value}: stands here twice")
+                walk(child, (*place, key.value))
+
+    if node is not None:
+        walk(node, ())
+    return found
