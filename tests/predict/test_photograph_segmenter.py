@@ -12,11 +12,11 @@ from PIL import Image
 
 from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.artifacts.models import read_model_card
+from stages.core.config.crf import CRFConfig
 from stages.core.errors import UserError
 from stages.core.image_files import read_image
 from stages.predict import Config, load_segmenter
 from stages.predict.__main__ import main
-from stages.predict.crf import CRFConfig
 from tests.fabricate import fabricate_images, fabricate_segmenter
 from tests.predict.varied import draw_blocks, fabricate_varied_segmenter
 from tests.project.rooms import ROOT
@@ -26,8 +26,6 @@ DOCS = ROOT / "docs/exports.md"
 
 @pytest.mark.parametrize("crf", [None, CRFConfig(iterations=2)], ids=["plain", "crf"])
 def test_masks_are_those_of_the_stage(crf: CRFConfig | None) -> None:
-    if crf:
-        pytest.importorskip("pydensecrf")
     index = fabricate_images(20, (30, 47))
     fabricate_varied_segmenter(3, 0.5, 96)
     config = Config(splits=("train",), crf=crf)
