@@ -19,7 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Photographs = Annotated[Path, typer.Option(help="Folder of photographs of any size, also in subfolders.")]
+Photographs = Annotated[
+    Path,
+    typer.Option(help="Photographs: a folder with its subfolders, a file, or a pattern as 'photos/*.jpg'."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Name (as in names.yaml) or number of a category: all others are background; can be repeated."),
+]
 AtOnce = Annotated[int, typer.Option(min=1, help="How many experiments run at the same time, e.g. the number of GPUs.")]
 Results = Annotated[Path, typer.Option(help="Folder for masks, overlays and legend; created if missing.")]
 
@@ -154,12 +161,12 @@ def serve(
 
 
 @app.command()
-def predict(images: Photographs, out: Results) -> None:
-    """Segment a folder of photographs with the segmenter that the pipeline has trained."""
+def predict(images: Photographs, out: Results, only: Only = None) -> None:
+    """Segment photographs with the segmenter that the pipeline has trained, and write masks, overlays and tables."""
     from stages.core.data_link import through_link
     from stages.predict.folder import predict_folder
 
-    predict_folder(through_link(images), out)
+    raise typer.Exit(int(predict_folder(through_link(images), out, only or ()) > 0))
 
 
 @app.command()

@@ -1,8 +1,6 @@
-"""Segment any folder of photographs: masks, overlays and a legend for people."""
+"""Segment photographs of any folder: masks, overlays, tables and a page for people."""
 
-import csv
 import errno
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,132 +8,88 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.artifacts.models import read_model
-from stages.core.artifacts.names import Naming, read_naming
-from stages.core.artifacts.shards import write_atomically
-from stages.core.data import IMAGE_SUFFIXES, Rejected
-from stages.core.engine.devices import inference_device
+from stages.core.artifacts.names import read_naming
+from stages.core.artifacts.shards import ARTIFACTS, write_atomically
 from stages.core.errors import UserError
-from stages.core.files import find_name_problem, image_id_of, list_files, name_fits, readable_name
-from stages.core.image_files import UInt8, UnreadableImage, read_image
+from stages.core.image_files import UInt8
 from stages.core.images.overlay import overlay
-from stages.core.images.palette import category_colors, hex_color
-from stages.core.nets.segmenter import Segmenter, restore_segmenter
+from stages.core.images.palette import category_colors
 from stages.core.outputs import make_output_folder
 from stages.core.png_files import encode_png
-from stages.core.progress import track
-from stages.predict.legend import draw_legend
+from stages.predict import load_segmenter
+from stages.predict.photographs import Photographs, find_photographs
+from stages.predict.results import Summary, claim_results, write_page, write_tables
 
-_MAX_PIXELS = 1_000_000
 _PREVIEW_SIDE = 1600
+_TOLD = 10
+"""Categories, or files that could not be read, that are printed."""
 
 
-def predict_folder(images: Path, out: Path) -> None:
-    """Segment every photograph below a folder with `artifacts/finetune`.
+def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
+    """Segment photographs with `artifacts/finetune`, by the project's settings of `predict` and its `names.yaml`.
 
     Writes `out/masks/NAME.png` (single-channel, id = cluster + 1, 0 background, of the photograph's own size after EXIF
-    rotation), `out/overlays/NAME.png`, `out/legend.csv` (id, color, share of pixels) and `out/legend.png`. Files that
-    are not usable photographs, by the rule of the stage `index`, are counted and listed in `out/rejected.csv`.
+    rotation), `out/overlays/NAME.png`, `out/index.html` with the overlays, `out/summary.csv` (id, name, pixels, share
+    of pixels, photographs), `out/legend.csv` (id, name, color, share of pixels) and `out/legend.png`. Files that are
+    not usable photographs, by the rule of the stage `index`, are listed in `out/rejected.csv`.
 
     Args:
-        images: Folder, nested as you like.
-        out: Folder; made if missing.
+        images: Folder, file, or pattern; see `find_photographs`.
+        out: Folder; made if missing. What lies there and is not of an earlier run is never overwritten.
+        only: Names or numbers of categories; all others become background. Empty for all.
+
+    Returns:
+        How many photographs could not be read.
 
     Raises:
-        UserError: No folder, nothing usable in it, `out` lies where photographs are read or cannot be written to, or no
-            trained segmenter.
+        UserError: No folder, nothing usable in it, `out` lies where photographs are read or cannot be written to, no
+            such category, or no trained segmenter.
     """
-    paths, rejected = _find_photographs(images, out)
-    segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
+    photographs = find_photographs(images, out)
+    segmenter = load_segmenter(ARTIFACTS / "finetune")
+    naming = read_naming(segmenter.clusters)
+    summary = Summary(naming.only(only, "--only") if only else naming)
     make_output_folder(out, "--out")
-    naming = read_naming(segmenter.card.clusters)
-    colors = category_colors(segmenter.card.clusters)
-    areas, done = np.zeros(len(colors), np.int64), 0
-    for path, target in track(paths.items(), len(paths), label="predict"):
-        try:
-            image = read_image(images / path)
-            label = naming.apply(segment_photograph(segmenter, image))
-            _write_pictures(out, target, image, label, colors)
-        except UnreadableImage as error:
-            rejected.append(Rejected(path, str(error).removeprefix(f"{images / path}: ")))
-            continue
-        areas += np.bincount(label.reshape(-1), minlength=len(colors))
-        done += 1
-    lines = sorted((readable_name(file.path), readable_name(file.reason)) for file in rejected)
-    _write_csv(out / "rejected.csv", Rejected._fields, lines)
-    if not done:
-        raise UserError(f"{images}: none of its {len(rejected)} files is a usable photograph; see {out}/rejected.csv")
-    _write_legend(out, areas, colors, naming)
-    if naming.warning:
-        print(f"predict: {naming.warning}", file=sys.stderr)
-    print(f"{done} photographs segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
-
-
-def segment_photograph(segmenter: Segmenter, image: UInt8) -> npt.NDArray[np.uint16]:
-    """Ids (H, W) of a photograph, 0 where the score lies below the segmenter's own threshold."""
-    return segmenter.segment_photograph(image, _MAX_PIXELS).above(segmenter.card.threshold)
-
-
-def _find_photographs(images: Path, out: Path) -> tuple[dict[str, str], list[Rejected]]:
-    """Photographs with the names of their results, both relative; and the files that are not even opened."""
-    if not images.is_dir():
-        raise UserError(f"{images}: no such folder of photographs")
-    if out.resolve() == images.resolve():
-        raise UserError(f"{out}: the results cannot lie in the folder of photographs itself; name another one")
-    found: dict[str, str] = {}
-    taken, rejected = set(), []
-    for path in _list_outside(images, out):
-        target = _name_result(path)
-        if problem := find_name_problem(path, IMAGE_SUFFIXES):
-            rejected.append(Rejected(path, problem))
-        elif target in taken:
-            rejected.append(Rejected(path, f"its mask would take the name of another one, {target}; rename the file"))
+    claim_results(out, photographs.targets.values())
+    colors, done = category_colors(segmenter.clusters), dict[str, str]()
+    for path, target, image in photographs.read("predict"):
+        mask = summary.naming.apply(segmenter(image))
+        if _write_pictures(out, target, image, mask, colors):
+            summary.add(mask)
+            done[path] = target
         else:
-            found[path] = target
-            taken.add(target)
-    if not found and not rejected:
-        raise UserError(f"{images}: no photographs ({', '.join(IMAGE_SUFFIXES)}) in it")
-    return found, rejected
+            photographs.leave_out(path, "the path of its mask is longer than the system allows; name a shorter --out")
+    write_tables(out, summary, photographs.all_rejected)
+    if not done:
+        count = len(photographs.all_rejected)
+        raise UserError(f"{images}: none of its {count} files is a usable photograph; see {out}/rejected.csv")
+    write_page(out, summary, done)
+    _tell(out, summary, photographs, len(done))
+    return len(photographs.unreadable)
 
 
-def _list_outside(images: Path, out: Path) -> list[str]:
-    """Files below `images`; results of an earlier run are not among them."""
-    found, results = list_files(images), out.resolve()
-    if not (out.exists() and results.is_relative_to(images.resolve())):
-        return found
-    return [path for path in found if not (images / path).resolve().is_relative_to(results)]
-
-
-def _name_result(path: str) -> str:
-    # The suffix stays in the name: a.jpg and a.png are two photographs.
-    whole = f"{path}.png"
-    return whole if name_fits(whole.rpartition("/")[2]) else f"{image_id_of(path)}.png"
-
-
-def _write_pictures(out: Path, target: str, image: UInt8, label: npt.NDArray[np.uint16], colors: UInt8) -> None:
-    narrow = label.astype(np.uint8) if len(colors) <= 256 else label
-    step = max(1, -(-max(label.shape) // _PREVIEW_SIDE))
-    shown = overlay(image[::step, ::step], label[::step, ::step], colors)
+def _write_pictures(out: Path, target: str, image: UInt8, mask: npt.NDArray[np.uint16], colors: UInt8) -> bool:
+    """Whether they could be written; not where their path is too long."""
+    narrow = mask.astype(np.uint8) if len(colors) <= 256 else mask
+    step = max(1, -(-max(mask.shape) // _PREVIEW_SIDE))
+    shown = overlay(image[::step, ::step], mask[::step, ::step], colors)
     try:
         write_atomically(out / "masks" / target, encode_png(narrow))
         write_atomically(out / "overlays" / target, encode_png(shown))
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise UnreadableImage("the path of its mask is longer than the system allows; name a shorter --out") from None
+        return False
+    return True
 
 
-def _write_legend(out: Path, areas: npt.NDArray[np.int64], colors: UInt8, naming: Naming) -> None:
-    shares = areas / max(int(areas.sum()), 1)
-    legend = naming.legend.items()
-    rows = [(number, name, hex_color(colors[number]), f"{shares[number]:.4f}") for number, name in legend]
-    _write_csv(out / "legend.csv", ("id", "name", "color", "share_of_pixels"), rows)
-    lines = [(f"{number:>3}  {name}  {100 * shares[number]:.1f} %", colors[number]) for number, name in legend]
-    write_atomically(out / "legend.png", encode_png(draw_legend(lines)))
-
-
-def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([head, *rows])
-    write_atomically(path, text.getvalue().encode())
+def _tell(out: Path, summary: Summary, photographs: Photographs, done: int) -> None:
+    lines, rejected = summary.lines(), photographs.all_rejected
+    print(f"{done} photographs segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
+    print("\n".join(f"  {line}" for line in lines[:_TOLD]) + ("\n  ..." * (len(lines) > _TOLD)))
+    if summary.naming.warning:
+        print(f"predict: {summary.naming.warning}", file=sys.stderr)
+    if photographs.unreadable:
+        told = "".join(f"\n  {file.path}: {file.reason}" for file in photographs.unreadable[:_TOLD])
+        more = f"\n  ... all of them in {out}/rejected.csv" if len(photographs.unreadable) > _TOLD else ""
+        print(f"predict: {len(photographs.unreadable)} photographs cannot be read:{told}{more}", file=sys.stderr)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from stages.core.artifacts.names import centroid_hash
 from stages.core.errors import UserError
 from stages.core.images.palette import category_colors, css_color
 from stages.core.nets.segmenter import restore_segmenter
-from stages.predict.folder import predict_folder, segment_photograph
+from stages.predict import Config
+from stages.predict.folder import predict_folder
+from stages.predict.photograph_segmenter import PhotographSegmenter
 from tests.fabricate import fabricate_clusters, fabricate_segmenter
-from tests.predict.varied import fabricate_varied_segmenter
+from tests.predict.varied import draw_blocks, fabricate_varied_segmenter
 
 PHOTOS, OUT = Path("photos"), Path("out")
 
@@ -162,7 +166,8 @@ def test_below_the_threshold_is_background() -> None:
         (1.0, np.where(found.score < 100, 0, found.label)),
     ]:
         card = card.model_copy(update={"segmenter": card.segmenter.model_copy(update={"threshold": threshold})})
-        np.testing.assert_array_equal(segment_photograph(restore_segmenter(card, states), image), expected)
+        segmenter = PhotographSegmenter(restore_segmenter(card, states), Config())
+        np.testing.assert_array_equal(segmenter(image), expected)
 
 
 def test_results_inside_the_folder_are_not_photographs_of_the_next_run() -> None:
@@ -214,3 +219,71 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(UserError, match=r"none of its 1 files is a usable photograph; see out/rejected.csv"):
         predict_folder(PHOTOS, OUT)
     assert [row["path"] for row in read_rows(OUT / "rejected.csv")] == ["a.jpg"]
+
+
+def test_a_file_and_a_pattern_are_taken_too() -> None:
+    (PHOTOS / "deep").mkdir(parents=True)
+    for name in ("a.jpg", "b.png", "deep/c.jpg"):
+        Image.fromarray(noise(30, 40)).save(PHOTOS / name)
+    fabricate_segmenter()
+    for images, expected in (
+        ("a.jpg", {"a.jpg.png"}),
+        ("*.jpg", {"a.jpg.png"}),
+        ("**/*.jpg", {"a.jpg.png", "deep/c.jpg.png"}),
+        ("*/c*", {"deep/c.jpg.png"}),
+    ):
+        out = Path(f"out{len(list(Path().iterdir()))}")
+        predict_folder(PHOTOS / images, out)
+        assert names_below(out / "masks") == expected
+    with pytest.raises(UserError, match=r"photos/\*.gif: no file fits this pattern"):
+        predict_folder(PHOTOS / "*.gif", OUT)
+
+
+def test_what_was_found_is_counted_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    PHOTOS.mkdir()
+    for number in range(3):
+        Image.fromarray(draw_blocks(60, 80, number)).save(PHOTOS / f"a<{number}>#.png")
+    (PHOTOS / "broken.jpg").write_bytes(b"no")
+    (PHOTOS / "notes.txt").touch()
+    fabricate_varied_segmenter(4)
+    assert predict_folder(PHOTOS, OUT) == 1, "notes are no photograph that could not be read"
+    masks = np.stack([np.asarray(Image.open(path)) for path in sorted((OUT / "masks").iterdir())])
+    assert len(np.unique(masks)) > 2
+    told = capsys.readouterr()
+    assert "predict: 1 photographs cannot be read:\n  broken.jpg: not an image" in told.err
+    for row in read_rows(OUT / "summary.csv"):
+        found = masks == int(row["id"])
+        assert (int(row["pixels"]), int(row["photographs"])) == (found.sum(), found.any((1, 2)).sum())
+        if found.any():
+            assert f"  {row['name']}: {100 * found.mean():.1f} % of pixels, {row['photographs']} photo" in told.out
+    page = (OUT / "index.html").read_text()
+    assert page.count("<figure>") == 3
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert {unquote(source) for source in sources} == {f"overlays/a<{number}>#.png.png" for number in range(3)}
+    assert "a&lt;1&gt;#.png" in page
+    assert "script" not in page
+    number = str(masks.max())
+    predict_folder(PHOTOS, Path("only"), [number])
+    for path in (OUT / "masks").iterdir():
+        whole, kept = (np.asarray(Image.open(folder / "masks" / path.name)) for folder in (OUT, Path("only")))
+        np.testing.assert_array_equal(kept, np.where(whole == int(number), whole, 0))
+    with pytest.raises(UserError, match=r"--only categry 1: no such category \(did you mean 'category 1'"):
+        predict_folder(PHOTOS, OUT, ["categry 1"])
+
+
+def test_what_it_did_not_write_stays_as_it_is() -> None:
+    PHOTOS.mkdir()
+    Image.fromarray(noise(30, 40)).save(PHOTOS / "a.jpg")
+    fabricate_segmenter()
+    for name in ("masks/a.jpg.png", "index.html"):
+        (OUT / name).parent.mkdir(parents=True, exist_ok=True)
+        (OUT / name).write_text("mine")
+    with pytest.raises(UserError, match=r"--out out: holds index\.html and 1 more files that luss predict did not"):
+        predict_folder(PHOTOS, OUT)
+    assert names_below(OUT) == {"masks/a.jpg.png", "index.html"}
+    assert (OUT / "index.html").read_text() == "mine"
+    (OUT / "masks/a.jpg.png").unlink()
+    (OUT / "index.html").rename(OUT / "other.html")
+    for _ in range(2):
+        assert predict_folder(PHOTOS, OUT) == 0
+    assert (OUT / "other.html").read_text() == "mine"

@@ -6,6 +6,7 @@ its color the palette's of that number; what is merged takes the first number th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +72,24 @@ class Naming(NamedTuple):
     def name(self, number: int) -> str:
         """What a number is called, as `background`, `dog` or `category 3`."""
         return _BACKGROUND if number == 0 else self.names.get(number, f"category {number}")
+
+    def only(self, wanted: Sequence[str], option: str) -> Naming:
+        """All but some categories as background.
+
+        Args:
+            wanted: Their names, or their numbers.
+            option: The option of the command line, for the message.
+
+        Raises:
+            UserError: One of them is no category that is shown.
+        """
+        numbers = {name: number for number, name in self.legend.items() if number}
+        numbers |= {str(number): number for number in numbers.values()}
+        for name in wanted:
+            if name not in numbers:
+                raise UserError(f"{option} {name}: no such category{did_you_mean(name, numbers)}")
+        kept = [numbers[name] for name in wanted]
+        return self._replace(shown=np.where(np.isin(self.shown, kept), self.shown, np.uint16(0)))
 
     @property
     def legend(self) -> dict[int, str]:

@@ -1,7 +1,6 @@
 """The one palette: the color of a category wherever it is shown."""
 
 import colorsys
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -17,12 +16,7 @@ def color(number: int) -> tuple[int, int, int]:
 
 def css_color(number: int) -> str:
     """The color of an id as CSS writes it."""
-    return hex_color(color(number))
-
-
-def hex_color(rgb: Iterable[int]) -> str:
-    """An RGB color as CSS writes it."""
-    return "#{:02x}{:02x}{:02x}".format(*rgb)
+    return "#{:02x}{:02x}{:02x}".format(*color(number))
 
 
 def category_colors(count: int) -> UInt8:
