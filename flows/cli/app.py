@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.data import data
+from flows.cli.export import export
 from flows.cli.score import score, submit
 from flows.cli.weights import weights
 from stages.core.cli import guard
@@ -181,6 +182,7 @@ app.command()(score)
 app.command()(submit)
 app.command()(weights)
 app.add_typer(data, name="data")
+app.add_typer(export, name="export")
 
 
 def main() -> None:

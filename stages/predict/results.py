@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from stages.core.images.palette import css_color
 from stages.core.png_files import encode_png
 from stages.predict.legend import draw_legend
 
-_RECORD = "written.txt"
+_RECORD = "written.json"
 """Lists the files of the folder that are its own."""
 _TABLES = ("rejected.csv", "legend.csv", "legend.png", "summary.csv", "index.html")
 _SHOWN = 1000
@@ -65,7 +66,7 @@ def claim_results(out: Path, masks: Iterable[str]) -> None:
         UserError: The folder holds a file of such a name that is not its own.
     """
     record = out / _RECORD
-    own = set(record.read_text("utf-8").splitlines()) if record.is_file() else set()
+    own = set(json.loads(record.read_bytes())) if record.is_file() else set()
     planned = [*_TABLES, *(f"{folder}/{name}" for name in masks for folder in ("masks", "overlays"))]
     if foreign := [path for path in planned if path not in own and (out / path).exists()]:
         raise UserError(
@@ -73,7 +74,7 @@ def claim_results(out: Path, masks: Iterable[str]) -> None:
             + (f" and {len(foreign) - 1} more files" if len(foreign) > 1 else "")
             + " that luss predict did not write and would overwrite; name another folder"
         )
-    write_atomically(record, "".join(f"{path}\n" for path in sorted(own.union(planned))).encode())
+    write_atomically(record, json.dumps(sorted(own.union(planned)), indent=0).encode())
 
 
 def write_tables(out: Path, summary: Summary, rejected: Sequence[tuple[str, str]]) -> None:

@@ -101,6 +101,7 @@ HEAD = "centroids: HASH\ncategories:\n- {name: dog, ids: [1]}\n"
             f"{HEAD}- name: Background\n  ids: [2]\n",
             "names.yaml:4: categories.1.name: is what hidden",
         ),
+        (f"{HEAD}- name: category 3\n  ids: [2]\n", "names.yaml:4: categories.1.name: is how categories without"),
         (f"{HEAD}- name: 'a '\n  ids: [2]\n", "names.yaml:4: categories.1.name: must be one line without space"),
         (f"{HEAD}- name: ''\n  ids: [2]\n", "names.yaml:4: categories.1.name: string should have at least 1"),
         (f"{HEAD}- name: cat\n  ids: []\n", "names.yaml:5: categories.1.ids: tuple should have at least 1"),

@@ -6,6 +6,7 @@ its color the palette's of that number; what is merged takes the first number th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,8 @@ class NamedCategory(Params):
             raise ValueError("must be one line without space around it")
         if name.lower() == _BACKGROUND:
             raise ValueError("is what hidden categories become: give another name, and hidden: true")
+        if re.fullmatch(r"category \d+", name):
+            raise ValueError("is how categories without a name are called; give another name")
         return name
 
 
