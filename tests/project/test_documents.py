@@ -20,8 +20,8 @@ from tests.project.rooms import ROOT, stage_folders
 
 EXAMPLE = "columns"
 """The method that CONTRIBUTING adds; it is not there."""
-GROUPS = {"exp", "metrics", "params", "plots", "stage"}
-"""Commands of DVC that take one more word."""
+GROUPS = {"exp", "metrics", "params", "plots", "stage", "export"}
+"""Commands of DVC, and of `luss`, that take one more word."""
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -52,7 +52,7 @@ def problem_of(command: list[str]) -> str:
     """What is wrong with a command, as far as it can be told without running it; empty for nothing."""
     program, *words = command
     if program == "luss" and words:
-        named = words[:1] if not words[0].startswith("-") else []
+        named = words[: 2 if words[0] in GROUPS else 1] if not words[0].startswith("-") else []
         return problem_of_options(words[len(named) :], help_of("flows", *named))
     if program == "dvc" and words:
         return problem_of_options(words[1:], help_of("dvc", *words[: 2 if words[0] in GROUPS else 1]))
