@@ -230,3 +230,18 @@ def test_every_parameter_can_be_clipped_by_its_own_norm() -> None:
     for p, q in zip(network.parameters(), twin.parameters(), strict=True):
         nn.utils.clip_grad_norm_([q], 0.5)
         torch.testing.assert_close(p.grad, q.grad)
+
+
+def test_adams_decay_is_a_part_of_the_gradient_and_without_gradients_nothing_moves() -> None:
+    """The first step of Adam is the sign of gradient and decay together; AdamW's would be that of the gradient."""
+    weight = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        weight.weight.copy_(torch.tensor([[2.0, -2.0]]))
+    config = OptimizerConfig(kind="adam", base_lr=0.1, weight_decay=1.0)
+    optimizer = build_optimizer(weight, config, 256)
+    assert float(clip_gradients(weight.parameters(), config)) == 0
+    optimizer.step()
+    assert weight.weight.tolist() == [[2.0, -2.0]]
+    weight.weight.grad = torch.tensor([[-1.0, -1.0]])
+    optimizer.step()
+    torch.testing.assert_close(weight.weight, torch.tensor([[1.9, -1.9]]))
