@@ -43,6 +43,15 @@ def load_section(section: str, config_type: Any, path: Path = PARAMS_FILE) -> An
     return config
 
 
+def parse_yaml(text: str) -> Any:
+    """Parse plain YAML by the parser in C where PyYAML has it, seven times as fast as the one in Python.
+
+    Raises:
+        yaml.YAMLError: It is not YAML.
+    """
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """Read a whole params file as plain dictionaries.
 
@@ -50,7 +59,7 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
         UserError: The file is missing, is not YAML or is not a mapping.
     """
     try:
-        raw = yaml.safe_load(read_text(path))
+        raw = parse_yaml(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with `luss use METHOD DATASET`") from None
     except yaml.YAMLError as error:
