@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
-from flows.recipes.composing import COUNTED, RECIPES, recipe_names
+from flows.recipes.reading import COUNTED, RECIPES, recipe_names
 from stages.core.config.params import validate_section
 from stages.core.errors import UserError
 from stages.index import Config

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names
+from flows.recipes.composing import Recipe, compose
+from flows.recipes.reading import RECIPES, recipe_names
 from flows.sweeps.combinations import Combination
 from stages.core.config.params import Params
 from stages.core.errors import UserError

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipes.composing import RECIPES, Recipe, compose
+from flows.recipes.composing import Recipe, compose
+from flows.recipes.reading import RECIPES
 from flows.sweeps.benchmark_spec import BENCHMARKS, benchmark_names, read_benchmark_spec
 from stages.core.errors import UserError
 from stages.evaluate.report.published import find_published

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipes.composing import RECIPES, Recipe, compose, recipe_names, stage_names, write_params
+from flows.recipes.composing import Recipe, compose, stage_names, write_params
+from flows.recipes.reading import RECIPES, recipe_names
 from stages.core.config.networks import DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.config.params import load_section
 from stages.core.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from flows.recipes.composing import RECIPES, recipe_names
+from flows.recipes.reading import RECIPES, recipe_names
 from stages.core.config.params import validate_section
 from stages.index import Config
 from stages.index.methods.pairs import PairsConfig

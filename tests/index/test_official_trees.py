@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from flows.recipes.composing import RECIPES
+from flows.recipes.reading import RECIPES
 from stages.core.artifacts.image_index import read_images
 from stages.core.artifacts.labels import read_labels
 from stages.core.data import IGNORE_ID
