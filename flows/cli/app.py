@@ -58,11 +58,14 @@ def demo() -> None:
 @app.command()
 def sample(
     force: Annotated[bool, typer.Option(help="If data/ holds something else, rename it and write the sample.")] = False,
+    train_masks: Annotated[
+        bool, typer.Option("--train-masks", help="Write the masks of train too, for methods that learn from labels.")
+    ] = False,
 ) -> None:
     """Write the built-in sample to data/: 840 drawn images of ten categories, with masks for scoring."""
     from flows.cli.demo import write_sample_data
 
-    raise typer.Exit(write_sample_data(force))
+    raise typer.Exit(write_sample_data(force, train_masks))
 
 
 @app.command()

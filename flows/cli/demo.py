@@ -41,16 +41,18 @@ def run_demo() -> int:
     return 0
 
 
-def write_sample_data(force: bool) -> int:
+def write_sample_data(force: bool, train_masks: bool = False) -> int:
     """Write the sample to data/ and tell DVC, so that `dvc status` finds what data.dvc says; returns the exit status.
 
     Args:
         force: Rename a data/ that holds something else instead of refusing.
+        train_masks: Write the masks of train too.
     """
     from flows.sample.__main__ import main as write
 
     check_workspace()
-    return write(["--force"] if force else []) or run_dvc(["commit", "--quiet", "--force", "data.dvc"])
+    options = ["--force"] * force + ["--train-masks"] * train_masks
+    return write(options) or run_dvc(["commit", "--quiet", "--force", "data.dvc"])
 
 
 def _provide_params() -> None:

@@ -2,7 +2,7 @@
 
 Ten categories, each a shape with a surface pattern of its own. Color, size, pose, light, background and clutter are
 left to chance, so that categories can be told apart by what an object looks like and by nothing simpler. Train images
-have no masks. `python -m flows.sample` writes the sample to `data/`.
+have no masks, unless they are asked for. `python -m flows.sample` writes the sample to `data/`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from stages.core.errors import UserError
 
 SPLITS = {"train": 60, "validation": 12, "test": 12}
 """Images per category."""
+TRAIN_MASKS = "train-segmentation"
+"""Folder of the masks of train, which are no part of the sample: a person may want them beside it."""
 FINGERPRINT = "f591557ac7770af9cdafeafd3e006595ec783e6fd9b89373c13f967aff148a2f"
-"""SHA-256 over the relative path and the content of every file, in sorted order of the paths."""
+"""SHA-256 over the relative path and the content of every file but train's masks, in sorted order of the paths."""
 
 
 def sample_files() -> Iterator[tuple[str, bytes]]:
@@ -47,7 +49,7 @@ def _color_ids(mask: NDArray[np.uint16]) -> NDArray[np.uint8]:
 def fingerprint(root: Path) -> str:
     """Hash a folder's files as `FINGERPRINT` does."""
     whole = hashlib.sha256()
-    for file in sorted(_files(root)):
+    for file in sorted(each for each in _files(root) if not each.startswith(f"{TRAIN_MASKS}/")):
         whole.update(f"{file}\n".encode() + hashlib.sha256((root / file).read_bytes()).digest())
     return whole.hexdigest()
 
@@ -72,6 +74,22 @@ def write_sample(root: Path) -> None:
     partial.rename(root)
 
 
+def write_train_masks(root: Path) -> None:
+    """Write the masks of train into a folder that holds the sample; they appear only when all are complete.
+
+    For supervision that a person chooses, such as true tags of photographs; nothing else looks at them.
+    """
+    partial = root / f".{TRAIN_MASKS}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for category, (name, _, _) in enumerate(CATEGORIES):
+        (partial / name).mkdir(parents=True)
+        for number in range(1, SPLITS["train"] + 1):
+            file = f"{name}/{name}_{number:03d}.png"
+            (partial / file).write_bytes(encode_stored_png(_color_ids(draw_scene(f"train/{file}", category).mask)))
+    shutil.rmtree(root / TRAIN_MASKS, ignore_errors=True)
+    partial.rename(root / TRAIN_MASKS)
+
+
 def set_aside(root: Path) -> Path | None:
     """Rename whatever lies at `root` and is not a sample to the first free name `root.before-sample[-N]`."""
     if not root.is_symlink() and (not root.exists() or _is_sample(root)):
@@ -87,7 +105,7 @@ def _files(root: Path) -> set[str]:
 
 def _is_sample(root: Path) -> bool:
     """Tell whether a folder holds nothing but files named as the sample's."""
-    folders = [*SPLITS, *(f"{split}-segmentation" for split in SPLITS if split != "train")]
+    folders = [*SPLITS, *(f"{split}-segmentation" for split in SPLITS)]
     own = {
         f"{folder}/{name}/{name}_{number:03d}.png"
         for folder in folders

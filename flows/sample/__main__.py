@@ -1,4 +1,4 @@
-"""Writes the built-in sample: `python -m flows.sample [--data DIR] [--force]`."""
+"""Writes the built-in sample: `python -m flows.sample [--data DIR] [--force] [--train-masks]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from flows.sample import FINGERPRINT, fingerprint, set_aside, write_sample
+from flows.sample import FINGERPRINT, TRAIN_MASKS, fingerprint, set_aside, write_sample, write_train_masks
 from stages.core.errors import UserError
 
 
@@ -17,9 +17,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--force", action="store_true", help="if the folder holds something else, rename it and write the sample"
     )
+    parser.add_argument(
+        "--train-masks", action="store_true", help="write the masks of train too, for methods that learn from labels"
+    )
     options = parser.parse_args(arguments)
     try:
         print(_write(options.data, options.force))
+        if options.train_masks:
+            write_train_masks(options.data)
+            print(f"Wrote the masks of train to {options.data / TRAIN_MASKS}.")
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
 """Pseudolabel: turn clusters into labels of photographs or pixels that a segmenter can be trained on.
 
 Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency`, the model `artifacts/attend` and
-`artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background.
+`artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background; beside them the history of
+a training, where one takes place.
 """
 
 from typing import Annotated
@@ -11,7 +12,10 @@ from pydantic import Field
 from stages.pseudolabel.methods.image.config import ImageLabelConfig
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
 from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
+from stages.pseudolabel.methods.rca.config import RCAConfig
 from stages.pseudolabel.methods.region.config import RegionLabelConfig
+from stages.pseudolabel.methods.sc_cam.config import SCCAMConfig
+from stages.pseudolabel.methods.seam.config import SEAMConfig
 from stages.pseudolabel.methods.vit_gradcam.config import ViTGradCAMConfig
 
 Config = Annotated[
@@ -19,6 +23,9 @@ Config = Annotated[
     | NearestCentroidConfig
     | TrueMaskLabelConfig
     | RegionLabelConfig
-    | ViTGradCAMConfig,
+    | ViTGradCAMConfig
+    | RCAConfig
+    | SEAMConfig
+    | SCCAMConfig,
     Field(discriminator="method"),
 ]  # fmt: skip

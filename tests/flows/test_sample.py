@@ -125,3 +125,19 @@ def test_the_integer_sine_follows_the_real_one() -> None:
     real = 1024 * np.sin(np.radians(degrees))
     assert np.abs([sine(int(turn)) for turn in degrees] - real).max() <= 2.5
     assert cosine(60) == sine(150)
+
+
+def test_masks_of_train_lie_beside_the_sample_and_leave_its_hash(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    assert main(["--data", str(root), "--train-masks"]) == 0
+    assert fingerprint(root) == FINGERPRINT
+    masks = sorted((root / "train-segmentation").glob("*/*.png"))
+    photographs = sorted((root / "train").glob("*/*.png"))
+    assert [path.relative_to(root / "train-segmentation") for path in masks] == [
+        path.relative_to(root / "train") for path in photographs
+    ]
+    shown = [set(np.unique(_read(path)[..., 0] + 256 * _read(path)[..., 1])) - {0, 1000} for path in masks]
+    assert all(sorted(NAMES).index(path.parent.name) + 1 in ids for path, ids in zip(masks, shown, strict=True))
+    assert {len(ids) for ids in shown} == {1, 2}, "some hold an object of another category too"
+    assert main(["--data", str(root)]) == 0, "it is the sample still"
+    write_sample(root)

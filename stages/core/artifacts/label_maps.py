@@ -1,6 +1,6 @@
 """Artifact `label_maps`: one map per photograph (superpixels, saliency, pseudo-labels, predictions)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.core.artifacts.shards import ARTIFACTS, atomic_out, contract_name, write_table
+from stages.core.artifacts.histories import HISTORY, encode_history
+from stages.core.artifacts.shards import ARTIFACTS, atomic_out, contract_name, write_atomically, write_table
 from stages.core.artifacts.stored_rows import StoredRows
 from stages.core.png_files import decode_png, encode_png
 
@@ -70,8 +71,22 @@ def open_label_maps(stage: str) -> LabelMaps:
     return LabelMaps(ARTIFACTS / stage)
 
 
-def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap], out: Path | None = None) -> None:
-    """Write `artifacts/<stage>`, or another folder, from maps that come in the order of their image ids; streams."""
+def write_label_maps(
+    stage: str,
+    method: str,
+    maps: Iterable[LabelMap],
+    out: Path | None = None,
+    history: Sequence[Mapping[str, float | int]] = (),
+) -> None:
+    """Write `artifacts/<stage>` from maps that come in the order of their image ids; streams.
+
+    Args:
+        stage: Stage that writes.
+        method: Its method.
+        maps: What is written.
+        out: Another folder.
+        history: Of the training that the maps come from, as history.csv.
+    """
     rows = iter(maps)
     with atomic_out(out or ARTIFACTS / stage, "label_maps", stage, method) as partial:
         first = list(islice(rows, _SHARD_ROWS))
@@ -80,6 +95,8 @@ def write_label_maps(stage: str, method: str, maps: Iterable[LabelMap], out: Pat
             write_shard(shard_path(partial, shard), first, stage, method)
             first = list(islice(rows, _SHARD_ROWS))
             shard += 1
+        if history:
+            write_atomically(partial / HISTORY, encode_history(history))
 
 
 def shard_path(out: Path, shard: int) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stages.core.artifacts.histories import HISTORY, encode_history
 from stages.core.artifacts.model_card import PARTS, ModelCard, PartsCard, decode_card, encode_card
 from stages.core.artifacts.shards import (
     ARTIFACTS,
@@ -20,7 +21,7 @@ from stages.core.hashing import hash_bytes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_WEIGHTS, _CARD, _HISTORY = "model.safetensors", "model.json", "history.csv"
+_WEIGHTS, _CARD = "model.safetensors", "model.json"
 
 
 class Model(NamedTuple):
@@ -58,7 +59,7 @@ def write_model(
     with atomic_out(ARTIFACTS / stage, "model", stage, card.method) as out:
         write_atomically(out / _WEIGHTS, save(state))
         write_atomically(out / _CARD, _encode(card, stage))
-        write_atomically(out / _HISTORY, _format_history(history))
+        write_atomically(out / HISTORY, encode_history(history))
 
 
 def copy_model(source: str, stage: str) -> None:
@@ -84,7 +85,7 @@ def _encode(card: ModelCard, stage: str) -> bytes:
 
 def _write_copy(origin: Path, stage: str, method: str, card: bytes) -> None:
     with atomic_out(ARTIFACTS / stage, "model", stage, method) as out:
-        for name in (_WEIGHTS, _HISTORY):
+        for name in (_WEIGHTS, HISTORY):
             write_atomically(out / name, (origin / name).read_bytes())
         write_atomically(out / _CARD, card)
 
@@ -138,13 +139,3 @@ def model_hash(stage: str) -> str:
 
 def _select(state: Mapping[str, "Tensor"], part: str) -> dict[str, "Tensor"]:
     return {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
-
-
-def _format_history(rows: Sequence[Mapping[str, float | int]]) -> bytes:
-    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["iteration"]
-    lines = [",".join(columns)] + [",".join(_format_value(row.get(name)) for name in columns) for row in rows]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _format_value(value: float | int | None) -> str:
-    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.7g}"

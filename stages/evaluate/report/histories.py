@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from stages.core.artifacts.histories import HISTORY
 from stages.core.artifacts.models import read_model_card
-from stages.core.artifacts.shards import ARTIFACTS, MANIFEST
+from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, contract_name, read_json
 from stages.evaluate.report.charts import Line, line_chart
 
-_STAGES = ("pretrain", "attend", "finetune")
+_STAGES = ("pretrain", "attend", "pseudolabel", "finetune")
 _AXES = ("epoch", "iteration", "step")
 _POINTS = 160
 _TITLES = {
@@ -39,8 +40,8 @@ def draw_training_curves(root: Path = ARTIFACTS) -> list[TrainingCurves]:
     """One chart per column of each stage's history.csv; stages that did not train are left out."""
     drawn = []
     for stage in _STAGES:
-        if (root / stage / MANIFEST).exists() and (columns := _read_history(root / stage / "history.csv")):
-            method = read_model_card(stage, root).method
+        if (root / stage / HISTORY).exists() and (columns := _read_history(root / stage / HISTORY)):
+            method = _method_of(stage, root)
             drawn.append(TrainingCurves(stage, method, _draw(columns)))
     # A stage that passes a model on carries its history too.
     return [
@@ -48,6 +49,12 @@ def draw_training_curves(root: Path = ARTIFACTS) -> list[TrainingCurves]:
         for number, curves in enumerate(drawn)
         if all(curves.charts != earlier.charts for earlier in drawn[:number])
     ]
+
+
+def _method_of(stage: str, root: Path) -> str:
+    """Who trained: a stage that passes a model on carries the card of the one before."""
+    told = read_json(root / stage / MANIFEST)
+    return read_model_card(stage, root).method if told["contract"] == contract_name("model") else str(told["method"])
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:

@@ -1,0 +1,78 @@
+"""Parameters of RCA."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from stages.core.config.params import Params
+from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.pseudolabel.activation.config import TagConfig
+
+if TYPE_CHECKING:
+    from stages.core.nets.features import FeatureNetwork
+    from stages.pseudolabel.activation.tags import Tags
+    from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
+
+
+class MemoryConfig(Params):
+    """The memory of regions: one entry per photograph and category that it shows."""
+
+    size: int | None = Field(None, ge=1)
+    """Most entries of a category, of photographs drawn by the seed; null for all. It costs 4 bytes a channel: 919
+    categories of 500 entries of 512 channels take 0.94 GB. Section 4.1: all for Pascal VOC, 500 for COCO."""
+    momentum: float = Field(0.99, ge=0, lt=1)
+    """gamma, share of an entry that an update keeps; the first sets it. Equation 3, section 4.1: 0.99."""
+    confidence: float = Field(0.7, ge=0, lt=1)
+    """nu, probability of the category above which a region updates its entry. Section 4.1: 0.7."""
+
+
+class ContrastConfig(Params):
+    """The contrast of a region with the memory."""
+
+    weight: float = Field(0.01, gt=0)
+    """alpha_1, of the loss. Section 4.1: 0.01."""
+    temperature: float = Field(0.07, gt=0)
+    """tau, equation 4. Not given; RCA's code: 0.07."""
+    start_epoch: int = Field(1, ge=0)
+    """Epoch, from 0, in which it starts. Section 4.1: after the first one; RCA's code: after the second."""
+    mixup: float | None = Field(8.0, gt=0)
+    """beta of the distribution that regions are mixed by, equation 5; null for regions as they are. Section 4.1: 8."""
+
+
+class AggregationConfig(Params):
+    """Attention of pixels to the centroids of the memory."""
+
+    centroids: int = Field(10, ge=1)
+    """K, of each category, by k-means at the beginning of each epoch; a category with fewer entries takes these as they
+    are. Section 4.1: 10."""
+    form: Literal["attention", "parametric"] = "attention"
+    """`attention`: softmax of products with the centroids, which has no weights (equations 7 and 8). `parametric`:
+    layers for queries, keys and values and no softmax (RCA's code)."""
+
+
+class RCAConfig(TagConfig):
+    """Train a classifier with regional contrast and aggregation."""
+
+    method: Literal["rca"] = "rca"
+    memory: MemoryConfig = MemoryConfig()
+    contrast: ContrastConfig | None = ContrastConfig()
+    """Null: without."""
+    aggregation: AggregationConfig | None = AggregationConfig()
+    """Null: without; the second classifier then sees the features alone."""
+    coarse_weight: float = Field(0.4, ge=0)
+    """alpha_2, of the first classifier's loss. Section 4.1: 0.4."""
+    training: TrainingConfig = TrainingConfig(
+        epochs=30,
+        batch_size=8,
+        optimizer=OptimizerConfig(
+            kind="sgd", base_lr=0.32, final_lr=0.0, schedule="cosine", weight_decay=5e-4, lr_scales={"features": 0.1}
+        ),
+    )
+    """Section 4.1: 30 epochs of batches of 8 at 0.01, 0.001 for the backbone; there divided by 10 every 5 epochs, which
+    comes to nothing after 15; here along a cosine."""
+
+    def build(self, features: "FeatureNetwork", tags: "Tags") -> "RegionalContrastTraining":
+        """What is trained; see `TagConfig.build`."""
+        from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
+
+        return RegionalContrastTraining(self, features, tags)

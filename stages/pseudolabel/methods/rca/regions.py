@@ -1,0 +1,91 @@
+"""Regions of a photograph's categories: their vectors, their contrast with a memory, and mixing them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_FAR = -1e4
+"""In place of a cosine over the temperature: adds nothing to a sum of exponentials."""
+
+
+def pool_regions(features: Tensor, maps: Tensor, tags: Tensor) -> Tensor:
+    """The vector of each category's region: the mean of the features where its map is above its own mean.
+
+    Args:
+        features: (B, D, h, w)
+        maps: (B, L, h, w) activation of every category.
+        tags: (B, T) categories that are asked for; -1 for none, whose vector says nothing.
+
+    Returns:
+        (B, T, D)
+
+    Source: RCA, equation 2. A map that is the same everywhere takes the whole photograph.
+    """
+    places = tags.clamp_min(0)[..., None, None].expand(-1, -1, *maps.shape[-2:])
+    own = maps.detach().gather(1, places)  # (B, T, h, w)
+    mask = own > own.mean((2, 3), keepdim=True)
+    mask = (mask | ~mask.any(-1, keepdim=True).any(-2, keepdim=True)).to(features.dtype)
+    sums = mask.flatten(2) @ features.flatten(2).transpose(1, 2)
+    return sums / mask.sum((2, 3))[..., None]
+
+
+class Known(NamedTuple):
+    """The entries of a memory that have been set."""
+
+    vectors: Tensor
+    """(E, D)"""
+    owners: Tensor
+    """(E,) their categories."""
+
+
+def contrast(regions: Tensor, tags: Tensor, known: Known, temperature: float) -> Tensor:
+    """The mean over all entries of a region's own category of -log its share beside those of all other categories.
+
+    Args:
+        regions: (R, D)
+        tags: (R,) categories.
+        known: What they are compared with.
+        temperature: tau.
+
+    Returns:
+        (R,); 0 for a region whose category has no entry, or no other category has one.
+
+    Source: RCA, equation 4: every positive stands in the denominator alone with all negatives.
+    """
+    cosines = F.normalize(regions.float(), dim=1) @ F.normalize(known.vectors, dim=1).T / temperature  # (R, E)
+    is_own = tags[:, None] == known.owners
+    others = cosines.masked_fill(is_own, _FAR).logsumexp(1, keepdim=True)
+    each = F.softplus(others - cosines)  # -log(e^s / (e^s + sum of e^others))
+    losses = (each * is_own).sum(1) / is_own.sum(1).clamp_min(1)
+    return losses * ~is_own.all(1)
+
+
+class Mixing(NamedTuple):
+    """With which region each one is mixed, and how."""
+
+    partners: Tensor
+    """(R,) numbers of regions."""
+    shares: Tensor
+    """(R,) omega, the own part; 1 where there is no partner."""
+
+
+def draw_mixing(tags: Tensor, beta: float, rng: np.random.Generator) -> Mixing:
+    """Draw a partner for every region of a batch: of another photograph and another category.
+
+    Args:
+        tags: (B, T) categories of all photographs of a step; -1 for none.
+        beta: Both parameters of the distribution of shares.
+        rng: The same in all processes.
+
+    Source: RCA, equation 5.
+    """
+    flat = tags.flatten().cpu().numpy()
+    photographs = np.repeat(np.arange(len(tags)), tags.shape[1])
+    fits = (flat[:, None] != flat) & (photographs[:, None] != photographs) & (flat >= 0)
+    drawn = np.where(fits, rng.random(fits.shape), -1.0).argmax(1)
+    shares = np.where(fits.any(1), rng.beta(beta, beta, len(flat)), 1.0)
+    found = torch.from_numpy(drawn), torch.from_numpy(shares.astype(np.float32))
+    return Mixing(*(each.to(tags.device) for each in found))

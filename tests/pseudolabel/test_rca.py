@@ -1,0 +1,188 @@
+"""RCA's parts beside slow, obvious forms, and where gradients reach."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.core.artifacts.models import read_model
+from stages.core.engine.method import TrainingProgress
+from stages.pseudolabel.activation.rounds import restore_backbone
+from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, attend_to
+from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig
+from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, number_entries
+from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
+from stages.pseudolabel.methods.rca.regions import Known, contrast, draw_mixing, pool_regions
+from tests.methods import load_two_batches, small
+from tests.pseudolabel.test_trained import fabricate_inputs, tags_for
+
+TAGS = torch.tensor([[0, 2], [1, -1], [2, -1]])
+
+
+def test_a_region_is_the_mean_of_the_features_where_its_map_is_above_its_mean() -> None:
+    features, maps = torch.randn(3, 5, 4, 6), torch.randn(3, 3, 4, 6)
+    maps[1, 1] = 0.7  # the same everywhere
+    found = pool_regions(features, maps, TAGS)
+    for b, t in ((0, 0), (0, 1), (1, 0), (2, 0)):
+        own = maps[b, TAGS[b, t]]
+        inside = [(y, x) for y in range(4) for x in range(6) if own[y, x] > own.mean() or b == 1]
+        mean = sum(features[b, :, y, x] for y, x in inside) / len(inside)
+        torch.testing.assert_close(found[b, t], mean)
+
+
+def test_entries_belong_to_a_photograph_and_a_category() -> None:
+    numbers, owners = number_entries(TAGS.numpy(), None, 0)
+    assert owners.tolist() == [0, 1, 2, 2]
+    assert numbers.tolist() == [[0, 2], [1, -1], [3, -1]]
+    few, owners = number_entries(np.zeros((9, 1), np.int64), 4, 0)
+    assert owners.tolist() == [0] * 4
+    assert sorted(few[few >= 0].tolist()) == [0, 1, 2, 3]
+    assert (few == number_entries(np.zeros((9, 1), np.int64), 4, 0)[0]).all()
+
+
+def test_the_first_region_sets_an_entry_and_later_ones_move_it() -> None:
+    memory = RegionMemory(TAGS.numpy(), 2, MemoryConfig(momentum=0.75), 0)
+    first, second = torch.tensor([[1.0, 2.0], [5.0, 6.0]]), torch.tensor([[3.0, 4.0]])
+    memory.update(torch.tensor([0, 3]), first)
+    memory.update(torch.tensor([0]), second)
+    torch.testing.assert_close(memory.entries[0], 0.75 * first[0] + 0.25 * second[0])
+    torch.testing.assert_close(memory.entries[3], first[1])
+    assert memory.is_set.tolist() == [True, False, False, True]
+    assert memory.known.owners.tolist() == [0, 2]
+
+
+def contrast_by_loops(region: Tensor, tag: int, known: Known, temperature: float) -> float:
+    def similarity(other: Tensor) -> float:
+        return math.exp(float(region @ other / region.norm() / other.norm()) / temperature)
+
+    pairs = list(zip(known.vectors, known.owners.tolist(), strict=True))
+    negatives = sum(similarity(entry) for entry, owner in pairs if owner != tag)
+    positives = [similarity(entry) for entry, owner in pairs if owner == tag]
+    if not negatives or not positives:
+        return 0.0
+    return sum(-math.log(each / (each + negatives)) for each in positives) / len(positives)
+
+
+def test_contrast_sets_each_positive_against_all_entries_of_other_categories() -> None:
+    known = Known(torch.randn(9, 4), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2]))
+    regions, tags = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0])
+    found = contrast(regions, tags, known, 0.2)
+    expected = [contrast_by_loops(region, int(tag), known, 0.2) for region, tag in zip(regions, tags, strict=True)]
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    alone = Known(known.vectors[:3], known.owners[:3])
+    assert contrast(regions, torch.zeros(5).long(), alone, 0.2).tolist() == [0.0] * 5, "no category to be told from"
+    assert contrast(regions, tags, Known(torch.zeros(0, 4), torch.zeros(0).long()), 0.2).tolist() == [0.0] * 5
+
+
+def test_regions_are_mixed_with_those_of_another_photograph_and_category() -> None:
+    mixing = draw_mixing(TAGS, 8.0, np.random.default_rng(0))
+    flat = TAGS.flatten().tolist()
+    for number in (0, 1, 2, 4):
+        partner = int(mixing.partners[number])
+        assert flat[partner] >= 0
+        assert flat[partner] != flat[number]
+        assert partner // 2 != number // 2
+        assert 0 < float(mixing.shares[number]) < 1
+    alike = draw_mixing(torch.tensor([[1], [1]]), 8.0, np.random.default_rng(0))
+    assert alike.shares.tolist() == [1.0, 1.0], "there is nothing to mix with"
+
+
+def test_the_mixed_contrast_of_a_step_is_equation_6() -> None:
+    fabricate_inputs()
+    training = build(small(RCAConfig))
+    batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+    training.memory.entries.normal_()
+    training.memory.is_set.fill_(True)
+    progress = TrainingProgress(4, 9, 1, 3)
+    losses = training.step(batch, progress)
+    assert training.config.contrast is not None
+    tags = training.tags_of(batch)
+    with torch.no_grad():
+        features = training.features(batch.views[0])
+        regions = pool_regions(features, training.coarse(features), tags)[:, 0]
+    mixing = draw_mixing(tags, 8.0, np.random.default_rng([0, 2, 4]))
+    expected = []
+    for number, (partner, share) in enumerate(zip(mixing.partners.tolist(), mixing.shares.tolist(), strict=True)):
+        mixed = share * regions[number] + (1 - share) * regions[partner]
+        own, other = int(tags[number, 0]), int(tags[partner, 0])
+        near = contrast_by_loops(mixed, own, training.memory.known, 0.07)
+        expected.append(share * near + (1 - share) * contrast_by_loops(mixed, other, training.memory.known, 0.07))
+    torch.testing.assert_close(losses.parts["contrast"], torch.tensor(expected).mean(), rtol=1e-3, atol=1e-4)
+    parts = losses.parts
+    total = 0.01 * parts["contrast"] + 0.4 * parts["coarse"] + parts["classification"]
+    torch.testing.assert_close(losses.total, total)
+
+
+def test_pixels_attend_to_centroids_by_the_softmax_of_products() -> None:
+    features, centroids = torch.randn(2, 3, 2, 2), torch.randn(4, 3)
+    found = attend_to(features, centroids)
+    for b, y, x in np.ndindex(2, 2, 2):
+        weights = [math.exp(float(features[b, :, y, x] @ each)) for each in centroids]
+        mean = sum(weight * each for weight, each in zip(weights, centroids, strict=True)) / sum(weights)
+        torch.testing.assert_close(found[b, :, y, x], mean)
+    joined = AttentiveAggregation(3)(features, centroids)
+    torch.testing.assert_close(joined, torch.cat([features, found], 1))
+    assert not attend_to(features, torch.zeros(0, 3)).any()
+
+
+def test_centroids_are_the_means_of_groups_and_few_entries_stand_for_themselves() -> None:
+    groups = torch.tensor([[0.0, 0.0], [0.0, 1.0], [10.0, 0.0], [10.0, 1.0], [7.0, 7.0]])
+    centroids = Centroids(3, 2, 2)
+    centroids.find(Known(groups, torch.tensor([0, 0, 0, 0, 2])), 0)
+    assert centroids.is_set.tolist() == [[True, True], [False, False], [True, False]]
+    assert sorted(centroids.vectors[0].tolist()) == [[0.0, 0.5], [10.0, 0.5]]
+    assert centroids.found.tolist()[2] == [7.0, 7.0]
+
+
+def build(config: RCAConfig) -> RegionalContrastTraining:
+    torch.manual_seed(0)
+    return config.build(restore_backbone(config, read_model("attend")), tags_for(config)).train()
+
+
+def reached(training: RegionalContrastTraining, loss: Tensor) -> set[str]:
+    """Beginnings of the names of the parameters that a loss has a gradient for."""
+    names = [name for name, _ in training.named_parameters()]
+    found = torch.autograd.grad(loss, list(training.parameters()), retain_graph=True, allow_unused=True)
+    return {name.partition(".")[0] for name, g in zip(names, found, strict=True) if g is not None and g.any()}
+
+
+def test_gradients_reach_what_the_paper_says() -> None:
+    """The contrast learns features and no head; each head learns by its own classification alone."""
+    fabricate_inputs()
+    training = build(small(RCAConfig))
+    batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+    training.memory.entries.normal_()
+    training.memory.is_set.fill_(True)
+    parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts
+    assert reached(training, parts["contrast"]) == {"features"}
+    assert reached(training, parts["coarse"]) == {"features", "coarse"}
+    assert reached(training, parts["classification"]) == {"features", "fine"}
+
+
+def test_only_regions_of_which_the_network_is_sure_are_remembered() -> None:
+    fabricate_inputs()
+    training = build(small(RCAConfig, memory={"confidence": 0.7}))
+    batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+    progress = TrainingProgress(0, 9, 0, 3)
+    training.step(batch, progress)
+    training.after_step(progress)
+    with torch.no_grad():
+        scores = training.coarse(training.features(batch.views[0])).mean((2, 3))
+    tags = training.tags_of(batch)[:, 0]
+    sure = scores[torch.arange(len(tags)), tags].sigmoid() > 0.7
+    expected = set(training.memory.numbers[batch.positions[sure], 0].tolist())
+    assert set(training.memory.is_set.nonzero()[:, 0].tolist()) == expected
+    assert 0 <= len(expected) < len(tags), "an untrained network is not sure of all"
+
+
+def test_parts_that_are_left_out_leave_the_rest_as_it_is() -> None:
+    fabricate_inputs()
+    for left_out in ({"contrast": None}, {"aggregation": None}, {"aggregation": {"form": "parametric"}}):
+        training = build(small(RCAConfig, **left_out))
+        batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+        parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts
+        assert ("contrast" in parts) == ("contrast" not in left_out)
+        assert training.activate(batch.views[0]).shape[1] == 3
