@@ -67,6 +67,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
     "byol": {"views": TWO_VIEWS, "momentum": {"value": 0.999}},
     "pixpro": {"views": TWO_VIEWS, "momentum": {"value": 0.9}},
     "moco_v2": {"momentum": {"value": 0.9}, "shuffle_groups": 1},
+    "picie": {"views": TWO_VIEWS, "clusters": 3, "points": 4},
+    "iic": {"clusters": 3, "overclusters": 4, "points": 6, "shift": 1},
     "npid": {"negatives": 100},
     "deepcluster": {"clusters": 3, "components": 4, "surveyed": CENTER},
     "odc": {"clusters": 3, "smallest": 1, "refresh": 2, "dropout": 0.1, "surveyed": CENTER},

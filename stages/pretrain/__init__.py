@@ -12,6 +12,7 @@ from stages.pretrain.methods.byol.config import BYOLConfig
 from stages.pretrain.methods.classifier.config import ClassifierPretrainConfig
 from stages.pretrain.methods.deepcluster.config import DeepClusterConfig
 from stages.pretrain.methods.dino.config import DINOConfig
+from stages.pretrain.methods.iic.config import IICConfig
 from stages.pretrain.methods.luss.config import LUSSConfig
 from stages.pretrain.methods.maskcontrast.config import MaskContrastConfig
 from stages.pretrain.methods.moco_v2.config import MoCoConfig
@@ -20,6 +21,7 @@ from stages.pretrain.methods.npid.config import NPIDConfig
 from stages.pretrain.methods.odc.config import ODCConfig
 from stages.pretrain.methods.pass_.config import PASSConfig
 from stages.pretrain.methods.pcl.config import PCLConfig
+from stages.pretrain.methods.picie.config import PiCIEConfig
 from stages.pretrain.methods.pixpro.config import PixProConfig
 from stages.pretrain.methods.rotation.config import RotationConfig
 from stages.pretrain.methods.simclr.config import SimCLRConfig
@@ -43,6 +45,8 @@ Config = Annotated[
     | ODCConfig
     | PCLConfig
     | ClassifierPretrainConfig
+    | PiCIEConfig
+    | IICConfig
     | PixProConfig,
     Field(discriminator="method"),
 ]  # fmt: skip
