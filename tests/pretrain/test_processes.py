@@ -82,7 +82,9 @@ def test_two_processes_take_the_steps_of_one() -> None:
     first, second = in_two_processes(take_steps)
     for name, alone in take_steps().items():
         one, other = first[name], second[name]
-        assert ((one["loss"] + other["loss"]) / 2).tolist() == pytest.approx(alone["loss"].tolist(), rel=1e-4, abs=1e-6), name
+        assert ((one["loss"] + other["loss"]) / 2).tolist() == pytest.approx(
+            alone["loss"].tolist(), rel=1e-4, abs=1e-6
+        ), name
         for part, value in alone["memory"].items():
             torch.testing.assert_close(one["memory"][part], value, atol=1e-4, rtol=1e-3, msg=f"{name}: {part}")
         gradients = (one["gradients"] + other["gradients"]) / 2
