@@ -19,6 +19,9 @@ from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
 from stages.core.parent import ignore_signals
 
+WORKER_NUMBER = "LUSS_WORKER_NUMBER"
+"""Variable that tells a process its `worker_number`."""
+
 _INTERRUPTED = 130
 
 
@@ -138,6 +141,11 @@ def worker_count() -> int:
     Processes that train together share them.
     """
     return max(_all_workers() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def worker_number() -> int:
+    """Which of the processes for CPU work this one is, from 0; 0 outside of them."""
+    return int(os.environ.get(WORKER_NUMBER, "0"))
 
 
 def _all_workers() -> int:

@@ -8,12 +8,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
 
-from stages.core.cli import worker_count
+from stages.core.cli import WORKER_NUMBER, worker_count
 from stages.core.dask_cluster import Cluster, dask_cluster
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent, signal_handled_by
@@ -93,7 +93,7 @@ def _executor(workers: int) -> Iterator[Cluster]:
 def _local_pool(workers: int) -> Iterator[Executor]:
     before = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # forking a process that runs threads can dead-lock
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=exit_with_parent) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start_worker, (spawn.Value("i", 0),)) as pool:
         try:
             yield pool
         except BrokenProcessPool:
@@ -107,3 +107,11 @@ def _local_pool(workers: int) -> Iterator[Executor]:
                 worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _start_worker(started: Any) -> None:
+    """Begin a process, with its number among those that were started."""
+    with started.get_lock():
+        os.environ[WORKER_NUMBER] = str(started.value)
+        started.value += 1
+    exit_with_parent()

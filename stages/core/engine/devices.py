@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from stages.core.cli import worker_number
 from stages.core.engine.launch import is_launched
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent
@@ -88,9 +89,16 @@ def seed_everything(seed: int) -> None:
 
 
 def inference_device() -> torch.device:
-    """Device for inference: LUSS_DEVICE, else a GPU if there is one, else the CPU."""
+    """Device for inference: LUSS_DEVICE, else a GPU if there is one, else the CPU.
+
+    Worker processes share several GPUs: each takes one, by its number.
+    """
     device = _choose("LUSS_DEVICE", ("cpu", "cuda", "mps"), "auto")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and (number := worker_number()):
+        return torch.device(device, number % torch.cuda.device_count())
+    return torch.device(device)
 
 
 def _choose(variable: str, valid: tuple[str, ...], default: str) -> str:
