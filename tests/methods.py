@@ -63,7 +63,6 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "size": [32, 32],
         "bootstrapping": {"start": 1, "intervals": [1], "passes": 1},
     },
-<<<<<<< HEAD
     "byol": {"views": TWO_VIEWS, "momentum": {"value": 0.999}},
     "pixpro": {"views": TWO_VIEWS, "momentum": {"value": 0.9}},
     "moco_v2": {"momentum": {"value": 0.9}, "shuffle_groups": 1},
@@ -79,12 +78,10 @@ SMALL_OF: dict[str, dict[str, Any]] = {
         "shuffle_groups": 1,
         "surveyed": CENTER,
     },
-=======
     # Every region is remembered, and two centroids of each category's four are sought.
     "rca": {"memory": {"confidence": 0.0}, "aggregation": {"centroids": 2}, "crf": {"iterations": 1}},
     "seam": {"maps": {"scales": [0.5, 1.0], "flip": True}, "crf": {"iterations": 1}},
     "sc_cam": {"maps": {"scales": [1.0]}, "crf": {"iterations": 1}, "sub_categories": 2, "rounds": 2},
->>>>>>> ddab772 (From tags of photographs to pixels: pseudolabel rca, seam and sc_cam, AdvCAM's steps, their recipes; luss sample --train-masks)
     # Two regions a photograph: most of them stay, or there is nothing to learn from.
     "vice": {"masking": {"side": 0.1, "spared": 0.9}, "queue_start_iteration": 2},
 }
