@@ -1,0 +1,73 @@
+"""Methods that train on tags compute in two processes what they do in one: losses, gradients and what they keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed as dist
+
+from stages.core.artifacts.image_index import ImageIndex, Photo, read_images, write_images
+from stages.core.engine.batch_norm import sync_batch_norm
+from stages.core.engine.distributed import local_rows
+from stages.core.engine.method import TrainingProgress
+from stages.core.images.dataset import Batch
+from stages.core.nets.features import build_features
+from stages.pseudolabel.activation.tags import Tags
+from tests.fabricate import BACKBONE
+from tests.methods import small
+from tests.pseudolabel.test_trained import TRAINED
+from tests.two_processes import in_two_processes
+
+PHOTOGRAPHS = 4
+TAGS = np.array([[0, 2], [1, -1], [2, -1], [0, 1]])
+PLAIN: dict[str, dict[str, Any]] = {"rca": {"contrast": {"start_epoch": 0, "weight": 1.0}}, "seam": {"dropout": 0.0}}
+"""Values without which a step draws random numbers, which processes share differently, or says too little."""
+
+
+def listed() -> ImageIndex:
+    write_images(
+        [Photo(f"train/{n}", "train", f"{n}.png", 32, 32, 1, str(n)) for n in range(PHOTOGRAPHS)], [], "folder"
+    )
+    return read_images()
+
+
+def take_steps() -> dict[str, Any]:
+    """Two steps of every method on this process's share of a batch, without learning in between."""
+    found = {}
+    tags = Tags(read_images(), TAGS, 3)
+    images = torch.randn(PHOTOGRAPHS, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    batch = Batch([local_rows(images)], torch.zeros(0), {}, local_rows(torch.arange(PHOTOGRAPHS)))
+    for config_type in TRAINED:
+        name = config_type.model_fields["method"].default
+        torch.manual_seed(0)
+        method = small(config_type, **PLAIN.get(name, {})).build(build_features(BACKBONE, None), tags).train()
+        if method.learns_groups:
+            method.take_groups(np.where(TAGS < 0, -1, 2 * TAGS + 1))
+        if dist.is_initialized():
+            sync_batch_norm(method, torch.device("cpu"))
+        losses = []
+        for step in range(2):
+            progress = TrainingProgress(step, 2, step, 2)
+            taken = method.step(batch, progress)
+            taken.total.backward()
+            method.after_step(progress)
+            losses.append(taken.total.detach())
+        gradients = torch.cat([p.grad.flatten() for p in method.parameters() if p.grad is not None])
+        memory = {name: value for name, value in method.named_buffers() if "num_batches" not in name}
+        found[name] = {"loss": torch.stack(losses), "gradients": gradients, "memory": memory}
+    return found
+
+
+def test_two_processes_take_the_steps_of_one() -> None:
+    listed()
+    first, second = in_two_processes(take_steps)
+    for name, alone in take_steps().items():
+        one, other = first[name], second[name]
+        assert ((one["loss"] + other["loss"]) / 2).tolist() == pytest.approx(alone["loss"].tolist(), rel=1e-4), name
+        for part, value in alone["memory"].items():
+            torch.testing.assert_close(one["memory"][part], value, atol=1e-4, rtol=1e-3, msg=f"{name}: {part}")
+        gradients = (one["gradients"] + other["gradients"]) / 2
+        assert (gradients - alone["gradients"]).norm() < 1e-2 * alone["gradients"].norm(), name
