@@ -1,8 +1,8 @@
 """Pseudolabel: turn clusters into labels of photographs or pixels that a segmenter can be trained on.
 
 Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency`, the model `artifacts/attend` and
-`artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background; beside them the history of
-a training, where one takes place.
+`artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background; beside them the class maps
+of a method that makes some, or the history of a training, where one takes place.
 """
 
 from typing import Annotated
