@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -87,9 +88,28 @@ def use(
 ) -> None:
     """Write params.yaml for a method on a data set; `dvc repro` then runs what has changed."""
     from flows.recipes.composing import Recipe, write_params
+    from flows.recipes.setting import list_resets
 
-    changed = write_params(Recipe(method, dataset, tuple(overrides or ())))
+    recipe = Recipe(method, dataset, tuple(overrides or ()))
+    resets = list_resets(recipe)
+    changed = write_params(recipe)
     print(f"Wrote params.yaml: method {method} on data set {dataset}.")
+    if resets:
+        print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
+    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+
+
+@app.command("set")
+def set_params(
+    assignments: Annotated[
+        list[str],
+        typer.Argument(metavar="SECTION.FIELD=VALUE...", help="Values, e.g. cluster.k=20 or shared.classes=20."),
+    ],
+) -> None:
+    """Change values of params.yaml and keep all others, those given to `luss use` before among them."""
+    from flows.recipes.setting import set_values
+
+    changed = set_values(assignments)
     print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
 
 

@@ -72,11 +72,19 @@ def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
         UserError: Unknown recipe, section, field or shared key, or a value that its stage refuses.
     """
     stages = stage_names()
+    _check_order(recipe)
     method = read_method(recipe.method, stages)
     dataset = read_recipe("datasets", recipe.dataset, ["shared", DATASET_SECTION, "evaluate"])
     variant = (method.pop("variants", None) or {}).get(Path(recipe.dataset).stem, {})
     merged = _merge([dataset, method, variant], recipe.overrides, stages)
     return {stage: _complete(stage, merged.get(stage), recipe) for stage in stages}
+
+
+def _check_order(recipe: Recipe) -> None:
+    """Raise where a data set stands in the place of the method, and the method in that of the data set."""
+    if recipe.method in recipe_names("datasets") and recipe.dataset in recipe_names("methods"):
+        right = Recipe(recipe.dataset, recipe.method, recipe.overrides).command
+        raise UserError(f"{recipe.method} is a data set and {recipe.dataset} a method; the method comes first: {right}")
 
 
 def write_params(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:

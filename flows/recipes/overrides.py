@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ import yaml
 
 from flows.recipes.composing import stage_names
 from stages.core.config.params import PARAMS_FILE, Params, load_section
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
 
 
 def apply_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
@@ -33,6 +33,41 @@ def check_overrides(overrides: Sequence[str], path: Path = PARAMS_FILE) -> None:
         pass
 
 
+def check_assignment(assignment: str, sections: Mapping[str, Any], path: Path = PARAMS_FILE) -> None:
+    """Raise where an assignment is none, or where params.yaml has no such key; names the nearest.
+
+    Keys behind `+` and `~`, which add and remove, are left to `dvc exp run -S`.
+    """
+    key, equals, _ = assignment.partition("=")
+    if key.startswith("~"):
+        return
+    if not equals or not key.strip("+"):
+        raise UserError(f"{assignment!r}: write section.field=value, e.g. cluster.k=20")
+    if key.startswith("+"):
+        return
+    group: Any = sections
+    for number, name in enumerate(key.split(".")):
+        above = ".".join(key.split(".")[:number])
+        if not isinstance(group, Mapping):
+            raise UserError(f"{assignment!r}: {above} is {_show(group)} in {path}, with no fields; give {above} whole")
+        if name not in group:
+            near = did_you_mean(key, all_keys(sections)) or f"; {above or path} has: {', '.join(map(str, group))}"
+            raise UserError(f"{assignment!r}: no such key in {path}{near}")
+        group = group[name]
+
+
+def all_keys(group: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every key of nested groups, with dots between."""
+    for name, value in group.items():
+        yield f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from all_keys(value, f"{above}{name}.")
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
 def overridden_sections(overrides: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, Any]:
     """The sections of params.yaml with values applied; raises as `apply_overrides`, and changes no file."""
     with _overridden(overrides, path) as candidate:
@@ -48,6 +83,8 @@ def _overridden(overrides: Sequence[str], path: Path) -> Iterator[Path]:
         candidate = Path(folder) / path.name
         candidate.write_text(path.read_text())
         if overrides:
+            for assignment in overrides:
+                check_assignment(assignment, yaml.safe_load(candidate.read_text()), path)
             _apply(overrides, candidate)
             try:
                 _validate(path, candidate)
