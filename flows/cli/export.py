@@ -30,3 +30,14 @@ def masks(kind: Format, out: Out, images: Images = None) -> None:
     from stages.predict.exports.exporting import export_masks
 
     raise typer.Exit(int(export_masks(kind, through_link(images) if images else None, out) > 0))
+
+
+@export.command()
+def model(
+    kind: Annotated[str, typer.Option("--format", help="onnx, or hf: a folder as the Hugging Face hub has them.")],
+    out: Out,
+) -> None:
+    """Write the trained segmenter for other programs, with what its ids are called."""
+    from stages.predict.exports.model import export_model
+
+    export_model(kind, out)
