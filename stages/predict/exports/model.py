@@ -31,9 +31,9 @@ def export_model(kind: str, out: Path) -> None:
 
     Args:
         kind: `onnx`: `model.onnx`, which takes normalized photographs (B, 3, H, W) of any size, already resized, and
-            gives `logits` (B, K, h, w), and `foreground` (B, 1, h, w) where another head tells the background; `hf`: the
-            weights and a model card, which `load_segmenter` reads. Both with `config.json`, which says how photographs
-            are prepared and what the ids are.
+            gives `logits` (B, K, h, w), and `foreground` (B, 1, h, w) where another head tells the background; `hf`:
+            the weights and a model card, which `load_segmenter` reads. Both with `config.json`, which says how
+            photographs are prepared and what the ids are.
         out: Folder, which must be empty or new.
 
     Raises:
@@ -120,8 +120,8 @@ def _config(card: ModelCard, naming: Naming) -> dict[str, Any]:
         "model_type": "luss-segmenter",
         "input": "RGB, resized to segmenter.short_side (squashed to segmenter.size where there is one), / 255, "
         "minus input.mean, over input.std",
-        "output": f"logits are enlarged bilinearly to the photograph: id = arg-max + {shift}; segmenter.background says "
-        "what is background: foreground, too, is enlarged, and goes through a sigmoid where it is a saliency head's",
+        "output": f"logits are enlarged bilinearly to the photograph: id = arg-max + {shift}; segmenter.background "
+        "says what is background: foreground, too, is enlarged, and goes through a sigmoid if a saliency head's",
         "id2label": {str(number): name for number, name in naming.legend.items()},
         "shown_as": naming.shown.tolist(),
         **encode_card(card),
