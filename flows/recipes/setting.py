@@ -54,19 +54,25 @@ def set_values(assignments: Sequence[str], path: Path = PARAMS_FILE) -> list[str
 
 def list_resets(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     """What `luss use` with a recipe would take back: values given before that it does not give, and edits by hand."""
-    earlier = read_recipe(path)
+    try:
+        earlier, values = read_recipe(path), read_params(path)
+    except UserError:  # A file that is missing or broken is written anew.
+        return []
     if earlier is None:
         return []
     given = {override.partition("=")[0] for override in recipe.overrides}
     dropped = [override for override in earlier.overrides if override.partition("=")[0] not in given]
-    edited = [f"{key}={value}" for key, value in _edited(earlier, read_params(path)) if key not in given]
+    edited = [f"{key}={value}" for key, value in _edited(earlier, values) if key not in given]
     return [*dropped, *edited]
 
 
 def read_recipe(path: Path = PARAMS_FILE) -> Recipe | None:
     """The recipe that the first line of params.yaml names; None if there is no such line, or no file."""
     first = read_text(path).partition("\n")[0] if path.is_file() else ""
-    words = shlex.split(first.removeprefix(_HEAD)) if first.startswith(_HEAD) else []
+    try:
+        words = shlex.split(first.removeprefix(_HEAD)) if first.startswith(_HEAD) else []
+    except ValueError:  # Quotes that do not close.
+        return None
     return Recipe(words[2], words[3], tuple(words[4:])) if words[:2] == ["luss", "use"] and len(words) > 3 else None
 
 

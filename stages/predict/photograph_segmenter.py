@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from stages.core.artifacts.models import read_model
+from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
@@ -52,6 +53,7 @@ class PhotographSegmenter:
     @classmethod
     def load(cls, folder: Path, config: Config | None = None) -> PhotographSegmenter:
         """See `stages.predict.load_segmenter`."""
+        folder = folder if folder.name else folder.resolve()
         model = read_model(folder.name, ["backbone", "head"], folder.parent)
         return cls(restore_segmenter(*model).to(inference_device()), config or _find_config(folder))
 
@@ -108,8 +110,10 @@ class PhotographSegmenter:
 
 def _find_config(folder: Path) -> Config:
     """The section `predict` of the project that a model lies in; the defaults where there is none."""
-    params = folder.resolve().parent.parent / PARAMS_FILE
-    return load_section("predict", Config, params) if params.is_file() else Config()
+    artifacts = folder.resolve().parent
+    params = artifacts.parent / PARAMS_FILE
+    is_project = artifacts.name == ARTIFACTS.name and params.is_file()
+    return load_section("predict", Config, params) if is_project else Config()
 
 
 def _batches(images: Iterable[UInt8], segmenter: Segmenter) -> Iterator[list[_Waiting]]:

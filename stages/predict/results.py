@@ -66,7 +66,7 @@ def claim_results(out: Path, masks: Iterable[str]) -> None:
         UserError: The folder holds a file of such a name that is not its own.
     """
     record = out / _RECORD
-    own = set(json.loads(record.read_bytes())) if record.is_file() else set()
+    own = _read_record(record)
     planned = [*_TABLES, *(f"{folder}/{name}" for name in masks for folder in ("masks", "overlays"))]
     if foreign := [path for path in planned if path not in own and (out / path).exists()]:
         raise UserError(
@@ -75,6 +75,15 @@ def claim_results(out: Path, masks: Iterable[str]) -> None:
             + " that luss predict did not write and would overwrite; name another folder"
         )
     write_atomically(record, json.dumps(sorted(own.union(planned)), indent=0).encode())
+
+
+def _read_record(record: Path) -> set[str]:
+    """What an earlier run wrote; nothing where the record is not there, or no longer what was written."""
+    try:
+        found = json.loads(record.read_bytes())
+    except (OSError, ValueError):
+        return set()
+    return {path for path in found if isinstance(path, str)} if isinstance(found, list) else set()
 
 
 def write_tables(out: Path, summary: Summary, rejected: Sequence[tuple[str, str]]) -> None:

@@ -75,6 +75,15 @@ def test_use_says_what_it_takes_back() -> None:
     assert "Taken back" not in luss("use", "swav", "sample")
 
 
+@pytest.mark.parametrize("text", ["a: [", "# Written by: luss use 'swav sample\na: 1\n", "no mapping", ""])
+def test_a_broken_file_is_written_anew_by_use_and_refused_by_set(text: str) -> None:
+    Path("params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        set_values(["cluster.k=3"])
+    assert Path("params.yaml").read_text() == text
+    assert "Wrote params.yaml" in luss("use", "swav", "sample")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -284,6 +284,7 @@ def test_what_it_did_not_write_stays_as_it_is() -> None:
     assert (OUT / "index.html").read_text() == "mine"
     (OUT / "masks/a.jpg.png").unlink()
     (OUT / "index.html").rename(OUT / "other.html")
+    (OUT / "written.json").write_text("{")
     for _ in range(2):
         assert predict_folder(PHOTOS, OUT) == 0
     assert (OUT / "other.html").read_text() == "mine"
