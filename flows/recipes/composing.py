@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flows.recipes.merging import is_other_kind, merge_values
 from flows.recipes.pinned_files import pin_files
-from flows.recipes.reading import COUNTED, DATASET_SECTION, read_method, read_recipe, require
+from flows.recipes.reading import COUNTED, DATASET_SECTION, read_method, read_recipe, recipe_names, require
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, parse_yaml, validate_section
 from stages.core.config.splits import list_categories
 from stages.core.data_link import data_root

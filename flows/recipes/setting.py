@@ -36,7 +36,7 @@ def set_values(assignments: Sequence[str], path: Path = PARAMS_FILE) -> list[str
         UserError: The file is missing, or a key or value is not valid; the file is left as it was.
     """
     before = read_params(path)
-    recipe = read_recipe(path)
+    recipe = written_recipe(path)
     if recipe and not list(_edited(recipe, before)):
         return write_params(recipe._replace(overrides=_replace_values(recipe.overrides, assignments)), path)
     for assignment in assignments:
@@ -55,7 +55,7 @@ def set_values(assignments: Sequence[str], path: Path = PARAMS_FILE) -> list[str
 def list_resets(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     """What `luss use` with a recipe would take back: values given before that it does not give, and edits by hand."""
     try:
-        earlier, values = read_recipe(path), read_params(path)
+        earlier, values = written_recipe(path), read_params(path)
     except UserError:  # A file that is missing or broken is written anew.
         return []
     if earlier is None:
@@ -66,7 +66,7 @@ def list_resets(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     return [*dropped, *edited]
 
 
-def read_recipe(path: Path = PARAMS_FILE) -> Recipe | None:
+def written_recipe(path: Path = PARAMS_FILE) -> Recipe | None:
     """The recipe that the first line of params.yaml names; None if there is no such line, or no file."""
     first = read_text(path).partition("\n")[0] if path.is_file() else ""
     try:
