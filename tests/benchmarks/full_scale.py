@@ -30,6 +30,8 @@ TRAIN = {"imagenet_s50": 64_431, "imagenet_s300": 384_862, "imagenet_s919": 1_18
 """Photographs of the train split. Source: LUSS, table 1."""
 TRAINED = ("pretrain", "attend", "finetune")
 FEW, SIDE = 4, 288
+FEW_GROUPS = {"clusters": 2, "components": 2, "warmup_epochs": 0}
+"""What few photographs allow, of methods that cluster them before an epoch."""
 A100 = 312e12
 """Operations a second of an A100 in bf16, dense. Source: NVIDIA's data sheet."""
 COPIES = 3
@@ -124,10 +126,14 @@ def scatter_clusters(count: int) -> None:
 
 
 def _shortened(values: dict[str, Any]) -> dict[str, Any]:
-    """One step of all photographs; a threshold is not looked for, which would cost the same however many there are."""
+    """One step of all photographs, surveyed before where a method does that; a threshold is not looked for, which would
+    cost the same however many there are."""
     if "training" not in values:
         return values
-    found = {"threshold": {**values["threshold"], "rule": "fixed"}} if "threshold" in values else {}
+    found: dict[str, Any] = {"threshold": {**values["threshold"], "rule": "fixed"}} if "threshold" in values else {}
+    for name, value in FEW_GROUPS.items():
+        if name in values:
+            found[name] = [value] if isinstance(values[name], list) else value
     return {**values, **found, "training": {**values["training"], "epochs": 1, "batch_size": FEW}}
 
 
