@@ -27,6 +27,7 @@ from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.crops import crop_map
 from stages.core.images.loading import Batches, load
 from stages.core.images.photometric import augment_views
+from stages.core.images.sampling import draw_evenly
 from stages.core.images.sector_views import draw_sector_views
 from stages.core.images.views import LazyPhoto, View, cut_center, draw_covered_views, draw_multi_crop, draw_share_crop
 
@@ -88,26 +89,6 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         rng = np.random.default_rng([self._seed, epoch])
         return rng.permutation(self._count) if self._groups is None else draw_evenly(self._groups, rng)
-
-
-def draw_evenly(groups: npt.NDArray[np.integer], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """As many positions (N,) as there are, every group equally often up to one; small groups repeat their members.
-
-    Args:
-        groups: (N,) group of each position.
-        rng: Source of randomness.
-
-    Source: Caron et al., Deep Clustering for Unsupervised Learning of Visual Features, ECCV 2018, section 3.3.
-    """
-    present = np.unique(groups)
-    each = -(-len(groups) // len(present))
-    drawn = []
-    for group in present:
-        members = np.flatnonzero(groups == group)
-        rounds = -(-each // len(members))
-        drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:each])
-    order: npt.NDArray[np.int64] = rng.permutation(np.concatenate(drawn))[: len(groups)]
-    return order
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

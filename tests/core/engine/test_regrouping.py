@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from stages.core.engine.memory import Memory, group_use
 from stages.core.engine.regrouping import average_groups, check_group_count, group_by_kmeans, refill
 from stages.core.errors import UserError
-from stages.core.images.dataset import EpochBatches, draw_evenly
+from stages.core.images.dataset import EpochBatches
+from stages.core.images.sampling import draw_evenly
 
 
 def blobs() -> np.ndarray:
