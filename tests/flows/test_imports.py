@@ -53,3 +53,16 @@ def test_a_stages_config_loads_nothing_slow(stage: str) -> None:
 def test_scoring_loads_no_network_and_inference_nothing_of_training() -> None:
     assert "torch" not in loaded("import stages.evaluate.scoring, stages.evaluate.report.page")
     assert "lightning_fabric" not in loaded("import stages.predict.prediction")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known before torch loads, also where the segmenter is used from Python."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    ask = "import sys, os, stages.predict; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected, "False"]

@@ -67,14 +67,16 @@ def test_without_the_extra_the_own_code_runs(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("size", [2, 5])
 def test_the_lattice_weighs_as_a_gaussian_over_all_pairs_does(size: int) -> None:
-    """Up to a factor, which normalization takes out: means weighed by it are near those by the Gaussian."""
+    """Up to a factor, which normalization takes out: means weighed by it, of values in 0..3, are near the Gaussian's."""
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 3, (1500, size)).astype(np.float32)
     values = (points[:, :1] + rng.uniform(0, 0.1, (1500, 1))).astype(np.float32)
     weights = np.exp(-((points[:, None] - points[None]) ** 2).sum(-1) / 2)
     lattice = Lattice(points)
     found = lattice.filter(values) / lattice.filter(np.ones_like(values))
-    np.testing.assert_allclose(found, weights @ values / weights.sum(1, keepdims=True), atol=0.12)
+    off = abs(found - weights @ values / weights.sum(1, keepdims=True))
+    assert off.mean() < 0.04
+    assert off.max() < 0.2
 
 
 def test_one_label_stays() -> None:
