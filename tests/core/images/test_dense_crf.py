@@ -67,7 +67,7 @@ def test_without_the_extra_the_own_code_runs(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("size", [2, 5])
 def test_the_lattice_weighs_as_a_gaussian_over_all_pairs_does(size: int) -> None:
-    """Up to a factor, which normalization takes out: means weighed by it, of values in 0..3, are near the Gaussian's."""
+    """Up to a factor, which normalization takes out: means of values in 0..3 are near those by the Gaussian."""
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 3, (1500, size)).astype(np.float32)
     values = (points[:, :1] + rng.uniform(0, 0.1, (1500, 1))).astype(np.float32)
