@@ -61,8 +61,10 @@ def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
             photographs.leave_out(path, "the path of its mask is longer than the system allows; name a shorter --out")
     write_tables(out, summary, photographs.all_rejected)
     if not done:
-        count = len(photographs.all_rejected)
-        raise UserError(f"{images}: none of its {count} files is a usable photograph; see {out}/rejected.csv")
+        rejected = photographs.all_rejected
+        if len(rejected) == 1:
+            raise UserError(f"{images}: no usable photograph: {': '.join(rejected[0])}")
+        raise UserError(f"{images}: none of its {len(rejected)} files is a usable photograph; see {out}/rejected.csv")
     write_page(out, summary, done)
     _tell(out, summary, photographs, len(done))
     return len(photographs.unreadable)

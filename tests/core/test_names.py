@@ -91,7 +91,7 @@ HEAD = "centroids: HASH\ncategories:\n- {name: dog, ids: [1]}\n"
             f"{HEAD}- name: cat\n  ids:\n  - 2\n  - three\n",
             "names.yaml:7: categories.1.ids.1: input should be a valid",
         ),
-        (f"{HEAD}- name: cat\n  id: [2]\n", "names.yaml:4: categories.1.ids: field required"),
+        (f"{HEAD}- name: cat\n  id: [2]\n", "names.yaml:5: categories.1.id: no such field .did you mean 'ids'"),
         (
             f"{HEAD}- name: cat\n  ids: [2]\n  hiden: true\n",
             "names.yaml:6: .*hiden: no such field .did you mean",
@@ -107,7 +107,11 @@ HEAD = "centroids: HASH\ncategories:\n- {name: dog, ids: [1]}\n"
         (f"{HEAD}- name: cat\n  ids: []\n", "names.yaml:5: categories.1.ids: tuple should have at least 1"),
         (f"{HEAD}- name: cat\n  name: bird\n  ids: [2]\n", "names.yaml:5: name: stands here twice"),
         (f"{HEAD}- name: [cat\n", "names.yaml:5: not valid YAML"),
-        ("- dog\n- cat\n", "names.yaml:1: the file: input should be a valid dictionary"),
+        (f"{HEAD}- {{name: cat, ids: 2}}\n", r"names.yaml:4: categories.1.ids: must be a list, as \[1, 2\]"),
+        (f"{HEAD}- cat\n", "names.yaml:4: categories.1: must be fields with values"),
+        (f"{HEAD}- {{name: cat, ids: [2], hidden: x}}\n", "names.yaml:4: categories.1.hidden: must be true or false"),
+        ("categories:\n  dog: [1]\n", "names.yaml:2: categories: must be a list of entries"),
+        ("- dog\n- cat\n", "names.yaml:1: the file: must hold centroids: and categories:$"),
         (
             "categories: [{name: dog, ids: [1]}]\n",
             "names.yaml: centroids: say which .*: centroids: [0-9a-f]{12}$",

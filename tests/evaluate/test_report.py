@@ -62,6 +62,14 @@ def test_charts_of_nothing_are_empty():
     assert grouped_bars(["S"], [Line("test", [], [float("nan")])], "mIoU") == ""
 
 
+@pytest.mark.parametrize("y", [[0.9975, 0.9995], [-0.9995, -0.9975], [0, 900_000], [1e-9, 4e-9]])
+def test_numbers_beside_a_chart_are_whole(y):
+    chart = str(line_chart([Line("loss", [0, 1], y)], "step"))
+    labels = re.findall(r'<text x="([^"]+)"[^>]* text-anchor="end">([^<]+)<', chart)
+    assert len(labels) >= 3
+    assert all(float(x) - 6.3 * len(label) >= 0 for x, label in labels)  # a digit of 10.5 px is 6.3 px wide
+
+
 def test_names_in_charts_are_escaped():
     assert "<b>" not in line_chart([Line("<b>", [0, 1], [0, 1])], "<b>", (0, "<b>"))
 

@@ -7,12 +7,15 @@ import re
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.score import score
 from stages.core.errors import UserError
+from stages.core.images.palette import color
 from stages.core.png_files import encode_png
 from stages.evaluate.tools.score_folder import Request, score_folder
+from stages.predict.exports.palette import encode_indexed
 from tests.evaluate import oracle
 from tests.evaluate.project import as_rgb, draw_mask, predict
 
@@ -276,6 +279,22 @@ def test_predictions_as_luss_predict_names_them_are_scored(plain):
     put(plain, "predictions", "a.png.png", np.zeros((40, 60), np.uint8))
     with pytest.raises(UserError, match=r"a\.png: .*a\.jpg\.png and .*a\.png\.png are predictions of it"):
         score_folder(request(plain, ignore=255))
+
+
+def test_predictions_with_the_palette_of_categories_hold_their_ids_as_indices(plain):
+    expected = score_folder(request(plain, ignore=255, protocol="greedy"))
+    for name in "ab":
+        path = plain / f"predictions/{name}.png"
+        path.write_bytes(encode_indexed(np.asarray(Image.open(path)), {0: (0, 0, 0), 1: color(1), 2: color(2)}))
+    assert score_folder(request(plain, ignore=255, protocol="greedy")) == expected
+
+
+def test_the_folder_of_luss_predict_is_recognized(plain):
+    (plain / "predictions").rename(plain / "inner")
+    (plain / "predictions").mkdir()
+    (plain / "inner").rename(plain / "predictions/masks")
+    with pytest.raises(UserError, match=r"did you mean --predictions \S+predictions/masks\?"):
+        score_folder(request(plain))
 
 
 def test_masks_that_cannot_be_read_are_the_reason(plain):

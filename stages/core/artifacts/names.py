@@ -26,6 +26,17 @@ NAMES_FILE = Path("names.yaml")
 SHORTEST_HASH = 12
 """Digits of a hash that names.yaml must hold."""
 _BACKGROUND = "background"
+_TOLD = 20
+"""Most categories that a message lists."""
+_PLAIN = {
+    "string_type": "must be a text; put it in quotes",
+    "tuple_type": "must be a list, as [1, 2]",
+    "model_type": "must be fields with values, as {name: dog, ids: [1, 2]}",
+    "model_attributes_type": "must be fields with values, as {name: dog, ids: [1, 2]}",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+}
+"""What is wrong, by pydantic's name of the error, where its own words speak of Python."""
 
 
 class NamedCategory(Params):
@@ -90,7 +101,9 @@ class Naming(NamedTuple):
         numbers |= {str(number): number for number in numbers.values()}
         for name in wanted:
             if name not in numbers:
-                raise UserError(f"{option} {name}: no such category{did_you_mean(name, numbers)}")
+                there = list(self.legend.values())[1:]
+                told = ", ".join(there[:_TOLD]) + (", ..." * (len(there) > _TOLD))
+                raise UserError(f"{option} {name}: no such category{did_you_mean(name, numbers)}; there are: {told}")
         kept = [numbers[name] for name in wanted]
         return self._replace(shown=np.where(np.isin(self.shown, kept), self.shown, np.uint16(0)))
 
@@ -182,7 +195,8 @@ def _read(path: Path) -> tuple[NamesFile, dict[tuple[object, ...], int]]:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
+        # A field that does not exist says more than the one that is missing for it.
+        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         place = next(place for end in range(len(problem["loc"]), -1, -1) if (place := problem["loc"][:end]) in lines)
         raise UserError(
             f"{path}:{lines[place]}: {_describe(problem['loc'], problem['type'], problem['msg'])}"
@@ -194,9 +208,11 @@ def _describe(place: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         known = (NamedCategory if len(place) > 1 else NamesFile).model_fields
         return f"{field}: no such field{did_you_mean(str(place[-1]), known)}; there are: {', '.join(known)}"
-    if kind == "string_type":
-        return f"{field}: must be a text; put it in quotes"
-    told = message.removeprefix("Value error, ")
+    told = _PLAIN.get(kind, message.removeprefix("Value error, "))
+    if place == ("categories",) and kind == "tuple_type":
+        told = "must be a list of entries, each as - {name: dog, ids: [1, 2]}"
+    if not place:
+        told = "must hold centroids: and categories:"
     return f"{field}: {told[:1].lower()}{told[1:]}"
 
 

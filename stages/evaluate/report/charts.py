@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 360, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 12, 30
 
 
 class Line(NamedTuple):

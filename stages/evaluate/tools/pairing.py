@@ -68,7 +68,9 @@ def pair_files(ground_truth: Path, predictions: Path, wants_scores: bool) -> Pai
         problems += [f"{given.masks[found]}: no scores {found}.npy beside it" for found in without.values()]
         belongs = {name: found for name, found in belongs.items() if name not in without}
     if not belongs:
-        raise UserError(list_problems(problems, "no prediction has the name of a mask"))
+        below = predictions / "masks"
+        hint = f"; {below} is a folder, did you mean --predictions {below}?" if below.is_dir() else ""
+        raise UserError(list_problems(problems, f"no prediction has the name of a mask{hint}"))
     triples = [Triple(true.masks[name], given.masks[found], given.scores.get(found)) for name, found in belongs.items()]
     return Pairing(triples, problems, [*true.left_out, *given.left_out])
 

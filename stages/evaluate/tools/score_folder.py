@@ -19,7 +19,7 @@ from stages.core.png_files import read_mask
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
 from stages.evaluate.rules import ProtocolName
 from stages.evaluate.tools.pairing import Triple, pair_files
-from stages.evaluate.tools.sizes import count_classes, count_clusters
+from stages.evaluate.tools.sizes import count_classes, count_clusters, read_prediction
 
 _SHOWN = 5
 """Files that are left out and named."""
@@ -51,7 +51,7 @@ class FileMapLoader:
 
     def __call__(self, files: Triple) -> MapPair:
         """Load mask, prediction and, for thresholds, scores."""
-        true, pred = read_mask(files.mask).astype(np.uint16), read_mask(files.prediction).astype(np.uint16)
+        true, pred = read_mask(files.mask).astype(np.uint16), read_prediction(files.prediction).astype(np.uint16)
         ranks = None
         if self._thresholds is not None and files.scores is not None:
             ranks = self._thresholds.rank(_read_scores(files.scores, pred.shape))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
+from stages.core.image_files import open_image, read_bytes
+from stages.core.images.palette import category_colors
 from stages.core.metrics.counting import list_problems
-from stages.core.png_files import read_mask
+from stages.core.png_files import Int32, decode_mask, read_mask
 from stages.core.progress import track
 
+_PALETTE = b"\3"
+"""Color type of a PNG whose pixels are indices of a palette."""
 _VOID_IDS = (255, IGNORE_ID, 65535)
 """What data sets give to pixels that are not scored: the largest of 8 bits, ImageNet-S's, the largest of 16 bits."""
 
@@ -28,7 +32,7 @@ def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
     Raises:
         UserError: There is none, or it looks like a mark for pixels that are not scored.
     """
-    ids, unreadable = _find_ids(masks, "find the classes")
+    ids, unreadable = _find_ids(masks, read_mask, "find the classes")
     scored = [each for each in ids if each != ignore]
     if not any(scored):
         if unreadable:
@@ -49,7 +53,7 @@ def count_clusters(folder: Path, predictions: Sequence[Path], classes: int) -> i
     Raises:
         UserError: It looks like a mark for pixels without a prediction.
     """
-    ids, _ = _find_ids(predictions, "find the clusters")
+    ids, _ = _find_ids(predictions, read_prediction, "find the clusters")
     highest, next_below = max(ids, default=0), max(ids[:-1], default=0)
     if highest in _VOID_IDS and next_below < highest - 1 and highest > classes:
         raise UserError(
@@ -59,12 +63,36 @@ def count_clusters(folder: Path, predictions: Sequence[Path], classes: int) -> i
     return max(classes, highest)
 
 
-def _find_ids(paths: Sequence[Path], label: str) -> tuple[list[int], list[str]]:
+def read_prediction(path: Path) -> Int32:
+    """The ids of a prediction; those of `luss export masks`, with the palette of categories, are its indices.
+
+    Other palettes are no ids: programs that make files smaller number the colors of an RGB mask as they like.
+
+    Returns:
+        (H, W) int32.
+
+    Raises:
+        UnreadableImage: As by `read_mask`.
+    """
+    data = read_bytes(path)
+    return decode_mask(data, str(path), indexed=_has_category_colors(data, str(path)))
+
+
+def _has_category_colors(data: bytes, name: str) -> bool:
+    if data[25:26] != _PALETTE:
+        return False
+    with open_image(data, name) as image:
+        colors = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    used = colors.any(1)  # Numbers that are not shown are black, as the background is.
+    return bool(used.any()) and np.array_equal(colors[used], category_colors(len(colors) - 1)[used])
+
+
+def _find_ids(paths: Sequence[Path], read: Callable[[Path], Int32], label: str) -> tuple[list[int], list[str]]:
     """All ids in order, and a line for each file that cannot be read; the scoring lists these again."""
     found, unreadable = np.zeros(2**16, bool), []
     for path in track(paths, label=label):
         try:
-            found[read_mask(path)] = True
+            found[read(path)] = True
         except UserError as error:
             unreadable.append(str(error))
     return np.flatnonzero(found).tolist(), unreadable

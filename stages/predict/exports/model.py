@@ -118,7 +118,7 @@ def _config(card: ModelCard, naming: Naming) -> dict[str, Any]:
     shift = 0 if card.segmenter and card.segmenter.background == "class_0" else 1
     return {
         "model_type": "luss-segmenter",
-        "input": "RGB, resized to segmenter.short_side (squashed to segmenter.size where there is one), / 255, "
+        "preparation": "RGB, resized to segmenter.short_side (squashed to segmenter.size where there is one), / 255, "
         "minus input.mean, over input.std",
         "output": f"logits are enlarged bilinearly to the photograph: id = arg-max + {shift}; segmenter.background "
         "says what is background: foreground, too, is enlarged, and goes through a sigmoid if a saliency head's",

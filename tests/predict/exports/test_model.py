@@ -55,6 +55,8 @@ def test_the_hubs_folder_is_loaded_again_and_says_what_it_is() -> None:
     config = json.loads((OUT / "config.json").read_text())
     assert config["id2label"] == {"0": "background", "1": "category 1", "2": "dog | cat"}
     assert config["shown_as"] == [0, 1, 2, 2]
+    assert "resized to segmenter.short_side" in config["preparation"]
+    assert {"mean", "std"} <= config["input"].keys()
     card = (OUT / "README.md").read_text()
     front = yaml.safe_load(card.split("---")[1])
     assert (front["pipeline_tag"], front["license"]) == ("image-segmentation", "other")
