@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids, write_clusters
+from stages.core.artifacts.label_maps import open_label_maps, write_label_maps
 from stages.core.artifacts.names import centroid_hash
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.images.palette import color, css_color
@@ -194,6 +195,22 @@ def test_a_category_has_one_number_color_and_name_everywhere(project):
         (3, css_color(3), "&lt;dog&gt;"),
     ):
         assert f'<h3><i style="background:{shown}"></i>{name} <small>category {number} · ' in named
+
+
+def test_without_masks_the_report_warns_of_background_and_of_categories_that_cover_nothing(project):
+    drawn.write_project(images_per_class=2, with_masks=False, splits=("train",), with_scores=False)
+    main(Config())
+    assert "of all pixels are background" not in (OUT / "report.html").read_text()
+    assert "cover no pixel" not in (OUT / "report.html").read_text()
+    metrics, pixels = (OUT / "metrics.json").read_bytes(), np.zeros((drawn.SIDE, drawn.SIDE), np.uint8)
+    pixels[: drawn.SIDE // 4], pixels[0] = 1, 3
+    maps = [found._replace(map=pixels) for found in open_label_maps("predict")]
+    write_label_maps("predict", "segmenter", maps)
+    main(Config())
+    report = (OUT / "report.html").read_text()
+    assert "75 % of all pixels are background" in report
+    assert "1 of 3 categories cover no pixel anywhere: 2." in report
+    assert (OUT / "metrics.json").read_bytes() == metrics
 
 
 def test_names_change_no_score_and_names_of_other_clusters_are_told(project, capsys):

@@ -79,10 +79,11 @@ def _choose(pool: Sequence[str], values: dict[str, float], count: int) -> dict[s
 def _matched(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str) -> tuple[UInt16, UInt16, int]:
     """True ids, predicted class ids at the threshold, and the ignored id."""
     true = inputs.labels.read_mask(image_id).astype(np.uint16)
-    return true, apply_match(_cut(inputs, evaluation, image_id), evaluation.match), config.ignore_id
+    return true, apply_match(cut_prediction(inputs, evaluation, image_id), evaluation.match), config.ignore_id
 
 
-def _cut(inputs: Inputs, evaluation: Evaluation, image_id: str) -> UInt16:
+def cut_prediction(inputs: Inputs, evaluation: Evaluation, image_id: str) -> UInt16:
+    """(H, W) predicted ids of a photograph; those below the threshold are background."""
     predicted = inputs.predictions[image_id]
     pred, threshold = np.asarray(predicted.map).astype(np.uint16), evaluation.threshold.hundredths
     if threshold is not None and predicted.score is not None:
@@ -103,7 +104,7 @@ def _image_iou(true: UInt16, pred: UInt16, ignore: int) -> float:
 
 def _draw(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str, photo: UInt8) -> Overlay:
     if not evaluation.has_scores:
-        pred = inputs.naming.apply(_cut(inputs, evaluation, image_id))
+        pred = inputs.naming.apply(cut_prediction(inputs, evaluation, image_id))
         return Overlay(image_id, "", None, [], _object_ids(pred, -1), make_panels(photo, pred))
     true, pred, ignore = _matched(config, inputs, evaluation, image_id)
     panels = make_panels(photo, pred, true, ignore)

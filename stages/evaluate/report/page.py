@@ -22,6 +22,7 @@ from stages.evaluate.protocols.evaluation import Evaluation
 from stages.evaluate.provenance import Provenance
 from stages.evaluate.report import tables
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
+from stages.evaluate.report.coverage import describe_coverage
 from stages.evaluate.report.embeddings import draw_embedding_maps
 from stages.evaluate.report.galleries import Gallery, cluster_sizes, draw_galleries
 from stages.evaluate.report.histories import draw_training_curves
@@ -68,6 +69,7 @@ def render_report(
         "galleries": [_describe_gallery(inputs, evaluation, gallery) for gallery in draw_galleries(config, inputs)],
         "sizes": _size_chart(inputs),
         "clusters": inputs.clusters,
+        "coverage": describe_coverage(inputs, evaluation),
         "naming_warning": inputs.naming.warning,
         "centroids": centroid_hash()[:SHORTEST_HASH],
         "photographs": len(inputs.images),
