@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.errors import UserError
 from stages.core.files import find_name_problem, image_id_of, list_files, name_fits, readable_name
@@ -58,9 +59,12 @@ def find_photographs(images: Path, out: Path) -> Photographs:
         out: Where results will lie; those of an earlier run are no photographs.
 
     Raises:
-        UserError: There is no such folder or file, there are no photographs, or `out` is the folder itself.
+        UserError: There is no such folder or file, there are no photographs, or `out` is the folder itself or lies
+            in `artifacts/`.
     """
     root, paths = _list_paths(images)
+    if out.resolve().is_relative_to(ARTIFACTS.resolve()):
+        raise UserError(f"{out}: {ARTIFACTS}/ is what the stages write, and DVC keeps; name another folder")
     if out.resolve() == root.resolve():
         raise UserError(f"{out}: the results cannot lie in the folder of photographs itself; name another one")
     targets: dict[str, str] = {}

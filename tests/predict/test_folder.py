@@ -215,6 +215,8 @@ def test_mistakes_are_named() -> None:
             predict_folder(PHOTOS, taken)
     with pytest.raises(UserError, match="photos: the results cannot lie in the folder of photographs itself"):
         predict_folder(PHOTOS, PHOTOS)
+    with pytest.raises(UserError, match=r"^artifacts/predict: artifacts/ is what the stages write"):
+        predict_folder(PHOTOS, Path("artifacts/predict"))
     (PHOTOS / "a.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"^photos: no usable photograph: a\.jpg: empty file"):
         predict_folder(PHOTOS, OUT)

@@ -10,8 +10,9 @@ from stages.evaluate.protocols.evaluation import Evaluation
 from stages.evaluate.report.overlays import cut_prediction
 
 _MUCH_BACKGROUND = 0.7
-"""Share of pixels; salient objects fill about a third of a photograph."""
+"""Share of all pixels above which it is said."""
 _TOLD = 20
+"""Most categories that are listed."""
 
 
 def describe_coverage(inputs: Inputs, evaluation: Evaluation) -> list[str]:
@@ -26,7 +27,7 @@ def describe_coverage(inputs: Inputs, evaluation: Evaluation) -> list[str]:
     areas = _count_pixels(inputs, evaluation)
     said, background = [], areas[0] / max(int(areas.sum()), 1)
     if background > _MUCH_BACKGROUND:
-        said.append(f"{100 * background:.0f} % of all pixels are background: the segmenter is sure of few of them.")
+        said.append(f"{100 * background:.0f} % of all pixels are background: little is segmented.")
     if missing := [str(number) for number in range(1, areas.size) if not areas[number]]:
         told = ", ".join(missing[:_TOLD]) + (" …" * (len(missing) > _TOLD))
         said.append(f"{len(missing)} of {areas.size - 1} categories cover no pixel anywhere: {told}.")
