@@ -50,6 +50,14 @@ def test_the_target_of_byol_learns_nothing_by_itself_and_follows() -> None:
     torch.testing.assert_close(target, expected)
 
 
+def test_what_all_projections_of_byol_share_is_taken_off_where_that_is_asked_for() -> None:
+    for last_norm in (False, True):
+        method = small(BYOLConfig, last_norm=last_norm).build().train()
+        views = torch.cat(load_two_batches(method, fabricate_images(12))[0].views)
+        shared = F.normalize(method.target(views), dim=1).mean(0).norm()
+        assert (shared < 0.3) == last_norm
+
+
 def test_two_views_of_one_size_are_asked_for() -> None:
     for crops in ([{"count": 3, "size": 32, "scale": [0.2, 1]}], [{"count": 1, "size": 32, "scale": [0.2, 1]}]):
         with pytest.raises(ValidationError, match="two views"):

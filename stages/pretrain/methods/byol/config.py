@@ -21,6 +21,9 @@ class BYOLConfig(TrainedPretrainConfig):
     """Width of projector and predictor between their two layers. Section 3.3: 4096."""
     projected: int = Field(256, ge=1)
     """D, size of projections and predictions. Section 3.3: 256."""
+    last_norm: bool = False
+    """Batch norm without affine parameters behind the projector. BYOL: no. Without it the projections of an untrained
+    network point half into one direction, and a few hundred steps teach the predictor that direction alone."""
     momentum: MomentumConfig = MomentumConfig(value=0.996, schedule="cosine")
     """Of the target network. Section 3.3: from 0.996 to 1."""
     training: TrainingConfig = TrainingConfig(

@@ -20,7 +20,7 @@ from stages.pretrain.methods.byol.config import BYOLConfig
 
 _CHANCE = 4.0
 """Two directions of 2, the squared distance of unit vectors that know nothing of each other."""
-_CAUSES = "momentum.value is too near to 1 for so few steps, or the warm-up too long"
+_CAUSES = "momentum.value is too near to 1 for so few steps, the warm-up too long, or last_norm: true is needed"
 
 
 class BYOL(TrainingMethod):
@@ -31,7 +31,9 @@ class BYOL(TrainingMethod):
         self.config, self.views = config, config.views
         self.expected = Expectation({"loss": _CHANCE}, causes=_CAUSES)
         self.backbone = build_backbone(config.backbone, config.weights)
-        self.projector = Perceptron(embedding_size(self.backbone), config.hidden, config.projected)
+        projector: nn.Module = Perceptron(embedding_size(self.backbone), config.hidden, config.projected)
+        norm = nn.BatchNorm1d(config.projected, affine=False)
+        self.projector = nn.Sequential(projector, norm) if config.last_norm else projector
         self.predictor = Perceptron(config.projected, config.hidden, config.projected)
         self.target = MomentumCopy(self._online, buffers="own")
 

@@ -23,6 +23,9 @@ class NPIDConfig(TrainedPretrainConfig):
     """One view; gray in one of five."""
     projected: int = Field(128, ge=1)
     """D, size of a row of the memory. Section 3: 128."""
+    last_norm: bool = False
+    """Batch norm without affine parameters before a row is brought to length 1. NPID: no. With few photographs it takes
+    off what all of them share, which else is most of a row and tells none from another."""
     temperature: float = Field(0.07, gt=0)
     """Of the softmax. Section 3.1: 0.07."""
     negatives: int = Field(65536, ge=1)

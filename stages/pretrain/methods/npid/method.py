@@ -19,7 +19,7 @@ from stages.core.images.dataset import Batch
 from stages.core.nets.backbones import build_backbone, embedding_size
 from stages.pretrain.methods.npid.config import NPIDConfig
 
-_CAUSES = "temperature is too high, or there are too few epochs for so many photographs"
+_CAUSES = "temperature is too high, last_norm: true is needed, or there are too few epochs for so many photographs"
 _DRAW = 2
 """Tells the draw of negatives from the other ones of a seed."""
 
@@ -33,7 +33,9 @@ class NPID(TrainingMethod):
         super().__init__()
         self.config, self.views = config, config.views
         self.backbone = build_backbone(config.backbone, config.weights)
-        self.embedding = nn.Linear(embedding_size(self.backbone), config.projected)
+        linear: nn.Module = nn.Linear(embedding_size(self.backbone), config.projected)
+        norm = nn.BatchNorm1d(config.projected, affine=False)
+        self.embedding = nn.Sequential(linear, norm) if config.last_norm else linear
 
     def lay_out(self, index: ImageIndex) -> None:
         """A row for every photograph; while nothing is learnt, any of those told from is as near as the own one."""
