@@ -63,9 +63,9 @@ def take_steps() -> dict[str, Any]:
         name = config_type.model_fields["method"].default
         torch.manual_seed(0)
         method = small(config_type, **{"backbone": BACKBONE.model_dump(), **PLAIN.get(name, {})}).build().train()
-        prepare(method, read_images())
         if dist.is_initialized():
             sync_batch_norm(method, torch.device("cpu"))
+        prepare(method, read_images())
         losses = []
         for step in range(2):
             taken = method.step(share(draw_batch(method, step)), TrainingProgress(step, 10, 0, 5))

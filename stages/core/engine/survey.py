@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _BATCH = 64
-_SETTLING = 50
-"""Batches of each process, at most, that the first statistics of batch norms come from."""
+_SETTLING_BATCH, _SETTLING = 128, 32
+"""Photographs of a batch, in all processes, and batches at most, that the first statistics of batch norms come from."""
 
 
 class SurveyedMethod(TrainingMethod):
@@ -109,9 +109,8 @@ def _settle_norms(method: SurveyedMethod, dataset: ViewDataset, seed: int, fabri
     momenta = [norm.momentum for norm in fresh]
     for norm in fresh:
         norm.train().momentum = None  # All batches count alike.
-    size = _BATCH * world_size()
-    steps = range(min(steps_per_epoch(len(dataset), size), _SETTLING))
-    batches = EpochBatches(len(dataset), size, seed, steps).shared(rank(), world_size())
+    steps = range(min(steps_per_epoch(len(dataset), _SETTLING_BATCH), _SETTLING))
+    batches = EpochBatches(len(dataset), _SETTLING_BATCH, seed, steps).shared(rank(), world_size())
     for _ in _describe(method, dataset, batches, fabric):
         pass
     for norm, momentum in zip(fresh, momenta, strict=True):
