@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -135,6 +136,18 @@ def test_centroids_are_the_means_of_groups_and_few_entries_stand_for_themselves(
     assert centroids.is_set.tolist() == [[True, True], [False, False], [True, False]]
     assert sorted(centroids.vectors[0].tolist()) == [[0.0, 0.5], [10.0, 0.5]]
     assert centroids.found.tolist()[2] == [7.0, 7.0]
+
+
+def test_categories_with_fewer_photographs_than_centroids_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    fabricate_inputs()
+    config = small(RCAConfig, aggregation={"centroids": 5})
+    assert tags_for(config).counts.tolist() == [4, 4, 4]
+    build(config)
+    assert (
+        "3 of 3 categories have fewer photographs than pseudolabel.aggregation.centroids, 5" in capsys.readouterr().out
+    )
+    build(small(RCAConfig, aggregation={"centroids": 4}))
+    assert not capsys.readouterr().out
 
 
 def build(config: RCAConfig) -> RegionalContrastTraining:

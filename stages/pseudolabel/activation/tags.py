@@ -25,6 +25,11 @@ class Tags(NamedTuple):
     categories: int
     """L"""
 
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(L,) photographs of each category."""
+        return np.bincount(self.ids[self.ids >= 0], minlength=self.categories)
+
 
 def cluster_tags(index: ImageIndex, assignments: Assignments) -> Tags:
     """The clusters of each photograph, or of its regions, as its tags; no label is used.

@@ -75,4 +75,9 @@ class RCAConfig(TagConfig):
         """What is trained; see `TagConfig.build`."""
         from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
 
+        if self.aggregation and (few := int((tags.counts < self.aggregation.centroids).sum())):
+            wanted = f"pseudolabel.aggregation.centroids, {self.aggregation.centroids}"
+            print(
+                f"pseudolabel: {few} of {tags.categories} categories have fewer photographs than {wanted}", flush=True
+            )
         return RegionalContrastTraining(self, features, tags)
