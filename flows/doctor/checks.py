@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from flows.doctor.categories import check_category_names
 from flows.doctor.disk import check_cache_links, check_disk
 from flows.doctor.environment import check_environment
 from flows.doctor.finding import Finding
@@ -70,6 +71,7 @@ def examine() -> Iterator[Finding]:
         return
     yield check_params()
     yield check_code()
+    yield check_category_names()
     yield check_data_names()
     yield check_photographs()
     yield check_lock_file(Path("dvc.lock"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.doctor.categories import check_category_names
 from flows.doctor.checks import (
     check_clashes,
     check_data_names,
@@ -32,8 +33,11 @@ from flows.doctor.environment import (
     check_server,
     check_shared_memory,
 )
+from flows.doctor.finding import Finding
 from flows.doctor.fingerprints import check_code
+from stages.core.artifacts.names import centroid_hash
 from stages.core.fingerprint import write_fingerprints
+from tests.fabricate import fabricate_clusters
 from tests.flows.test_commands import luss
 from tests.project.rooms import ROOT
 
@@ -235,3 +239,16 @@ def test_compiled_loops_want_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert check_compiled_loops(tmp_path / "stages", tmp_path / "cache").found.endswith("beside the code")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "NUMBA_CACHE_DIR" in check_compiled_loops(tmp_path / "stages", tmp_path / "cache").remedy
+
+
+def test_names_of_categories_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert check_category_names() == Finding("categories", "0 named in names.yaml", "", is_fatal=False)
+    fabricate_clusters([0, 1, 2], ["a", "b", "c"], 3)
+    names = "centroids: {hash}\ncategories:\n- {{ids: [{id}], name: dog}}\n"
+    Path("names.yaml").write_text(names.format(hash=centroid_hash()[:12], id=2))
+    assert check_category_names() == Finding("categories", "1 named in names.yaml", "", is_fatal=False)
+    Path("names.yaml").write_text(names.format(hash=centroid_hash()[:12], id=4))
+    assert "no category 4; there are 1 to 3" in check_category_names().remedy
+    Path("names.yaml").write_text(names.format(hash="f" * 12, id=2))
+    assert "speaks of other clusters" in check_category_names().remedy
