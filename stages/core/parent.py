@@ -1,5 +1,6 @@
 """Parent and child processes: who handles which signal, and children that exit when the parent is gone."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -43,7 +44,15 @@ def exit_with_parent(end: Callable[[], None] = _exit_now) -> None:
     Args:
         end: Called then instead of exiting at once.
     """
-    threading.Thread(target=_end_with, args=(os.getppid(), end), daemon=True).start()
+    threading.Thread(target=_end_with, args=(_find_parent(), end), daemon=True).start()
+
+
+def _find_parent() -> int:
+    """Number of the process that started this one, which may have ended since; multiprocessing then still knows it."""
+    known = multiprocessing.parent_process()
+    if known is None or known.pid is None or multiprocessing.get_start_method() == "forkserver":
+        return os.getppid()
+    return known.pid
 
 
 def _end_with(parent: int, end: Callable[[], None]) -> None:

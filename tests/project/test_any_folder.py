@@ -198,7 +198,7 @@ def test_what_predict_writes_score_counts_and_nothing_else(workspace: Path, file
         root = Path(folder)
         write(root / "in", files)
         if not expected:
-            with pytest.raises(UserError, match=r"no photographs|is a usable photograph"):
+            with pytest.raises(UserError, match=r"no photographs|no usable photograph|is a usable photograph"):
                 predict_folder(root / "in", root / "out")
             return
         predict_folder(root / "in", root / "out")
