@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -32,10 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
-    try:
-        import pydensecrf.densecrf  # noqa: F401
-    except ImportError:
-        raise UserError("the benchmark crf compares with pydensecrf: pip install 'luss[crf]'") from None
+    if find_spec("pydensecrf") is None:
+        raise UserError("the benchmark crf compares with pydensecrf: pip install 'luss[crf]'")
     photographs = load(args.data, args.limit) if args.data else [draw(seed, 320).image for seed in range(args.limit)]
     guesses = [guess(each) for each in photographs]
     rows = {name: compare(photographs, guesses, config, args.timed) for name, config in SETTINGS.items()}

@@ -103,7 +103,7 @@ def test_maps_of_all_sizes_are_added_and_divided_by_their_maximum() -> None:
     images = torch.zeros(1, 3, 32, 48)
     images[..., 24:] = 1
     config = MapConfig(scales=(0.5, 1.0, 2.0), flip=True)
-    found = activate(_Brightness(), images, torch.tensor([0, 1]), config)  # type: ignore[arg-type]
+    found = activate(_Brightness(), images, torch.tensor([0, 1]), config)
     assert found.shape == (2, 32, 48)
     assert found[0, :, :20].max() < 0.05
     assert found[0, :, 28:].min() == pytest.approx(1.0)
@@ -134,7 +134,7 @@ def test_labels_follow_the_rules_pixel_by_pixel(background: str, least: float) -
     rng = np.random.default_rng(0)
     maps = rng.uniform(0, 1, (3, 12, 17)).astype(np.float32)
     saliency = rng.uniform(0, 1, (12, 17)).astype(np.float32) if background == "saliency" else None
-    rules = LabelRules(background=background, min_foreground=least)  # type: ignore[arg-type]
+    rules = LabelRules(background=background, min_foreground=least)
     seen = Seen(maps, np.array([4, 0, 9]), saliency)
     found = make_labels(weigh(seen, rules, 0.3), seen, rules)
     np.testing.assert_array_equal(found, label_by_loops(maps, [4, 0, 9], saliency, rules))

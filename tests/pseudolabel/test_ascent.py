@@ -33,7 +33,7 @@ ANYWHERE = Room(torch.full((3, 1, 1), -9.0), torch.full((3, 1, 1), 9.0))
 def climb_linear(
     images: Tensor, category: int, config: AscentConfig, steps: int, room: Room = ANYWHERE
 ) -> list[Tensor]:
-    return list(islice(climb(_Linear(), images, category, config, room), steps + 1))  # type: ignore[arg-type]
+    return list(islice(climb(_Linear(), images, category, config, room), steps + 1))
 
 
 def test_a_step_goes_up_the_difference_of_the_category_and_the_others() -> None:
@@ -68,7 +68,7 @@ def test_maps_are_summed_over_the_steps_of_their_size(scale: float, steps: int) 
     images = torch.rand(1, 3, 32, 32)
     ascent = AscentConfig(steps=4, small_steps=2, restraint=0.0)
     config = MapConfig(scales=(scale,), ascent=ascent)
-    found = activate(_Linear(), images, torch.tensor([0]), config)  # type: ignore[arg-type]
+    found = activate(_Linear(), images, torch.tensor([0]), config)
     size = (round(32 * scale), round(32 * scale))
     scaled = nn.functional.interpolate(images, size, mode="bilinear", align_corners=False)
     room = room_of_pixels(EXPECTS.mean, EXPECTS.std, torch.device("cpu"))

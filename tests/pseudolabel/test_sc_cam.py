@@ -61,7 +61,7 @@ def test_a_run_killed_between_rounds_ends_in_the_same_bytes(monkeypatch: pytest.
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return seek(training, *rest)  # type: ignore[arg-type]
+        return seek(training, *rest)
 
     monkeypatch.setattr(rounds, "mean_features", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.pseudolabel.activation.config import TagConfig
 from stages.pseudolabel.activation.inference import mean_features
 from stages.pseudolabel.activation.tags import Tags
-from stages.pseudolabel.activation.training import Int64, TagTraining
+from stages.pseudolabel.activation.training import GroupTraining, Int64, TagTraining
 
 _GROUPS, _HISTORY = "groups.npy", "history.json"
 
@@ -69,7 +69,7 @@ class Rounds:
     def _train_round(self, number: int) -> tuple[TagTraining, list[Row]]:
         config, folder, earlier = self._config, self._folder(number), list[Row]()
         training = self._begin()
-        if (folder / _GROUPS).exists():
+        if isinstance(training, GroupTraining) and (folder / _GROUPS).exists():
             training.take_groups(np.load(folder / _GROUPS))
             earlier = read_json(folder / _HISTORY)["rows"]
         if config.training_rounds > 1 and not is_launched():
@@ -91,7 +91,7 @@ class Rounds:
         write_atomically(folder / _GROUPS, content.getvalue())
 
     def _find_groups(self, training: TagTraining) -> Int64 | None:
-        if not training.learns_groups:
+        if not isinstance(training, GroupTraining):
             return None
         return training.regroup(mean_features(training, self._tags, self._config.maps, inference_device()))
 

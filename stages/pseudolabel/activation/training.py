@@ -27,9 +27,6 @@ class TagTraining(TrainingMethod):
         views: What is seen of a photograph.
     """
 
-    learns_groups = False
-    """Whether each round learns groups of photographs that are sought before it."""
-
     def __init__(self, features: FeatureNetwork, tags: Tags, views: MultiCropConfig) -> None:
         super().__init__()
         self.views, self.categories = views, tags.categories
@@ -45,14 +42,6 @@ class TagTraining(TrainingMethod):
         """The maps (B, L, h, w) whose means are the categories' scores, with their gradient; by default `activate`."""
         return self.activate(images)
 
-    def regroup(self, vectors: Float32) -> Int64:
-        """Groups of the photographs to learn, of their mean features (N, D); asked for where `learns_groups`."""
-        raise NotImplementedError
-
-    def take_groups(self, groups: Int64) -> None:
-        """Learn groups that `regroup` has found; called where `learns_groups`."""
-        raise NotImplementedError
-
     def tags_of(self, batch: Batch) -> Tensor:
         """The categories (B, T) of a batch's photographs; -1 where one has fewer than T."""
         return self.tags[batch.positions]
@@ -60,6 +49,18 @@ class TagTraining(TrainingMethod):
     def export(self) -> dict[str, nn.Module]:
         """The network of features; the classifier is not kept, its labels are."""
         return self.features.parts
+
+
+class GroupTraining(TagTraining):
+    """One whose rounds learn groups of photographs, which are sought before each."""
+
+    @abstractmethod
+    def regroup(self, vectors: Float32) -> Int64:
+        """Groups of the photographs to learn, of their mean features (N, D)."""
+
+    @abstractmethod
+    def take_groups(self, groups: Int64) -> None:
+        """Learn groups that `regroup` has found."""
 
 
 def multi_hot(tags: Tensor, categories: int) -> Tensor:

@@ -7,12 +7,12 @@ from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
 from stages.pseudolabel.activation.tags import Tags
-from stages.pseudolabel.activation.training import TagTraining, class_layer, classification_loss
+from stages.pseudolabel.activation.training import GroupTraining, class_layer, classification_loss
 from stages.pseudolabel.methods.sc_cam.config import SCCAMConfig
 from stages.pseudolabel.methods.sc_cam.sub_categories import Float32, Int64, find_sub_categories
 
 
-class SubCategoryTraining(TagTraining):
+class SubCategoryTraining(GroupTraining):
     """What SC-CAM trains in a round.
 
     Args:
@@ -20,8 +20,6 @@ class SubCategoryTraining(TagTraining):
         features: The pretrained network, D channels.
         tags: The photographs' categories.
     """
-
-    learns_groups = True
 
     def __init__(self, config: SCCAMConfig, features: FeatureNetwork, tags: Tags) -> None:
         super().__init__(features, tags, config.views)
