@@ -16,6 +16,7 @@ from stages.core.engine.method import TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import build_features
 from stages.pseudolabel.activation.tags import Tags
+from stages.pseudolabel.activation.training import GroupTraining
 from tests.fabricate import BACKBONE
 from tests.methods import small
 from tests.pseudolabel.test_trained import TRAINED
@@ -44,7 +45,7 @@ def take_steps() -> dict[str, Any]:
         name = config_type.model_fields["method"].default
         torch.manual_seed(0)
         method = small(config_type, **PLAIN.get(name, {})).build(build_features(BACKBONE, None), tags).train()
-        if method.learns_groups:
+        if isinstance(method, GroupTraining):
             method.take_groups(np.where(TAGS < 0, -1, 2 * TAGS + 1))
         if dist.is_initialized():
             sync_batch_norm(method, torch.device("cpu"))
