@@ -11,12 +11,11 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 from flows.server.address import USUAL, check_address, is_port_open
 from flows.server.heartbeat import mark_dead_runs
-from flows.server.temporary import start_temporary_server
+from flows.server.temporary import start_temporary_server, temporary_address
 from stages.core.errors import UserError
 
 _LOCKED = (401, 403)
@@ -29,7 +28,7 @@ def server_answers() -> bool:
 
     Asks for no more than a connection: a call to a server that is gone waits a minute before it fails.
     """
-    url = urlsplit(PREFECT_API_URL.value() or SubprocessASGIServer().address)
+    url = urlsplit(PREFECT_API_URL.value() or temporary_address())
     return is_port_open(url.hostname or "", url.port or _default_port(url.scheme))
 
 

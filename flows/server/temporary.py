@@ -49,6 +49,13 @@ def start_temporary_server() -> None:
         _wait_for(server.port, server.server_process, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), log)
 
 
+def temporary_address() -> str:
+    """Where the temporary server of this process answers."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    return SubprocessASGIServer().address
+
+
 def _start(port: int, log: IO[str]) -> subprocess.Popen[bytes]:
     from prefect.settings import get_current_settings
 

@@ -56,7 +56,8 @@ def read_graph(stages: Sequence[str] = ()) -> list[Node]:
             graph = get_active_graph(repo.index.graph)
             asked = [stage for stage in graph if not stages or getattr(stage, "name", None) in stages]
             order = plan_repro(graph, asked)
-            changed = repo.status(targets=[_target(stage) for stage in order])
+            # Of everything at once: DVC reads dvc.yaml and dvc.lock again for each target that it is given.
+            changed = repo.status()
             return [_node(stage, graph.successors(stage), _target(stage) in changed) for stage in order]
     except DvcException as error:
         raise UserError(f"DVC cannot read the pipeline: {error}") from None
