@@ -8,12 +8,17 @@ from stages.core.cli import run_stage
 def main(config: ClusterConfig) -> None:
     """Cluster the embeddings; write centroids and assignments."""
     from stages.core.artifacts.clusters import write_clusters
-    from stages.core.artifacts.features import read_features
+    from stages.core.artifacts.features import OUT, read_features
     from stages.core.artifacts.image_index import read_images
+    from stages.core.artifacts.shards import read_manifest
+    from stages.core.resume import resumable_work
     from stages.core.streamed_kmeans import STREAMED
 
-    centroids, assignments = config.cluster(read_features(halves_above=STREAMED), read_images())
-    write_clusters(centroids, assignments, config.method)
+    index = read_images()
+    inputs = {"images": index.content_hash, "extract": str(read_manifest(OUT, "features")["content_hash"])}
+    with resumable_work("cluster", config, inputs) as work:
+        centroids, assignments = config.cluster(read_features(halves_above=STREAMED), index, work)
+        write_clusters(centroids, assignments, config.method)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The abstract config of the stage `cluster`."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.features import Features
     from stages.core.artifacts.image_index import ImageIndex
     from stages.core.faiss_ops import Clustering, Float32
+    from stages.core.streamed_kmeans import VectorRows
 
 
 class ClusterConfig(Params, ABC):
@@ -41,35 +43,46 @@ class ClusterConfig(Params, ABC):
         return self
 
     @abstractmethod
-    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
-        """Group vectors (N, D) into k clusters; they are float32, or float16 where there are millions of them.
+    def group(self, vectors: "VectorRows", k: int, work: Path) -> "Clustering":
+        """Group vectors into k clusters.
+
+        Args:
+            vectors: M of them, D numbers each, in float32, or in float16 where there are many.
+            k: Clusters.
+            work: Folder that survives a kill, for what is finished; not there yet.
 
         Raises:
             UserError: There are too few of them, or one is not finite.
         """
 
-    def cluster(self, features: "Features", index: "ImageIndex") -> "tuple[Centroids, Assignments]":
+    def cluster(self, features: "Features", index: "ImageIndex", work: Path) -> "tuple[Centroids, Assignments]":
         """Group the embeddings; centroids are stored as the means that they are, not normalized.
+
+        Args:
+            features: The embeddings; brought to length 1 in place, if they are to be, since a copy takes gigabytes.
+            index: The photographs.
+            work: Folder of unfinished work; see `stages.core.resume`.
 
         Raises:
             UserError: A group has no vectors, or fewer than clusters.
         """
         from stages.core.artifacts.clusters import Assignments, Centroids
-        from stages.core.streamed_kmeans import assign, unit_rows
+        from stages.core.streamed_kmeans import VectorRows, assign, normalize_in_place
 
-        vectors = unit_rows(features.embeddings) if self.normalize else features.embeddings
+        vectors = features.embeddings
+        if self.normalize:
+            normalize_in_place(vectors)
         grouped = set(index.in_splits(*self.splits).image_ids)
         forms = np.array([image_id in grouped for image_id in features.image_ids], bool)
         distances, cluster_ids = np.empty(len(vectors), np.float32), np.full(len(vectors), -1, np.int32)
-        parts = self._parts(features, forms)
         centroids: list[Float32] = []
-        for part, k in parts:
+        for part, k in self._parts(features, forms):
             first = sum(map(len, centroids))
-            own, others = part & forms, part & ~forms
-            found = self.group(vectors if own.all() else vectors[own], k)
+            own, others = np.flatnonzero(part & forms), np.flatnonzero(part & ~forms)
+            found = self.group(VectorRows(vectors, own), k, work / f"from-{first}")
             distances[own], cluster_ids[own] = found.distances, found.cluster_ids + first
-            if others.any():
-                distances[others], nearby = assign(vectors[others], found.centroids)
+            if len(others):
+                distances[others], nearby = assign(VectorRows(vectors, others), found.centroids)
                 cluster_ids[others] = nearby + first
             centroids.append(found.centroids)
         joined = np.concatenate(centroids)

@@ -9,6 +9,9 @@ from stages.core.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 
+_BETWEEN_STARTS = 15_486_557
+"""What faiss adds to the seed from one start to the next."""
+
 
 class Clustering(NamedTuple):
     """The result of k-means."""
@@ -21,6 +24,15 @@ class Clustering(NamedTuple):
     """(N,) squared Euclidean distance to the own centroid."""
     objective: float
     """Sum of the squared distances."""
+
+
+class Start(NamedTuple):
+    """Where Lloyd's algorithm ended from one random start."""
+
+    centroids: Float32
+    """(K, D)"""
+    objective: float
+    """Sum of the squared distances at its last iteration."""
 
 
 def kmeans(vectors: Float32, k: int, restarts: int, iterations: int, seed: int) -> Clustering:
@@ -39,23 +51,39 @@ def kmeans(vectors: Float32, k: int, restarts: int, iterations: int, seed: int) 
         UserError: Fewer vectors than clusters, or a vector that is not finite.
     """
     check_vectors(vectors, k)
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    shuffled = np.ascontiguousarray(vectors[order], np.float32)
+    starts = (start_kmeans(shuffled, k, iterations, seed, number) for number in range(restarts))
+    centroids = min(starts, key=lambda start: start.objective).centroids
+    distances, cluster_ids = nearest(vectors, centroids, 1)
+    return Clustering(centroids, cluster_ids[:, 0], distances[:, 0], float(distances.sum(dtype=np.float64)))
+
+
+def start_kmeans(vectors: Float32, k: int, iterations: int, seed: int, number: int = 0) -> Start:
+    """Lloyd's algorithm from one random start; they are those of faiss itself with several "redos".
+
+    Args:
+        vectors: (N, D), finite, at least k.
+        k: Clusters.
+        iterations: Lloyd iterations.
+        seed: Of the starts.
+        number: Which of the starts, from 0.
+    """
     import faiss
 
-    order = np.random.default_rng(seed).permutation(len(vectors))
-    search = faiss.Kmeans(
+    wrapped: Any = faiss  # Its type hints lack what SWIG wraps.
+    drawn = np.empty(len(vectors), np.int32)
+    wrapped.rand_perm(wrapped.swig_ptr(drawn), len(drawn), seed + 1 + number * _BETWEEN_STARTS)
+    search = wrapped.Kmeans(
         vectors.shape[1],
         k,
         niter=iterations,
-        nredo=restarts,
-        seed=seed,
         gpu=faiss.get_num_gpus() > 0,
         min_points_per_centroid=1,
         max_points_per_centroid=len(vectors),
     )
-    search.train(np.ascontiguousarray(vectors[order], np.float32))
-    centroids = np.asarray(search.centroids, np.float32)
-    distances, cluster_ids = nearest(vectors, centroids, 1)
-    return Clustering(centroids, cluster_ids[:, 0], distances[:, 0], float(distances.sum(dtype=np.float64)))
+    search.train(vectors, init_centroids=vectors[drawn[:k]])
+    return Start(np.asarray(search.centroids, np.float32), float(search.obj[-1]))
 
 
 def check_vectors(vectors: Float32, k: int) -> None:

@@ -1,102 +1,100 @@
-"""k-means of more vectors than fit into memory in float32: they stay in float16, and are looked at in parts.
+"""Lloyd's iterations over many vectors that are looked at in parts, in float32 or float16, without a copy of them.
 
-COCO has 16.6 million windows of 384 values: 13 GB in float16. faiss alone would take 50 GB beside them.
+ImageNet-S has 1.2 million vectors of 2048 values, 5 GB in float16; COCO 16.6 million windows of 384, 13 GB. faiss alone
+would hold them in float32, and once more in the order of its start.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
-from stages.core.faiss_ops import Clustering, Float32, nearest, normalize_rows
+from stages.core.faiss_ops import Float32, check_vectors, nearest, normalize_rows
 
-STREAMED = 4_000_000
+STREAMED = 500_000
 """Rows above which vectors in float16 are not turned into float32 as a whole."""
 
-_AT_ONCE = 1 << 18
-
-Halves = npt.NDArray[np.float16]
-
-
-def streamed_kmeans(vectors: Halves, k: int, restarts: int, iterations: int, seed: int) -> Clustering:
-    """Lloyd's algorithm from several random starts, as `stages.core.faiss_ops.kmeans`; its random numbers are others.
-
-    A cluster that loses all its vectors starts again at the vector that is farthest from its centroid.
-
-    Args:
-        vectors: (N, D)
-        k: Clusters.
-        restarts: Random starts.
-        iterations: Lloyd iterations of each start.
-        seed: Of the starts.
-
-    Raises:
-        UserError: Fewer vectors than clusters, or a vector that is not finite.
-    """
-    if len(vectors) < k:
-        raise UserError(f"cluster: {len(vectors)} vectors cannot form {k} clusters; lower cluster.k or add photographs")
-    if not all(np.isfinite(part).all() for _, part in _parts(vectors)):
-        raise UserError("cluster: an embedding is not finite; the representation has diverged, train it again")
-    best: Clustering | None = None
-    for rng in np.random.default_rng(seed).spawn(restarts):
-        centroids = vectors[np.sort(rng.permutation(len(vectors))[:k])].astype(np.float32)
-        found = _cluster_by(vectors, centroids)
-        for _ in range(iterations):
-            centroids = _move(vectors, found)
-            found = _cluster_by(vectors, centroids)
-        if best is None or found.objective < best.objective:
-            best = found
-    assert best is not None
-    return best
+_VALUES_AT_ONCE = 1 << 26
+"""Of a part: 256 MB in float32."""
 
 
-def unit_rows(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Vectors (N, D) of length 1, in float16 where they are."""
-    if vectors.dtype != np.float16:
-        return normalize_rows(vectors)
-    unit = np.empty_like(vectors)
-    for rows, part in _parts(vectors):
-        unit[rows] = normalize_rows(part)
-    return unit
+@dataclass(frozen=True)
+class VectorRows:
+    """Some rows of a table of vectors, which is not copied for them."""
+
+    vectors: npt.NDArray[Any]
+    """(N, D) float32 or float16."""
+    rows: npt.NDArray[np.int64]
+    """(M,)"""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """D, the numbers of a vector."""
+        return int(self.vectors.shape[1])
+
+    def take(self, positions: npt.NDArray[np.int64] | slice) -> Float32:
+        """Vectors (P, D) at positions among the rows; a copy."""
+        return self.vectors[self.rows[positions]].astype(np.float32, copy=False)
+
+    def parts(self) -> Iterator[tuple[slice, Float32]]:
+        """Positions and what stands there (P, D), in turn."""
+        at_once = max(_VALUES_AT_ONCE // self.size, 1)
+        for first in range(0, len(self), at_once):
+            positions = slice(first, first + at_once)
+            yield positions, self.take(positions)
+
+    def check(self, k: int) -> None:
+        """Check that they can form k clusters.
+
+        Raises:
+            UserError: There are fewer, or one is not finite.
+        """
+        if len(self) < k:
+            raise UserError(
+                f"cluster: {len(self)} vectors cannot form {k} clusters; lower cluster.k or add photographs"
+            )
+        for _, part in self.parts():
+            check_vectors(part, 0)
 
 
-def _parts(vectors: Halves) -> Iterator[tuple[slice, Float32]]:
-    """Rows and what they hold in float32, in turn."""
-    for first in range(0, len(vectors), _AT_ONCE):
-        rows = slice(first, first + _AT_ONCE)
-        yield rows, vectors[rows].astype(np.float32)
+def normalize_in_place(vectors: npt.NDArray[Any]) -> None:
+    """Bring every row (D,) of a table (N, D) to length 1, in the kind of number that it has."""
+    for rows, part in VectorRows(vectors, np.arange(len(vectors))).parts():
+        vectors[rows] = normalize_rows(part)
 
 
-def assign(vectors: npt.NDArray[Any], centroids: Float32) -> tuple[Float32, npt.NDArray[np.int64]]:
-    """Squared distance (N,) of vectors (N, D) in float32 or float16 to the nearest centroid, and its number (N,)."""
-    if vectors.dtype != np.float16:
-        far, ids = nearest(vectors, centroids, 1)
-        return far[:, 0], ids[:, 0]
+def assign(vectors: VectorRows, centroids: Float32) -> tuple[Float32, npt.NDArray[np.int64]]:
+    """Squared distance (M,) of every row to the nearest centroid, and the number (M,) of that centroid."""
     distances, cluster_ids = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int64)
-    for rows, part in _parts(vectors):
-        distances[rows], cluster_ids[rows] = assign(part, centroids)
+    for positions, part in vectors.parts():
+        far, ids = nearest(part, centroids, 1)
+        distances[positions], cluster_ids[positions] = far[:, 0], ids[:, 0]
     return distances, cluster_ids
 
 
-def _cluster_by(vectors: Halves, centroids: Float32) -> Clustering:
-    distances, cluster_ids = assign(vectors, centroids)
-    return Clustering(centroids, cluster_ids, distances, float(distances.sum(dtype=np.float64)))
+def improve(vectors: VectorRows, centroids: Float32) -> Float32:
+    """One of Lloyd's iterations: the means (K, D) of the vectors that are nearest to each centroid (K, D).
 
-
-def _move(vectors: Halves, found: Clustering) -> Float32:
-    """(K, D) the means of the clusters' vectors."""
+    A cluster that loses all its vectors starts again at the vector that is farthest from its centroid.
+    """
     from scipy.sparse import csr_array
 
-    k, size = found.centroids.shape
-    sums: npt.NDArray[Any] = np.zeros((k, size), np.float64)
-    for rows, part in _parts(vectors):
-        ids = found.cluster_ids[rows]
-        sums += csr_array((np.ones(len(ids)), (ids, np.arange(len(ids)))), (k, len(ids))) @ part
-    counts = np.bincount(found.cluster_ids, minlength=k)
-    centroids = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    k = len(centroids)
+    sums: npt.NDArray[Any] = np.zeros(centroids.shape, np.float64)
+    counts, distances = np.zeros(k, np.int64), np.empty(len(vectors), np.float32)
+    for positions, part in vectors.parts():
+        far, ids = nearest(part, centroids, 1)
+        members = csr_array((np.ones(len(part), np.float32), (ids[:, 0], np.arange(len(part)))), (k, len(part)))
+        sums += members @ part
+        counts += np.bincount(ids[:, 0], minlength=k)
+        distances[positions] = far[:, 0]
+    moved = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
     if len(empty := np.flatnonzero(counts == 0)):
-        farthest = np.argsort(-found.distances, kind="stable")[: len(empty)]
-        centroids[empty] = vectors[farthest]
-    return centroids
+        moved[empty] = vectors.take(np.argsort(-distances, kind="stable")[: len(empty)])
+    return moved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from stages.cluster.__main__ import main
+from stages.cluster.config import ClusterConfig
 from stages.cluster.methods.kmeans import KMeansConfig
 from stages.cluster.methods.spectral import SpectralConfig, leading_eigenvectors, neighbor_graph
 from stages.core.artifacts.clusters import read_assignments, read_centroids
 from stages.core.errors import UserError
+from stages.core.faiss_ops import Clustering
+from stages.core.streamed_kmeans import VectorRows
 from tests.fabricate import fabricate_features
 
 
@@ -24,6 +28,10 @@ from tests.fabricate import fabricate_features
 def _one_thread() -> Iterator[None]:
     with threadpool_limits(1):
         yield
+
+
+def group(config: ClusterConfig, vectors: np.ndarray, k: int) -> Clustering:
+    return config.group(VectorRows(vectors, np.arange(len(vectors))), k, Path("work"))
 
 
 def rings(noise: float = 0.06) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +49,7 @@ def blobs(spread: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("drawn", "k"), [(rings(), 2), (rings(0.12), 2), (blobs(1.0), 5), (blobs(5.0), 5)])
 def test_groups_are_those_of_scikit_learn_on_the_same_graph(drawn: tuple[np.ndarray, np.ndarray], k: int) -> None:
     vectors, _ = drawn
-    found = SpectralConfig(k=k, neighbors=10).group(vectors, k)
+    found = group(SpectralConfig(k=k, neighbors=10), vectors, k)
     oracle = SpectralClustering(k, affinity="precomputed", random_state=0, n_init=30)
     expected = oracle.fit_predict(neighbor_graph(vectors, 10).toarray())
     assert adjusted_rand_score(expected, found.cluster_ids) > 0.97, "sklearn's rows are not brought to length 1"
@@ -49,9 +57,9 @@ def test_groups_are_those_of_scikit_learn_on_the_same_graph(drawn: tuple[np.ndar
 
 def test_rings_are_told_apart_which_k_means_cannot() -> None:
     vectors, owners = rings()
-    spectral = SpectralConfig(k=2, neighbors=8).group(vectors, 2)
+    spectral = group(SpectralConfig(k=2, neighbors=8), vectors, 2)
     assert adjusted_rand_score(owners, spectral.cluster_ids) == 1
-    assert adjusted_rand_score(owners, KMeansConfig(k=2).group(vectors, 2).cluster_ids) < 0.1
+    assert adjusted_rand_score(owners, group(KMeansConfig(k=2), vectors, 2).cluster_ids) < 0.1
     for cluster in range(2):
         members = vectors[spectral.cluster_ids == cluster]
         np.testing.assert_allclose(spectral.centroids[cluster], members.mean(0), atol=1e-5)
@@ -86,7 +94,7 @@ def test_the_graph_joins_each_vector_with_its_nearest() -> None:
 def test_parts_that_are_more_than_the_clusters_are_joined() -> None:
     vectors, _ = blobs(0.1)
     assert connected_components(neighbor_graph(vectors, 3))[0] >= 5
-    found = SpectralConfig(k=2, neighbors=3).group(vectors, 2)
+    found = group(SpectralConfig(k=2, neighbors=3), vectors, 2)
     assert len(set(found.cluster_ids)) == 2
     assert found.distances.max() < np.square(vectors[:, None] - vectors).sum(2).max()
 
@@ -121,12 +129,12 @@ def test_the_stage_writes_what_pixels_and_other_splits_compare_with() -> None:
 )
 def test_too_few_vectors_say_what_to_change(count: int, values: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        SpectralConfig(**values).group(blobs(1.0)[0][:count], values["k"])
+        group(SpectralConfig(**values), blobs(1.0)[0][:count], values["k"])
 
 
 def test_twins_stay_together() -> None:
     vectors = np.repeat(np.eye(3, dtype=np.float32), 8, 0)
-    found = SpectralConfig(k=3, neighbors=4).group(vectors, 3).cluster_ids
+    found = group(SpectralConfig(k=3, neighbors=4), vectors, 3).cluster_ids
     assert [len(set(found[start : start + 8])) for start in (0, 8, 16)] == [1, 1, 1]
     assert len(set(found)) == 3
 
@@ -135,4 +143,4 @@ def test_a_diverged_representation_is_named() -> None:
     vectors = blobs(1.0)[0]
     vectors[3, 4] = np.inf
     with pytest.raises(UserError, match="not finite"):
-        SpectralConfig(k=5, neighbors=10).group(vectors, 5)
+        group(SpectralConfig(k=5, neighbors=10), vectors, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import faiss
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -60,6 +61,13 @@ def test_the_seed_decides() -> None:
     assert first.centroids.tobytes() == again.centroids.tobytes()
     assert first.cluster_ids.tobytes() == again.cluster_ids.tobytes()
     assert first.centroids.tobytes() != other.centroids.tobytes()
+
+
+def test_the_starts_are_those_of_faiss() -> None:
+    vectors, _ = blobs(spread=4.0)
+    search = faiss.Kmeans(8, 12, niter=6, nredo=7, seed=3, min_points_per_centroid=1, max_points_per_centroid=600)
+    search.train(vectors[np.random.default_rng(3).permutation(600)])
+    assert kmeans(vectors, 12, restarts=7, iterations=6, seed=3).centroids.tobytes() == search.centroids.tobytes()
 
 
 def test_more_restarts_are_not_worse() -> None:

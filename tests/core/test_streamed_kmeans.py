@@ -1,4 +1,4 @@
-"""k-means of vectors in float16 that are looked at in parts, against scikit-learn's from the same start."""
+"""Lloyd's iterations over vectors that are looked at in parts, against scikit-learn's from the same start."""
 
 from __future__ import annotations
 
@@ -6,70 +6,68 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from stages.cluster.__main__ import main
-from stages.cluster.methods.kmeans import KMeansConfig
 from stages.core import streamed_kmeans
-from stages.core.artifacts.clusters import read_assignments, read_centroids
 from stages.core.artifacts.features import Feature, read_features, write_features
-from stages.core.artifacts.image_index import Photo, write_images
 from stages.core.errors import UserError
-from stages.core.streamed_kmeans import assign, unit_rows
+from stages.core.faiss_ops import normalize_rows
+from stages.core.streamed_kmeans import VectorRows, assign, improve, normalize_in_place
 
 RANDOM = np.random.default_rng(0)
 VECTORS = (RANDOM.normal(size=(700, 6)) + 2 * RANDOM.normal(size=(7, 6))[RANDOM.integers(0, 7, 700)]).astype(np.float16)
+SOME = np.flatnonzero(np.arange(700) % 7 != 3)
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamed_kmeans, "_AT_ONCE", 96)
+    monkeypatch.setattr(streamed_kmeans, "_VALUES_AT_ONCE", 96 * 6)
 
 
-def test_lloyds_iterations_are_scikit_learns() -> None:
-    found = streamed_kmeans.streamed_kmeans(VECTORS, 7, 1, 12, 3)
-    rows = np.sort(np.random.default_rng(3).spawn(1)[0].permutation(700)[:7])
-    plain = VECTORS.astype(np.float64)
-    expected = KMeans(7, init=plain[rows], n_init=1, max_iter=12, tol=0, algorithm="lloyd").fit(plain)
-    np.testing.assert_allclose(found.centroids, expected.cluster_centers_, atol=1e-4)
-    np.testing.assert_array_equal(found.cluster_ids, expected.predict(plain))
-    assert found.objective == pytest.approx(expected.inertia_, rel=1e-4)
-    best = streamed_kmeans.streamed_kmeans(VECTORS, 7, 5, 12, 3)
-    assert best.objective <= found.objective
-    assert best.objective == pytest.approx(np.square(plain - best.centroids[best.cluster_ids]).sum(), rel=1e-4)
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_lloyds_iterations_are_scikit_learns(kind: type[np.floating]) -> None:
+    vectors, centroids = VectorRows(VECTORS.astype(kind), SOME), VECTORS[:7].astype(np.float32)
+    plain = VECTORS[SOME].astype(np.float64)
+    expected = KMeans(7, init=VECTORS[:7].astype(np.float64), n_init=1, max_iter=12, tol=0).fit(plain)
+    for _ in range(12):
+        centroids = improve(vectors, centroids)
+    np.testing.assert_allclose(centroids, expected.cluster_centers_, atol=1e-4)
+    distances, cluster_ids = assign(vectors, centroids)
+    np.testing.assert_array_equal(cluster_ids, expected.predict(plain))
+    assert distances.sum() == pytest.approx(np.square(plain - centroids[cluster_ids]).sum(), rel=1e-4)
 
 
 def test_a_cluster_that_loses_its_vectors_starts_again() -> None:
-    vectors = np.concatenate([np.zeros((40, 2)), np.full((40, 2), 9), [[50, 50]]]).astype(np.float16)
-    found = streamed_kmeans.streamed_kmeans(vectors, 3, 1, 5, 0)
-    assert sorted(np.bincount(found.cluster_ids)) == [1, 40, 40]
+    table = np.concatenate([np.zeros((40, 2)), np.full((40, 2), 9), [[50, 50]]]).astype(np.float16)
+    centroids = improve(VectorRows(table, np.arange(81)), np.array([[0, 0], [9, 9], [-99, 0]], np.float32))
+    np.testing.assert_allclose(centroids, [[0, 0], [10, 10], [50, 50]])
 
 
-def test_rows_of_length_one_and_their_nearest() -> None:
-    unit = unit_rows(VECTORS)
-    assert unit.dtype == np.float16
-    np.testing.assert_allclose(np.linalg.norm(unit.astype(np.float32), axis=1), 1, atol=2e-3)
-    centroids = VECTORS[:5].astype(np.float32)
-    for got, whole in zip(assign(VECTORS, centroids), assign(VECTORS.astype(np.float32), centroids), strict=True):
-        np.testing.assert_allclose(got, whole, atol=1e-4)
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_rows_get_length_one_in_place_as_in_one_piece(kind: type[np.floating]) -> None:
+    table = VECTORS.astype(kind)
+    normalize_in_place(table)
+    assert table.dtype == kind
+    assert table.tobytes() == normalize_rows(VECTORS.astype(np.float32)).astype(kind).tobytes()
 
 
 def test_what_forms_no_clusters_is_named() -> None:
-    with pytest.raises(UserError, match="700 vectors cannot form 701 clusters"):
-        streamed_kmeans.streamed_kmeans(VECTORS, 701, 1, 1, 0)
+    with pytest.raises(UserError, match="600 vectors cannot form 601 clusters"):
+        VectorRows(VECTORS, SOME).check(601)
+    broken = VECTORS.copy()
+    broken[-1, 2] = np.nan
+    VectorRows(broken, np.arange(699)).check(7)
     with pytest.raises(UserError, match="not finite"):
-        streamed_kmeans.streamed_kmeans(np.full((9, 2), np.nan, np.float16), 2, 1, 1, 0)
+        VectorRows(broken, np.arange(700)).check(7)
 
 
-def test_the_stage_takes_it_for_many_vectors_in_float16(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_vectors_stay_in_float16(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ids = [f"train/{number:03d}" for number in range(700)]
-    write_images([Photo(one, "train", one, 1, 1, 1, "0") for one in ids], [], "folder")
     write_features(
         (Feature(*row) for row in zip(ids, [0] * 700, [1] * 700, VECTORS, strict=True)), 6, "float16", "image"
     )
     assert read_features(halves_above=699).embeddings.dtype == np.float16
     assert read_features(halves_above=700).embeddings.dtype == read_features().embeddings.dtype == np.float32
-    monkeypatch.setattr(streamed_kmeans, "STREAMED", 600)
-    main(KMeansConfig(k=7, restarts=1, iterations=12, seed=3, normalize=False))
-    found = streamed_kmeans.streamed_kmeans(VECTORS, 7, 1, 12, 3)
-    np.testing.assert_array_equal(read_centroids().embeddings, found.centroids)
-    np.testing.assert_array_equal(read_assignments().cluster_ids, found.cluster_ids)
+    np.testing.assert_array_equal(read_features(halves_above=699).embeddings, VECTORS)
+    few = read_features(among=ids[5:9])
+    np.testing.assert_array_equal(few.embeddings, VECTORS[5:9])
+    assert few.image_ids == ids[5:9]

@@ -3,16 +3,16 @@
 Source: LUSS, section 3.1; restarts, iterations and normalization from PASS, step 2.2.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from stages.cluster.config import ClusterConfig
 
 if TYPE_CHECKING:
     from stages.core.faiss_ops import Clustering
+    from stages.core.streamed_kmeans import VectorRows
 
 
 class KMeansConfig(ClusterConfig):
@@ -26,11 +26,13 @@ class KMeansConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
-        """Lloyd's algorithm; see `ClusterConfig.group`."""
-        from stages.core.faiss_ops import kmeans
-        from stages.core.streamed_kmeans import streamed_kmeans
+    sample: int | None = Field(100_000, ge=1)
+    """Vectors that the starts look at, or 64 for each cluster if that is more; the best start then goes on with all
+    vectors. null: the starts look at all of them."""
 
-        if vectors.dtype == np.float16:
-            return streamed_kmeans(vectors, k, self.restarts, self.iterations, self.seed)
-        return kmeans(vectors, k, self.restarts, self.iterations, self.seed)
+    def group(self, vectors: "VectorRows", k: int, work: Path) -> "Clustering":
+        """Lloyd's algorithm; see `ClusterConfig.group`."""
+        from stages.cluster.search import Plan, search
+
+        sample = len(vectors) if self.sample is None else max(self.sample, 64 * k)
+        return search(vectors, Plan(k, self.restarts, self.iterations, self.seed, sample), work)

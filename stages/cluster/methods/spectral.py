@@ -4,6 +4,7 @@ Source: Ng, Jordan and Weiss, On Spectral Clustering: Analysis and an Algorithm,
 in von Luxburg, A Tutorial on Spectral Clustering, 2007, section 2.2.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from stages.core.faiss_ops import Clustering, Float32
+    from stages.core.streamed_kmeans import VectorRows
 
 _TOLERANCE = 1e-6
 """Relative, of eigenvalues."""
@@ -34,7 +36,7 @@ class SpectralConfig(ClusterConfig):
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the starts."""
 
-    def group(self, vectors: npt.NDArray[Any], k: int) -> "Clustering":
+    def group(self, vectors: "VectorRows", k: int, work: Path) -> "Clustering":
         """k-means of the rows of the leading eigenvectors; see `ClusterConfig.group`.
 
         A centroid is the mean of its cluster's vectors, so that pixels and other splits compare with it. The vectors of
@@ -42,19 +44,19 @@ class SpectralConfig(ClusterConfig):
         """
         from scipy.sparse import csr_array
 
-        from stages.core.faiss_ops import Clustering, check_vectors, kmeans, normalize_rows
+        from stages.core.faiss_ops import Clustering, kmeans, normalize_rows
 
-        vectors = np.asarray(vectors, np.float32)
-        check_vectors(vectors, k)
-        graph, parts = self._join_neighbors(vectors, k)
+        vectors.check(k)
+        points = vectors.take(slice(None))
+        graph, parts = self._join_neighbors(points, k)
         rows = normalize_rows(leading_eigenvectors(graph, parts, k, self.seed).astype(np.float32))
         cluster_ids = kmeans(rows, k, self.restarts, self.iterations, self.seed).cluster_ids
         members = csr_array((np.ones(len(rows), np.float32), (cluster_ids, np.arange(len(rows)))), (k, len(rows)))
         sizes = members.sum(1)
         if not sizes.all():
             raise UserError(f"cluster: the vectors form {np.count_nonzero(sizes)} groups and no more; lower cluster.k")
-        centroids = (members @ vectors / sizes[:, None]).astype(np.float32)
-        distances = np.square(vectors - centroids[cluster_ids]).sum(1)
+        centroids = (members @ points / sizes[:, None]).astype(np.float32)
+        distances = np.square(points - centroids[cluster_ids]).sum(1)
         return Clustering(centroids, cluster_ids, distances, float(distances.sum(dtype=np.float64)))
 
     def _join_neighbors(self, vectors: "Float32", k: int) -> tuple[Any, npt.NDArray[np.int32]]:
