@@ -1,13 +1,19 @@
 """Label maps: any kind of map, in order or by id."""
 
+import json
+import pickle
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from stages.core.artifacts import stored_rows
 from stages.core.artifacts.label_maps import LabelMap, open_label_maps, write_label_maps, write_shard
+from stages.core.artifacts.row_index import ROWS, write_row_index
 from stages.core.errors import UserError
 
 OUT = Path("artifacts/predict")
@@ -37,6 +43,47 @@ def test_maps_come_back_in_order_and_by_id_over_several_shards() -> None:
         np.testing.assert_array_equal(got.map, wanted.map)
     for number in RANDOM.integers(0, 600, 40):
         np.testing.assert_array_equal(read[f"{number:04d}"].map, maps[number].map)
+
+
+@pytest.mark.parametrize("layout", [{"compression": "zstd"}, {"use_dictionary": True}, {"data_page_size": 64}, {}])
+def test_shards_of_other_software_are_read_too(layout: dict[str, Any]) -> None:
+    """With photographs in any order, and with or without the index of rows."""
+    maps = [maps[number] for maps in [drawn(200)] for number in RANDOM.permutation(200)]
+    write_label_maps("predict", "cam", maps)
+    path = OUT / "part-00000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=50, **{"compression": "none", "use_dictionary": False, **layout})
+    manifest = OUT / "manifest.json"
+    for indexed in (False, True):
+        if indexed:
+            write_row_index(OUT)
+        files = dict.fromkeys([path.name, ROWS] if indexed else [path.name], "")
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": files}))
+        read = pickle.loads(pickle.dumps(open_label_maps("predict")))
+        assert read.image_ids == [one.image_id for one in maps]
+        for one in maps[::7]:
+            assert read[one.image_id][:3] == one[:3]
+            np.testing.assert_array_equal(read[one.image_id].map, one.map)
+        assert "0200" not in read
+
+
+def test_one_map_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = drawn(300)
+    write_label_maps("predict", "cam", maps)
+    read = open_label_maps("predict")
+    monkeypatch.setattr(stored_rows, "open_table", None)
+    np.testing.assert_array_equal(read["0270"].map, maps[270].map)
+
+
+def test_a_damaged_map_is_named() -> None:
+    write_label_maps("predict", "cam", drawn(300))
+    shard = OUT / "part-00001.parquet"
+    data = bytearray(shard.read_bytes())
+    place = data.index(b"IDAT") + 8
+    data[place] ^= 255
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=rf"^{shard}: broken .*dvc repro"):
+        open_label_maps("predict")["0256"]
 
 
 def test_the_maps_of_a_shard_are_let_go_as_they_are_written() -> None:

@@ -132,7 +132,7 @@ def test_killed_and_resumed_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPat
     fabricate()
     main(CONFIG)
     undisturbed = hash_folder(Path("artifacts/pseudolabel"))
-    assert len(list(Path("artifacts/pseudolabel/class_maps").iterdir())) == 4
+    assert len(list(Path("artifacts/pseudolabel/class_maps").iterdir())) == 5
     for name in ("write_class_shard", "write_shard"):  # killed before both files of a shard, and between them
         write, done = getattr(method, name), []
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 from stages.core.artifacts.histories import HISTORY, encode_history
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, contract_name, write_atomically, write_table
 from stages.core.artifacts.stored_rows import StoredRows
+from stages.core.errors import UserError
+from stages.core.image_files import UnreadableImage
 from stages.core.png_files import decode_png, encode_png
 
 IGNORE = 65535
@@ -56,7 +58,12 @@ class LabelMaps:
         return self._rows.image_ids
 
     def __getitem__(self, image_id: str) -> LabelMap:
-        return _decode_row(self._rows[image_id])
+        row = self._rows[image_id]
+        try:
+            return _decode_row(row)
+        except UnreadableImage as error:
+            shard = self._rows.path_of(image_id)
+            raise UserError(f"{shard}: broken ({error}); delete {shard.parent} and run `dvc repro`") from None
 
     def __iter__(self) -> Iterator[LabelMap]:
         return map(_decode_row, self._rows)

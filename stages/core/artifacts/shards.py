@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core.artifacts.row_index import PNGS, write_row_index
 from stages.core.data import ARTIFACTS as ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.files import shorten_name
@@ -24,6 +25,9 @@ _METADATA_KEY = b"luss"
 _ROW_GROUP = 65_536
 _MAP_ROW_GROUPS = {"map_png": 32, "maps_png": 8}
 """By the column that holds maps: reading one photograph reads its group."""
+_ONE_PAGE = 1 << 30
+"""Bytes; see `stages.core.artifacts.row_index`."""
+_INDEXED = {"label_maps", "class_maps"}
 _MIN_SHARD, _MAX_SHARD, _SHARDS = 64, 4096, 64
 
 
@@ -47,7 +51,8 @@ def shard_ranges(count: int, at_least: int = _MIN_SHARD) -> list[range]:
 def atomic_out(out: Path, contract: str, stage: str, method: str) -> Iterator[Path]:
     """Assemble an artifact in `<out>.partial`, then put it in place of `out` in one rename.
 
-    Writes the manifest. What is left by a killed stage is never taken for a finished artifact.
+    Writes the manifest, and the index of rows where they are read by photograph. What is left by a killed stage is
+    never taken for a finished artifact.
 
     Args:
         out: The artifact's directory.
@@ -59,6 +64,8 @@ def atomic_out(out: Path, contract: str, stage: str, method: str) -> Iterator[Pa
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     yield partial
+    if contract in _INDEXED:
+        write_row_index(partial)
     _write_manifest(partial, {"contract": contract_name(contract), "stage": stage, "method": method})
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
@@ -85,7 +92,18 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
     described = table.replace_schema_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
     buffer = pa.BufferOutputStream()
     rows = min([_MAP_ROW_GROUPS[name] for name in table.column_names if name in _MAP_ROW_GROUPS], default=_ROW_GROUP)
-    pq.write_table(described, buffer, row_group_size=rows, compression="zstd", write_page_checksum=True)
+    pngs = [name for name in table.column_names if name in PNGS]
+    others = [name for name in table.column_names if name not in PNGS]
+    pq.write_table(
+        described,
+        buffer,
+        row_group_size=rows,
+        compression={**dict.fromkeys(others, "zstd"), **dict.fromkeys(pngs, "none")},
+        use_dictionary=others,
+        write_statistics=others,
+        data_page_size=_ONE_PAGE if pngs else None,
+        write_page_checksum=True,
+    )
     write_atomically(path, buffer.getvalue().to_pybytes())
 
 
