@@ -118,6 +118,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     with (
         Progress(plan.iterations, stage, "steps", run.iteration, is_shown=rank() == 0) as bar,
         report_lost_process(),
+        run.writer,
     ):
         for batch, waited in _epochs(fabric, method, config, index, plan, run.iteration):
             row = train_step(fabric, network, run, batch, plan)
@@ -126,7 +127,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
                 board.add(row, speed.images_per_second)
             run.save_periodically()
             bar.update(run.iteration, f"{plan.epoch_note(run.iteration)} {run.history.progress_note}")
-    run.save()
+        run.save()
     speed.write(fabric)
     if is_launched():
         sys.exit()

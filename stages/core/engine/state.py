@@ -1,7 +1,7 @@
 """The state of a running training, and its saving to and resuming from checkpoints."""
 
 import os
-import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.core.engine.checkpoint import load_newest_checkpoint, newest_checkpoint, save_checkpoint
+from stages.core.engine.checkpoint import load_newest_checkpoint, newest_checkpoint
+from stages.core.engine.checkpoint_writer import CheckpointWriter
 from stages.core.engine.diagnosis import diagnose, has_collapsed
 from stages.core.engine.distributed import broadcast, gather, rank
 from stages.core.engine.history import History, Row
 from stages.core.engine.method import TrainingMethod
 from stages.core.errors import UserError
 
-_CHECKPOINT_SECONDS = float(os.environ.get("LUSS_CHECKPOINT_SECONDS", "30"))
+_CHECKPOINT_SECONDS = float(given) if (given := os.environ.get("LUSS_CHECKPOINT_SECONDS")) else None
+"""Between checkpoints; None for as many as saving them costs little."""
 
 
 @dataclass
@@ -30,11 +32,13 @@ class TrainingState:
     """Where its checkpoints lie."""
     iteration: int = 0
     """Iterations done."""
-    saved: float = field(default_factory=time.monotonic)
-    """When it was saved last."""
+    writer: CheckpointWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = CheckpointWriter(self.work, _CHECKPOINT_SECONDS)
 
     def save(self) -> None:
-        """Write a checkpoint; called in all processes, the first writes."""
+        """Have a checkpoint written beside the training; called in all processes, the first writes."""
         self.history.check_finite(self.iteration - 1)
         random = gather(_random_state()[None])
         if rank() == 0:
@@ -45,12 +49,12 @@ class TrainingState:
                 "history": self.history.state,
                 "random": random,
             }
-            save_checkpoint(self.work, self.iteration, content)
-        self.saved = time.monotonic()
+            self.writer.save(self.iteration, content)
+        self.writer.restart_clock()
 
     def save_periodically(self) -> None:
-        """Write a checkpoint if the last one is old; the clock of the first process decides for all."""
-        is_old = torch.tensor(time.monotonic() - self.saved > _CHECKPOINT_SECONDS)
+        """Save if the last checkpoint is old; the clock of the first process decides for all."""
+        is_old = torch.tensor(self.writer.is_due)
         if broadcast(is_old) and not has_collapsed(self.history.rows):
             self.save()
 
@@ -66,6 +70,8 @@ class TrainingState:
             if row and (trouble := diagnose(self.history.rows, iterations, self.method.expected)):
                 raise UserError(trouble)
         except UserError as error:
+            with suppress(OSError):
+                self.writer.wait()
             kept = newest_checkpoint(self.work)
             raise UserError(f"{error}. {f'The last good checkpoint is kept: {kept}' if kept else ''}".strip()) from None
         return row
