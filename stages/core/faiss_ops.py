@@ -98,6 +98,23 @@ def check_vectors(vectors: Float32, k: int) -> None:
         raise UserError("cluster: an embedding is not finite; the representation has diverged, train it again")
 
 
+class NeighborIndex:
+    """A bank of vectors (N, D) that neighbors are looked for in, exactly; made once for many searches."""
+
+    def __init__(self, bank: Float32) -> None:
+        import faiss
+
+        self._index: Any = faiss.IndexFlatL2(bank.shape[1])
+        if faiss.get_num_gpus() > 0:
+            self._index = faiss.index_cpu_to_all_gpus(self._index)
+        self._index.add(np.ascontiguousarray(bank, np.float32))
+
+    def search(self, queries: Float32, count: int) -> tuple[Float32, npt.NDArray[np.int64]]:
+        """See `nearest`."""
+        distances, rows = self._index.search(np.ascontiguousarray(queries, np.float32), count)
+        return distances, rows
+
+
 def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.NDArray[np.int64]]:
     """The nearest rows of a bank, exactly.
 
@@ -109,14 +126,7 @@ def nearest(queries: Float32, bank: Float32, count: int) -> tuple[Float32, npt.N
     Returns:
         Squared Euclidean distances (Q, k), ascending, and rows of the bank (Q, k).
     """
-    import faiss
-
-    index: Any = faiss.IndexFlatL2(bank.shape[1])
-    if faiss.get_num_gpus() > 0:
-        index = faiss.index_cpu_to_all_gpus(index)
-    index.add(np.ascontiguousarray(bank, np.float32))
-    distances, rows = index.search(np.ascontiguousarray(queries, np.float32), count)
-    return distances, rows
+    return NeighborIndex(bank).search(queries, count)
 
 
 def normalize_rows(vectors: Float32) -> Float32:

@@ -2,13 +2,16 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
+import threading
+import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, Generic, TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -38,13 +41,14 @@ def map_in_processes(
     process is killed.
 
     Args:
-        function: Picklable, as are the items and results.
+        function: Picklable, as are the items and results; a process restores it once for all its items, so that what
+            it opens or builds (artifacts, networks) is there for the next.
         items: Few and large; each is one message to a process.
 
     Raises:
         UserError: A process was ended from outside, or there is no such cluster, or it works no more.
     """
-    alone = partial(_on_one_thread, function)
+    alone = _RestoredOnce(partial(_on_one_thread, function))
     if (len(items) < 2 or worker_count() == 1) and "DASK_SCHEDULER_ADDRESS" not in os.environ:
         yield from enumerate(map(alone, items))
         return
@@ -58,6 +62,33 @@ def map_in_processes(
                 yield from _take_finished(waiting, cluster.check)
         while waiting:
             yield from _take_finished(waiting, cluster.check)
+
+
+class _RestoredOnce(Generic[Item, Result]):
+    """A function that goes along with every item, but is restored once by each process (or thread) that it gets to."""
+
+    def __init__(self, function: Callable[[Item], Result]) -> None:
+        self._function, self._token = function, uuid.uuid4().hex
+
+    def __call__(self, item: Item) -> Result:
+        return self._function(item)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, bytes]]:
+        return _restore, (self._token, self._pickled)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return pickle.dumps(self._function)
+
+
+_restored = threading.local()
+
+
+def _restore(token: str, pickled: bytes) -> "_RestoredOnce[Any, Any]":
+    if getattr(_restored, "token", None) != token:
+        _restored.function, _restored.token = _RestoredOnce(pickle.loads(pickled)), token
+    function: _RestoredOnce[Any, Any] = _restored.function
+    return function
 
 
 def _take_finished(waiting: dict[Future[Result], int], check: Callable[[], None]) -> Iterator[tuple[int, Result]]:

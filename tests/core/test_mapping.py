@@ -1,6 +1,7 @@
 """The map over photographs: killed, interrupted and resumed, in one process or several, the bytes are the same."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from stages.core.hashing import hash_files
 from stages.core.image_files import UInt8
 from stages.core.mapping import Batches, map_batches, map_photos
 from stages.core.png_files import encode_png
-from stages.core.processes import map_in_processes
+from stages.core.processes import _RestoredOnce, map_in_processes
 from tests.core.inverting import Inverting, main
 
 COUNT = 130
@@ -209,3 +210,12 @@ def test_what_a_worker_raises_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUSS_WORKERS", "2")
     with pytest.raises(ZeroDivisionError):
         list(map_in_processes(partial(divmod, 1), [1, 0, 2]))
+
+
+def test_a_process_restores_what_it_applies_once() -> None:
+    """What would reach it with three items of one map, and one of another."""
+    first, other = _RestoredOnce(partial(pow, 2)), _RestoredOnce(partial(pow, 3))
+    a, b, c, d = (pickle.loads(pickle.dumps(each)) for each in (first, first, other, first))
+    assert a is b
+    assert len({id(each) for each in (a, c, d, first)}) == 4, "one is kept, not all there ever were"
+    assert [each(4) for each in (a, c, d)] == [16, 81, 16]

@@ -21,7 +21,7 @@ ALL = len(GROUPS)
 _WAITING_BYTES, _MOST_WAITING = 1 << 22, 512
 
 Float64 = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.signedinteger[Any]]
+Ints = npt.NDArray[np.integer[Any]]
 
 
 class Tie(NamedTuple):
@@ -33,11 +33,20 @@ class Tie(NamedTuple):
 
 
 class SparseRows:
-    """Sparse matrix of integer rows by key; added rows are buffered and summed together."""
+    """Sparse matrix of integer rows by key; added rows are buffered and summed together.
 
-    def __init__(self, shape: tuple[int, ...], dtype: type[np.int64] | type[np.int32] = np.int64) -> None:
+    Sums are kept in few bits, since those of most pairs are small; those that need more have rows of their own.
+
+    Args:
+        shape: Of a row.
+        kind: Of most numbers.
+    """
+
+    def __init__(self, shape: tuple[int, int], kind: type[np.integer[Any]]) -> None:
         self._keys: Int64 = np.empty(0, np.int64)
-        self._rows: Ints = np.empty((0, *shape), dtype)
+        self._rows: npt.NDArray[np.integer[Any]] = np.empty((0, *shape), kind)
+        self._largest = int(np.iinfo(kind).max)
+        self._large: dict[int, Int64] = {}
         self._waiting: list[tuple[Int64, Ints]] = []
         self._waiting_bytes = 0
 
@@ -46,25 +55,49 @@ class SparseRows:
         self._waiting.append((keys, rows))
         self._waiting_bytes += rows.nbytes
         if len(self._waiting) > _MOST_WAITING or self._waiting_bytes > max(_WAITING_BYTES, self._rows.nbytes // 16):
-            self.merged()
+            self._merge()
 
-    def merged(self) -> tuple[Int64, Ints]:
-        """The sorted keys and the sum of each key's rows."""
+    def keys(self) -> Int64:
+        """The sorted keys."""
+        self._merge()
+        return self._keys
+
+    def column(self, place: tuple[int, int]) -> Int64:
+        """The sum of each key's rows (n,) at one of their places, in the order of the keys."""
+        self._merge()
+        sums: Int64 = self._rows[:, place[0], place[1]].astype(np.int64)
+        for key, row in self._large.items():
+            sums[np.searchsorted(self._keys, key)] += row[place]
+        return sums
+
+    def add_all(self, other: Self) -> None:
+        """Add all rows of another matrix."""
+        other._merge()
+        self.add(other._keys, other._rows)
+        for key, row in other._large.items():
+            self.add(np.array([key]), row[None])
+
+    def _merge(self) -> None:
         if self._waiting:
             keys, place = np.unique(np.concatenate([keys for keys, _ in self._waiting]), return_inverse=True)
-            rows = np.zeros((keys.size, *self._rows.shape[1:]), self._rows.dtype)
+            rows = np.zeros((keys.size, *self._rows.shape[1:]), np.int64)
             np.add.at(rows, place, np.concatenate([rows for _, rows in self._waiting]))
             self._waiting, self._waiting_bytes = [], 0
             self._add_unique(keys, rows)
-        return self._keys, self._rows
 
-    def _add_unique(self, keys: Int64, rows: Ints) -> None:
-        place = np.searchsorted(self._keys, keys)
+    def _add_unique(self, keys: Int64, rows: Int64) -> None:
         known = np.isin(keys, self._keys, assume_unique=True)
-        self._rows[place[known]] += rows[known]
+        place = np.searchsorted(self._keys, keys)
+        rows[known] += self._rows[place[known]]
+        for number in np.flatnonzero(rows.max((1, 2), initial=0) > self._largest):
+            key = int(keys[number])
+            self._large[key] = self._large.get(key, np.int64(0)) + rows[number]
+            rows[number] = 0
+        small = rows.astype(self._rows.dtype)
+        self._rows[place[known]] = small[known]
         if not known.all():
             self._keys = np.insert(self._keys, place[~known], keys[~known])
-            self._rows = np.insert(self._rows, place[~known], rows[~known], axis=0)
+            self._rows = np.insert(self._rows, place[~known], small[~known], axis=0)
 
 
 class Counts:
@@ -84,8 +117,8 @@ class Counts:
         self.f_sum = np.zeros(levels)
         """Sum of the images' F scores, (T,)."""
         self.ties: list[Tie] = []
-        self._overlap = SparseRows((2, levels))
-        self._together = SparseRows((2, levels), np.int32)
+        self._overlap = SparseRows((2, levels), np.uint32)
+        self._together = SparseRows((2, levels), np.uint8)
 
     def add_image(self, histogram: Histogram) -> None:
         """Add one image; its ids must lie in range (see `kernels.histogram`)."""
@@ -140,30 +173,37 @@ class Counts:
         for name in ("true_area", "true_edge", "pred_area", "pred_edge", "f_sum"):
             getattr(self, name)[...] += getattr(other, name)
         self.ties += other.ties
-        self._overlap.add(*other._overlap.merged())
-        self._together.add(*other._together.merged())
+        self._overlap.add_all(other._overlap)
+        self._together.add_all(other._together)
 
-    def overlap(self) -> tuple[Int64, Int64, Int64, Ints]:
-        """Slots, true and predicted ids of the pairs that share pixels, and (n, 2, T) pixels: all, on both boundaries.
+    def overlap(self) -> tuple[Int64, Int64, Int64]:
+        """Slots, true and predicted ids (n,) of the pairs that share pixels.
 
         An object's pairs stand under its size group alone, those of the true background under every slot.
         """
-        keys, rows = self._overlap.merged()
-        rest, pred_ids = np.divmod(keys, self.clusters + 1)
+        rest, pred_ids = np.divmod(self._overlap.keys(), self.clusters + 1)
         slots, true_ids = np.divmod(rest, self.classes + 1)
-        return slots, true_ids, pred_ids, rows
+        return slots, true_ids, pred_ids
 
-    def together(self) -> tuple[Int64, Int64, Ints]:
-        """True and predicted ids that co-occur, and (n, 2, T) images: with both, and with the latter the largest."""
-        keys, rows = self._together.merged()
-        return *np.divmod(keys, self.clusters + 1), rows
+    def shared(self, level: int = 0, on_edges: bool = False) -> Int64:
+        """Pixels (n,) of the pairs of `overlap` at one threshold: all, or on both boundaries."""
+        return self._overlap.column((int(on_edges), level))
+
+    def together(self) -> tuple[Int64, Int64]:
+        """True and predicted ids (n,) that co-occur in images."""
+        true_ids, pred_ids = np.divmod(self._together.keys(), self.clusters + 1)
+        return true_ids, pred_ids
+
+    def images_with(self, level: int = 0, largest: bool = False) -> Int64:
+        """Images (n,) with the pairs of `together` at one threshold: all, or where the predicted id is the largest."""
+        return self._together.column((int(largest), level))
 
     def confusion(self, level: int = 0) -> Int64:
         """(clusters + 1, classes + 1) pixels by predicted and true id at one threshold."""
-        slots, true_ids, pred_ids, rows = self.overlap()
+        slots, true_ids, pred_ids = self.overlap()
         once = (true_ids > 0) | (slots == ALL)
         matrix = np.zeros((self.clusters + 1, self.classes + 1), np.int64)
-        np.add.at(matrix, (pred_ids[once], true_ids[once]), rows[once, 0, level])
+        np.add.at(matrix, (pred_ids[once], true_ids[once]), self.shared(level)[once])
         return matrix
 
     def cooccurrence(self, level: int = 0) -> Int64:
@@ -171,9 +211,9 @@ class Counts:
 
         Source: the image-level matching of the ImageNet-S benchmark.
         """
-        true_ids, pred_ids, rows = self.together()
+        true_ids, pred_ids = self.together()
         matrix = np.zeros((self.clusters, self.classes), np.int64)
-        np.add.at(matrix, (pred_ids - 1, true_ids - 1), rows[:, 0, level])
+        np.add.at(matrix, (pred_ids - 1, true_ids - 1), self.images_with(level))
         return matrix
 
 

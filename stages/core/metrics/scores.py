@@ -53,8 +53,12 @@ def score(counts: Counts, match: Match, level: int = 0) -> Scores:
         match: Class of every predicted id.
         level: Which threshold.
     """
-    areas = Areas(_shared(counts, match, level, 0), _by_class(counts.pred_area, counts, match, level), counts.true_area)
-    edges = Areas(_shared(counts, match, level, 1), _by_class(counts.pred_edge, counts, match, level), counts.true_edge)
+    areas = Areas(_shared(counts, match, level), _by_class(counts.pred_area, counts, match, level), counts.true_area)
+    edges = Areas(
+        _shared(counts, match, level, on_edges=True),
+        _by_class(counts.pred_edge, counts, match, level),
+        counts.true_edge,
+    )
     images = max(counts.images, 1)
     return Scores(
         areas=areas,
@@ -67,8 +71,8 @@ def score(counts: Counts, match: Match, level: int = 0) -> Scores:
 
 def count_correct(counts: Counts, match: Match, level: int) -> int:
     """Count the images whose predicted object of largest area occurs in them; the lowest class on ties."""
-    true_ids, pred_ids, rows = counts.together()
-    hits = int(rows[match[pred_ids] == true_ids, 1, level].sum())
+    true_ids, pred_ids = counts.together()
+    hits = int(counts.images_with(level, largest=True)[match[pred_ids] == true_ids].sum())
     for tie in counts.ties:
         if tie.level == level:
             known = [true for true in match[list(tie.pred_ids)] if true > 0]
@@ -76,11 +80,11 @@ def count_correct(counts: Counts, match: Match, level: int) -> int:
     return hits
 
 
-def _shared(counts: Counts, match: Match, level: int, kind: int) -> Int64:
-    slots, true_ids, pred_ids, rows = counts.overlap()
+def _shared(counts: Counts, match: Match, level: int, on_edges: bool = False) -> Int64:
+    slots, true_ids, pred_ids = counts.overlap()
     hit = match[pred_ids] == true_ids
     shared = np.zeros((ALL + 1, counts.classes + 1), np.int64)
-    np.add.at(shared, (slots[hit], true_ids[hit]), rows[hit, kind, level])
+    np.add.at(shared, (slots[hit], true_ids[hit]), counts.shared(level, on_edges)[hit])
     shared[ALL, 1:] = shared[:ALL, 1:].sum(0)
     return shared
 

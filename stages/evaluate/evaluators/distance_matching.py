@@ -6,25 +6,36 @@ Source: LUSS, distance matching protocol; settings as in PASS's scripts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import UserError
-from stages.core.faiss_ops import nearest, normalize_rows
+from stages.core.faiss_ops import NeighborIndex, normalize_rows
 from stages.core.metrics.kernels import Int64, UInt16
 
 Float32 = npt.NDArray[np.float32]
 
 
-class Bank(NamedTuple):
+@dataclass(frozen=True)
+class Bank:
     """Labelled regions."""
 
     vectors: Float32
     """(R, D) of length 1."""
     ids: Int64
     """(R,) class of each, 0 background."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "index"}
+
+    @cached_property
+    def index(self) -> NeighborIndex:
+        """What looks for neighbors among them; each process makes its own, once."""
+        return NeighborIndex(self.vectors)
 
 
 class Voting(NamedTuple):
@@ -76,7 +87,7 @@ def segment_by_neighbors(features: Float32, bank: Bank, size: tuple[int, int], v
     """
     depth, height, width = features.shape
     pixels = normalize_rows(np.ascontiguousarray(features.reshape(depth, -1).T, np.float32))
-    distances, rows = nearest(pixels, bank.vectors, min(voting.neighbors, len(bank.ids)))
+    distances, rows = bank.index.search(pixels, min(voting.neighbors, len(bank.ids)))
     weights = np.exp((1 - distances.astype(np.float64) / 2) / voting.temperature)  # unit vectors: d^2 = 2 - 2 cos
     classes = int(bank.ids.max()) + 1
     places = np.arange(len(pixels))[:, None] * classes + bank.ids[rows]

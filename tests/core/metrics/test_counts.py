@@ -1,10 +1,11 @@
 """Counts against the evaluation written out class by class, on random images."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.metrics.counts import ALL, GROUPS, Counts
+from stages.core.metrics.counts import ALL, GROUPS, Counts, SparseRows
 from stages.core.metrics.kernels import boundary_radius, find_boundary, histogram
 from stages.core.metrics.matching import match_images, write_match
 from stages.core.metrics.scores import benchmark_summary, score
@@ -145,3 +146,24 @@ def test_merging_equals_counting_together():
     first.merge(second)
     match = np.array([0, 2, 1])
     assert benchmark_summary(score(first, match)) == benchmark_summary(score(whole, match))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint32])
+def test_sums_that_outgrow_their_bits_are_exact(kind: type[np.integer]) -> None:
+    rng = np.random.default_rng(6)
+    expected = np.zeros((30, 2, 3), np.int64)
+    whole, halves = SparseRows((2, 3), kind), [SparseRows((2, 3), kind) for _ in range(2)]
+    for number in range(1500):
+        keys = rng.integers(0, 30, 4)
+        rows = (
+            rng.integers(0, 4, (4, 2, 3)) * np.where(keys == 7, 2**33 if kind is np.uint32 else 100, 1)[:, None, None]
+        )
+        np.add.at(expected, keys, rows)
+        for sums in (whole, halves[number % 2]):
+            sums.add(keys, rows)
+    halves[0].add_all(halves[1])
+    for sums in (whole, halves[0]):
+        np.testing.assert_array_equal(sums.keys(), np.arange(30))
+        for kind_of, level in np.ndindex(2, 3):
+            np.testing.assert_array_equal(sums.column((kind_of, level)), expected[:, kind_of, level])
+    assert len(whole._large) == 1 if kind is np.uint32 else len(whole._large) > 1
