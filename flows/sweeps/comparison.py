@@ -6,14 +6,32 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.sweeps.benchmark_spec import SCORES
 from flows.sweeps.experiments import Result
 
 _TRAINED = "pretrain"
 
+_OF_PROTOCOL = ("mIoU", "b_mIoU", "F", "pixel_accuracy", "accuracy")
+"""How the names of scores begin that compare only within one protocol; train.accuracy is that of the clusters."""
+
 Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """One score, of all rows or of those of one protocol."""
+
+    title: str
+    name: str
+    """Dotted name in metrics.json."""
+    protocol: str | None = None
+    """null: of every row."""
+
+    def value(self, result: Result) -> float | None:
+        """A result's score, if it is of this column's protocol."""
+        is_other = self.protocol is not None and self.protocol != protocol_title(result.metrics)
+        return None if is_other else score(result.metrics, self.name)
 
 
 def score(metrics: Mapping[str, Any], name: str) -> float | None:
@@ -24,13 +42,35 @@ def score(metrics: Mapping[str, Any], name: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
+def protocol_title(metrics: Mapping[str, Any]) -> str:
+    """The protocol by which a result is scored, with all that makes it another one."""
+    protocol = metrics.get("protocol", {})
+    return str(protocol.get("title", protocol.get("name", "")))
+
+
+def columns(results: Sequence[Result], names: Sequence[str]) -> list[Column]:
+    """The scores that anyone has; one that rows have by different protocols gets a column for each of these."""
+    found: list[Column] = []
+    for name in names:
+        titles = dict.fromkeys(protocol_title(one.metrics) for one in results if score(one.metrics, name) is not None)
+        if len(titles) > 1 and _is_of_protocol(name):
+            found += [Column(f"{name} [{title}]", name, title) for title in titles]
+        elif titles:
+            found.append(Column(name, name))
+    return found
+
+
+def _is_of_protocol(name: str) -> bool:
+    return name != "train.accuracy" and name.partition(".")[2].startswith(_OF_PROTOCOL)
+
+
 def sweep_rows(results: Sequence[Result]) -> list[Row]:
     """One row per combination: what it is, its scores in percent, what ran for it, and its DVC experiment."""
-    names = [name for name in SCORES if any(score(one.metrics, name) is not None for one in results)]
+    shown = columns(results, SCORES)
     return [
         {
             **one.combination.labels,
-            **{name: _show(score(one.metrics, name)) for name in names},
+            **{column.title: _show(column.value(one)) for column in shown},
             "minutes": _minutes([one]),
             "stages run": f"{sum(what == 'ran' for what in one.stage_status.values())} of {len(one.stage_status)}",
             "experiment": one.combination.name if one.outcome.has_succeeded else one.outcome.status,
@@ -50,23 +90,36 @@ def benchmark_rows(
         paper: The published value of each row and score, where there is one.
     """
     every = [one for results in groups.values() for one in results]
-    shown = [name for name in names if any(score(one.metrics, name) is not None for one in every)]
-    published = [name for name in shown if any(name in values for values in paper.values())]
-    return [_benchmark_row(label, results, shown, published, paper.get(label, {})) for label, results in groups.items()]
+    shown = columns(every, names)
+    published = {column.name for column in shown if any(column.name in values for values in paper.values())}
+    rows = [_benchmark_row(label, results, shown, published, paper.get(label, {})) for label, results in groups.items()]
+    return _with_caveats(rows, [_caveats(results) for results in groups.values()])
 
 
 def _benchmark_row(
-    label: str, results: Sequence[Result], shown: Sequence[str], published: Sequence[str], paper: Mapping[str, float]
+    label: str, results: Sequence[Result], shown: Sequence[Column], published: set[str], paper: Mapping[str, float]
 ) -> Row:
     row: Row = {"row": label, "seeds": sum(one.outcome.has_succeeded for one in results)}
-    for name in shown:
-        row[name] = _mean([value for one in results if (value := score(one.metrics, name)) is not None])
-        if name in published:
-            row[f"{name} (paper)"] = _show(paper.get(name))
+    for column in shown:
+        row[column.title] = _mean([value for one in results if (value := column.value(one)) is not None])
+        if column.name in published:
+            row[f"{column.name} (paper)"] = _show(paper.get(column.name))
     speeds = [one.speeds[_TRAINED].images_per_second for one in results if _TRAINED in one.speeds]
     row["minutes per seed"] = _minutes(results)
     row[f"{_TRAINED} images/s"] = _mean([speed for speed in speeds if speed is not None])
     return row
+
+
+def _caveats(results: Sequence[Result]) -> str:
+    """What the scores of a row are not, by the names in metrics.json."""
+    found = [name for one in results for name in one.metrics.get("protocol", {}).get("caveats", {})]
+    return ", ".join(name.replace("_", " ") for name in dict.fromkeys(found))
+
+
+def _with_caveats(rows: list[Row], caveats: Sequence[str]) -> list[Row]:
+    if not any(caveats):
+        return rows
+    return [{**row, "caveats": what} for row, what in zip(rows, caveats, strict=True)]
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

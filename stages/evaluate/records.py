@@ -12,6 +12,7 @@ from stages.core.metrics.counts import ALL, Float64
 from stages.core.metrics.kernels import Int64
 from stages.core.metrics.matching import write_match
 from stages.evaluate import Config
+from stages.evaluate.caveats import find_caveats, title
 from stages.evaluate.evaluators.clustering import Agreement
 from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.inputs import Inputs
@@ -41,12 +42,14 @@ def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance
         "weights": provenance.weights.get("pretrain", "unknown"),
         "seeds": provenance.seeds,
         "strict": provenance.is_strict(evaluation.threshold),
+        "caveats": find_caveats(config, inputs, evaluation, provenance),
     }
     if not evaluation.has_scores:
         return {"name": "clusters only: no masks", **size, **origin}
     protocol = PROTOCOLS[config.protocol]
     return {
         "name": config.protocol,
+        "title": title(config.protocol, evaluation.fitted_on, config.working_size),
         **size,
         "images": {split: scored.counts.images for split, scored in evaluation.splits.items()},
         "pixels": {split: int(scored.counts.true_area[ALL].sum()) for split, scored in evaluation.splits.items()},

@@ -54,6 +54,11 @@ def test_scores_equal_the_plain_evaluation_with_the_match_of_validation(project)
         assert metrics[split]["accuracy"] == pytest.approx(100 * accuracy, abs=1e-6)
     assert metrics["protocol"]["threshold"] == 0.4
     assert metrics["protocol"]["strict"] is True
+    assert metrics["protocol"]["title"] == "imagenet_s, matched on validation"
+    assert metrics["protocol"]["caveats"] == {"matched_on_scored_split": "validation"}
+    heading = (OUT / "report.html").read_text().partition("</header>")[0]
+    assert "protocol imagenet_s, matched on validation<" in heading
+    assert "matched on the masks that score it: validation<" in heading
 
 
 def test_threshold_from_validation_masks_is_the_first_best_of_the_curve_and_not_strict(project):
@@ -69,6 +74,7 @@ def test_threshold_from_validation_masks_is_the_first_best_of_the_curve_and_not_
     assert metrics["validation"]["mIoU"] == pytest.approx(max(curve), abs=1e-6)
     assert metrics["protocol"]["strict"] is False
     assert metrics["protocol"]["threshold_source"] == "chosen on validation masks"
+    assert metrics["protocol"]["caveats"]["threshold_by_masks"] == "validation"
 
 
 def test_otsu_needs_no_masks_on_validation(project):
@@ -100,6 +106,9 @@ def test_pixel_protocols_report_pixel_scores_only(project, protocol):
     metrics = run(protocol=protocol)
     assert set(metrics["test"]) == {"mIoU", "pixel_accuracy"}
     assert metrics["protocol"]["name"] == protocol
+    # Masks of train are not there: ViCE's matches, too, are found on validation. Only ViCE's may share a class.
+    assert metrics["protocol"]["caveats"]["matched_on_scored_split"] == "validation"
+    assert ("many_to_one" in metrics["protocol"]["caveats"]) == (protocol == "greedy")
 
 
 def test_a_folder_of_photographs_without_masks_reports_its_clusters(project):

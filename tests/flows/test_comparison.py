@@ -60,3 +60,34 @@ def test_the_table_as_text() -> None:
         {"row": "a, b", "F": "1.00", "F deviation": "0.50"},
         {"row": "c", "F": "2.00", "F deviation": ""},
     ]
+
+
+def scored(row: str, miou: float, title: str, **caveats: str) -> Result:
+    protocol = {"name": "scenes", "title": title, "caveats": caveats}
+    found = {"mIoU": miou, "cat_cos": 1.0}
+    metrics = {"validation": found, "test": found, "train": {"accuracy": 50.0}, "protocol": protocol}
+    return Result(Combination({"row": row}, {}), Outcome("ran"), {}, {}, metrics)
+
+
+def test_rows_of_different_protocols_never_share_a_column() -> None:
+    own, val = "scenes, matched on train", "scenes, matched on validation"
+    groups = {
+        "ours": [scored("ours", 10, own), scored("ours", 12, own)],
+        "as they": [scored("as they", 20, val, matched_on_scored_split="validation", many_to_one="27 of 19")],
+    }
+    names = ["validation.mIoU", "validation.cat_cos", "train.accuracy"]
+    ours, theirs = benchmark_rows(groups, names, {"as they": {"validation.mIoU": 21.0}})
+    assert "validation.mIoU" not in ours
+    assert (ours[f"validation.mIoU [{own}]"], ours[f"validation.mIoU [{val}]"]) == ("11.00 ± 1.41", "")
+    assert (theirs[f"validation.mIoU [{own}]"], theirs[f"validation.mIoU [{val}]"]) == ("", "20.00")
+    assert (ours["validation.mIoU (paper)"], theirs["validation.mIoU (paper)"]) == ("", "21.00")
+    assert (ours["validation.cat_cos"], theirs["train.accuracy"]) == ("1.00 ± 0.00", "50.00")
+    assert (ours["caveats"], theirs["caveats"]) == ("", "matched on scored split, many to one")
+    alone = benchmark_rows({"ours": groups["ours"]}, names, {})
+    assert alone[0]["validation.mIoU"] == "11.00 ± 1.41"
+
+
+def test_a_sweep_over_protocols_keeps_them_apart() -> None:
+    first, second = sweep_rows([scored("a", 10, "greedy, matched on train"), scored("b", 20, "given")])
+    assert [first["test.mIoU [greedy, matched on train]"], second["test.mIoU [given]"]] == ["10.00", "20.00"]
+    assert [first["test.mIoU [given]"], second["test.mIoU [greedy, matched on train]"]] == ["", ""]

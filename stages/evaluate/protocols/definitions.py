@@ -43,7 +43,11 @@ class Protocol(NamedTuple):
     is_identity: bool = False
     """Predicted ids are class ids; nothing is matched."""
     is_one_to_one: bool = False
-    """No two predicted ids may share a class."""
+    """No two predicted ids may share a class, and so there may be no more of them."""
+    shares_classes: bool = False
+    """Predicted ids share a class wherever that scores more."""
+    shares_leftover: bool = False
+    """They do so only where there are more of them than classes."""
     has_background: bool = True
     """Whether pixels may be of no class; else there is no threshold either."""
 
@@ -82,6 +86,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "validation",
         _ALL_IDS,
         "MaskContrast: one-to-one matching by IoU, background included; over-clustering takes the class of largest IoU",
+        shares_leftover=True,
     ),
     "greedy": Protocol(
         lambda counts, level: match_greedily(counts.confusion(level)),
@@ -89,6 +94,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "train",
         _PRESENT_IDS,
         "ViCE: every predicted id takes the true id it shares most pixels with",
+        shares_classes=True,
     ),
     "optimal": Protocol(
         lambda counts, level: match_pixels(counts.confusion(level)),
@@ -105,6 +111,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         "ViCE: every pixel has a class; each predicted id takes the class it shares most pixels with, and beside it, "
         "as _optimal, the one-to-one matching by shared pixels",
         {"optimal": lambda counts, level: without_background(match_pixels, counts.confusion(level))},
+        shares_classes=True,
         has_background=False,
     ),
     "given": Protocol(

@@ -51,6 +51,8 @@ class Evaluation(NamedTuple):
     splits: dict[str, SplitScores]
     """The scored splits; empty without masks."""
     curve: Curve | None
+    fitted_on: str | None = None
+    """The split whose masks the match was found on; None if nothing was matched."""
 
     @property
     def has_scores(self) -> bool:
@@ -82,7 +84,8 @@ def evaluate(config: Config, inputs: Inputs) -> Evaluation:
     splits = {split: _score_split(config, *counted.one(split, chosen), match) for split in masked}
     for ending, find_match in protocol.also.items():
         _score_beside(config, splits, ending, find_match(*fitted))
-    return Evaluation(threshold, match, _describe_match(config, fitted_on), splits, curve)
+    matched_on = None if protocol.is_identity else fitted_on
+    return Evaluation(threshold, match, _describe_match(config, fitted_on), splits, curve, matched_on)
 
 
 def _check(config: Config, inputs: Inputs) -> None:

@@ -13,6 +13,7 @@ from stages.core.artifacts.names import SHORTEST_HASH, centroid_hash
 from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
+from stages.evaluate.caveats import BADGES, find_caveats, title
 from stages.evaluate.evaluators.clustering import CLUSTERING, Agreement
 from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.evaluators.object_protocol import OBJECTS
@@ -62,6 +63,12 @@ def render_report(
         "config": config,
         "provenance": provenance,
         "strict": provenance.is_strict(evaluation.threshold),
+        "protocol_title": title(config.protocol, evaluation.fitted_on, config.working_size),
+        "caveats": [
+            (BADGES[name], what)
+            for name, what in find_caveats(config, inputs, evaluation, provenance).items()
+            if name in BADGES
+        ],
         "facts": tables.provenance_rows(config, evaluation, provenance),
         "params_text": tables.params_text(provenance),
         "overlays": [_describe_overlay(inputs, evaluation, overlay) for overlay in overlays],

@@ -16,6 +16,7 @@ from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
 from stages.core.png_files import read_mask
+from stages.evaluate.caveats import many_to_one, title
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
 from stages.evaluate.rules import ProtocolName
 from stages.evaluate.tools.pairing import Triple, pair_files
@@ -131,8 +132,16 @@ def _find_matches(request: Request, counts: Counts) -> list[Match]:
 def _describe(request: Request, counts: Counts, threshold: float | None) -> dict[str, Any]:
     protocol = PROTOCOLS[request.protocol]
     chosen = "none: predictions stand as they are" if threshold is None else "given"
+    is_matched_here = not request.match and not protocol.is_identity
+    caveats = {
+        "matched_on_scored_split": "these masks" if is_matched_here else "",
+        "many_to_one": many_to_one(request.protocol, counts.clusters, counts.classes),
+        "threshold_by_masks": "these masks" if len(request.thresholds) > 1 else "",
+    }
     return {
         "name": request.protocol,
+        "title": title(request.protocol, "these masks" if is_matched_here else None, None),
+        "caveats": {name: what for name, what in caveats.items() if what},
         "classes": counts.classes,
         "clusters": counts.clusters,
         "images": counts.images,
