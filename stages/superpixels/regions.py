@@ -29,6 +29,9 @@ class RegionMethod(SuperpixelMethod):
 
     max_side: int = Field(512, ge=16, le=4096)
     """Longer photographs are shrunk to this longer side before they are cut. Unit: pixels."""
+    short_side: int | None = Field(None, ge=16, le=4096)
+    """They are shrunk to this shorter side too; null: not. Where views are cut from the central square at 320 pixels
+    (ViCE at low resolution): 320, and `region_size` counts pixels of the views' own frame. Unit: pixels."""
 
     def write_maps(self, index: "ImageIndex") -> None:
         """Cut all photographs in parallel."""
@@ -50,10 +53,18 @@ class RegionMethod(SuperpixelMethod):
         """
         from stages.core.images.working_size import shrink
 
-        regions = self.cut(shrink(image, self.max_side))
+        regions = self.cut(shrink(image, self._longer_side(image)))
         if regions.max() > MAX_ID:
             raise UserError(f"{regions.max()} superpixels in one photograph, at most {MAX_ID} fit: cut larger ones")
         return regions.astype(np.uint16)
+
+    def _longer_side(self, image: NDArray[np.uint8]) -> int:
+        """At most so long is the working size's longer side."""
+        if self.short_side is None:
+            return self.max_side
+        height, width = image.shape[:2]
+        side: int = round(self.short_side * max(height, width) / min(height, width))
+        return min(self.max_side, side)
 
     @abstractmethod
     def cut(self, image: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -59,3 +59,21 @@ def test_pixels_are_drawn_without_repetition_and_named_by_their_place() -> None:
         np.testing.assert_allclose(rows.embeddings[chosen], enlarged[places], rtol=1e-4, atol=1e-5)
     main(RegionEmbeddingConfig(regions="pixels", pixels=60, short_side=40, seed=1))
     assert set(read_features().region_ids) != set(rows.region_ids)
+
+
+def test_drawn_superpixels_are_some_of_all_with_the_same_vectors() -> None:
+    index = fabricate_images(3, (36, 54))
+    fabricate_backbone("attend")
+    rng = np.random.default_rng(0)
+    maps = {name: rng.integers(0, 8, (6, 9)).astype(np.uint16) for name in index.image_ids}
+    write_label_maps("superpixels", "drawn", [LabelMap(name, 36, 54, ids) for name, ids in maps.items()])
+    main(RegionEmbeddingConfig(short_side=48))
+    everything = read_features()
+    names = zip(everything.image_ids, everything.region_ids, strict=True)
+    known = dict(zip(names, everything.embeddings, strict=True))
+    main(RegionEmbeddingConfig(short_side=48, sampled=3))
+    drawn = read_features()
+    keys = list(zip(drawn.image_ids, drawn.region_ids, strict=True))
+    assert len(set(keys)) == len(keys) == 3 * 3
+    for key, row in zip(keys, drawn.embeddings, strict=True):
+        np.testing.assert_allclose(row, known[key], rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
@@ -279,3 +280,9 @@ def test_a_whole_model_is_taken_to_other_photographs() -> None:
         main(NoPretrainingConfig.model_validate({"weights": {**weights, "sha256": "0" * 64}, "whole_model": True}))
     with pytest.raises(UserError, match=r"pretrain\.weights\.path"):
         main(NoPretrainingConfig(whole_model=True))
+    # LUSS, table 7: the backbone alone is loaded, below a decoder with random weights.
+    beside = {"backbone": trained.parts.backbone.model_dump(), "decoder": {"kind": "fpn", "channels": 8}}
+    main(NoPretrainingConfig.model_validate({"weights": weights, **beside}))
+    fresh, kept = read_model("pretrain", ["backbone", "decoder"]), load_file(path)
+    assert fresh.card.embedding_size == 8
+    assert all(torch.equal(kept[f"backbone.{name}"], value) for name, value in fresh.states["backbone"].items())

@@ -11,6 +11,7 @@ from skimage.measure import label as find_components
 
 from stages.core.config.params import models_by_method
 from stages.superpixels import Config
+from stages.superpixels.methods.grid import GridConfig
 from stages.superpixels.methods.slic import VICE
 
 METHODS = [model() for method, model in models_by_method(Config).items() if method != "none"] + [VICE]
@@ -49,3 +50,14 @@ def test_a_copy_in_another_process_cuts_the_same(method):
 def test_large_photographs_are_cut_at_the_working_size(method):
     small = type(method).model_validate(method.model_dump() | {"max_side": 64})
     assert small.compute(draw("flat", (300, 200))).shape == (64, 43)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cut"), [((400, 800), (320, 640)), ((900, 400), (720, 320)), ((200, 300), (200, 300))]
+)
+def test_regions_are_cut_at_the_shorter_side_of_the_frame_of_views(shape, cut):
+    """ViCE's views are cut from the central square at 320 pixels; a region of 20 then has 20 of these."""
+    method = GridConfig(max_side=4096, short_side=320, region_size=20)
+    regions = method.compute(np.zeros((*shape, 3), np.uint8))
+    assert regions.shape == cut
+    assert (regions == 1).sum() == 20 * 20

@@ -37,6 +37,8 @@ def _embed(
             position, size = seen.positions[0], (seen.images.shape[-2], seen.images.shape[-1])
             photo = index[position]
             ids = _read_superpixels(maps, photo.image_id, size) if maps else _sample_pixels(config, position, size)
+            if maps and config.sampled:
+                ids = _sample_superpixels(ids, config.sampled, config.seed, position)
             names, numbers = np.unique(ids, return_inverse=True)
             first = int(names[0] == 0)
             regions = torch.from_numpy(numbers.reshape(1, *size) - first).to(seen.images.device)
@@ -54,6 +56,13 @@ def _sample_pixels(config: RegionEmbeddingConfig, position: int, size: tuple[int
     ids = np.zeros(count, np.int64)
     ids[chosen] = chosen + 1
     return ids.reshape(size)
+
+
+def _sample_superpixels(ids: npt.NDArray[np.int64], count: int, seed: int, position: int) -> npt.NDArray[np.int64]:
+    """The map (H, W) with the drawn superpixels' ids, 0 for the others."""
+    names = np.unique(ids[ids > 0])
+    drawn = np.random.default_rng([seed, position]).permutation(names)[:count]
+    return np.where(np.isin(ids, drawn), ids, 0)
 
 
 def _read_superpixels(maps: LabelMaps, image_id: str, size: tuple[int, int]) -> npt.NDArray[np.int64]:

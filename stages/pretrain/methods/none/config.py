@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.config.networks import BackboneConfig
+from stages.core.config.networks import BackboneConfig, DecoderConfig
 from stages.core.config.views import IMAGENET_MEAN, IMAGENET_STD, InputCard
 from stages.core.config.weights import WeightsFile
 from stages.pretrain.config import PretrainConfig
@@ -15,6 +15,8 @@ class NoPretrainingConfig(PretrainConfig):
 
     method: Literal["none"] = "none"
     backbone: BackboneConfig = BackboneConfig()
+    decoder: DecoderConfig | None = None
+    """A decoder with random weights upon it, for `finetune` to train; null for none."""
     weights: WeightsFile | None = None
     """Weights to take; null for random ones."""
     whole_model: bool = False

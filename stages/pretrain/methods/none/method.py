@@ -5,8 +5,8 @@ from stages.core.artifacts.models import describe_parts, import_model, read_mode
 from stages.core.config.weights import uses_labels
 from stages.core.engine.devices import seed_everything
 from stages.core.errors import UserError
-from stages.core.nets.backbones import build_backbone, map_stride
-from stages.core.nets.features import FeatureNetwork
+from stages.core.nets.backbones import map_stride
+from stages.core.nets.features import build_features
 from stages.core.nets.weights import find_weights
 from stages.pretrain.methods.none.config import NoPretrainingConfig
 from stages.pretrain.training import describe_start
@@ -15,7 +15,7 @@ from stages.pretrain.training import describe_start
 def import_backbone(config: NoPretrainingConfig) -> None:
     """Write a backbone with the weights of a file, or with random ones, as the model `artifacts/pretrain`."""
     seed_everything(config.seed)
-    features = FeatureNetwork(build_backbone(config.backbone, config.weights))
+    features = build_features(config.backbone, config.decoder, config.weights)
     card = ModelCard(
         method=config.method,
         parts=describe_parts(features.parts),
