@@ -55,6 +55,24 @@ def test_scoring_loads_no_network_and_inference_nothing_of_training() -> None:
     assert "lightning_fabric" not in loaded("import stages.predict.prediction")
 
 
+def test_a_network_that_only_sees_loads_no_compiler_and_can_still_be_compiled() -> None:
+    ask = """
+import sys, torch
+from stages.core.config.networks import BackboneConfig
+from stages.core.nets.backbones import build_backbone
+network = build_backbone(BackboneConfig(name="test_resnet", output_stride=None)).eval()
+with torch.no_grad():
+    plain = network(torch.ones(1, 3, 32, 32))
+    print("torch._dynamo" in sys.modules)
+    compiled = torch.compile(network, backend="eager")(torch.ones(1, 3, 32, 32))
+print("torch._dynamo" in sys.modules, torch.equal(plain, compiled))
+from torchvision.ops.roi_align import is_compile_supported
+print(is_compile_supported("cpu"))
+"""
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "True"]
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_wait_asleep_unless_the_user_says_otherwise(
     given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch

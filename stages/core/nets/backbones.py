@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from stages.core.config.networks import BackboneConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
+from stages.core.nets.lean_timm import load_timm
 from stages.core.nets.transformers import (
     class_token,
     create_transformer,
@@ -41,8 +42,7 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
         UserError: timm has no such network, or not at this output stride, or not with such dilation, or the weights do
             not fit it.
     """
-    import timm
-
+    timm = load_timm()
     if not timm.is_model(config.name):
         close = difflib.get_close_matches(config.name, timm.list_models(), n=3)
         hint = f"; close names: {', '.join(close)}" if close else ""
@@ -58,8 +58,7 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
 
 
 def _create_convolutional(config: BackboneConfig) -> nn.Module:
-    import timm
-
+    timm = load_timm()
     if config.transformer:
         raise UserError(f"backbone.transformer: {config.name} is no vision transformer; set it to null")
     stride = config.output_stride or _STRIDE
