@@ -14,6 +14,7 @@ from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.resizing import enlarge
 from stages.finetune.training import SegmenterTraining
 
 
@@ -77,8 +78,8 @@ class PixelLabelClassifier(SegmenterTraining):
         side = max(round(batch.views[0].shape[-1] * self.label_size.share), 1)
         logits = self.head(self.features(batch.views[0])).float()  # (B, K + 1, h, w)
         while self.label_size.by_doubling and 2 * logits.shape[-1] < side:
-            logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-        logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+            logits = enlarge(logits, (2 * logits.shape[-2], 2 * logits.shape[-1]))
+        logits = enlarge(logits, (side, side))
         labels = batch.maps["pseudolabel"][0][:, None].float()
         target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)
         counted = (target != IGNORE).sum().clamp_min(1)

@@ -1,7 +1,7 @@
 """A torch dataset of augmented views, each determined by seed, epoch and photograph alone."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from stages.core.images.class_map_crops import ClassMapCrops
 from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.crops import crop_map
 from stages.core.images.loading import Batches, load
-from stages.core.images.photometric import augment_views
+from stages.core.images.photometric import augment_views, constant
 from stages.core.images.sampling import draw_evenly
 from stages.core.images.sector_views import draw_sector_views
 from stages.core.images.views import LazyPhoto, View, cut_center, draw_covered_views, draw_multi_crop, draw_share_crop
@@ -168,28 +168,43 @@ def load_batches(dataset: ViewDataset, batches: Batches, device: torch.device) -
 
 def augment_batch(raw: dict[str, Any], spec: ViewConfig, device: torch.device) -> Batch:
     """Move a raw batch to the device and mirror, recolor and normalize it there."""
-    photometric, windows = (
-        raw["photometric"].to(device, non_blocking=True),
-        raw["windows"].to(device, non_blocking=True),
-    )
+    windows = raw["windows"].to(device, non_blocking=True)
     flips = windows[..., 4] > 0
-    mean, std = (torch.tensor(each, device=device) for each in (spec.mean, spec.training_std or spec.std))
-    finish = augment_views_compiled if device.type == "cpu" else augment_views
-    views = [
-        finish(
-            pixels.to(device, non_blocking=True).permute(0, 3, 1, 2),
-            photometric[:, number],
-            flips[:, number],
-            mean,
-            std,
-        )
-        for number, pixels in enumerate(raw["pixels"])
-    ]
+    finish = _finish_views if device.type == "cpu" else _finish_by_size
+    views = finish(raw["pixels"], raw["photometric"], raw["windows"][..., 4] > 0, spec, device)
     maps = {
         name: [_mirror(cut.to(device, non_blocking=True), flips[:, number]) for number, cut in enumerate(cuts)]
         for name, cuts in raw["maps"].items()
     }
     return Batch(views, windows, maps, raw["position"].to(device))
+
+
+def _finish_views(
+    pixels: Sequence[Tensor], photometric: Tensor, flips: Tensor, spec: ViewConfig, device: torch.device
+) -> list[Tensor]:
+    """Views (B, 3, S, S) of pixels (B, S, S, 3) on the CPU."""
+    mean, std = (torch.tensor(each) for each in (spec.mean, spec.training_std or spec.std))
+    return [
+        augment_views_compiled(view.permute(0, 3, 1, 2), photometric[:, number], flips[:, number], mean, std)
+        for number, view in enumerate(pixels)
+    ]
+
+
+def _finish_by_size(
+    pixels: Sequence[Tensor], photometric: Tensor, flips: Tensor, spec: ViewConfig, device: torch.device
+) -> list[Tensor]:
+    """The same on a GPU, all views of one size at once: it is given a fraction of the operations."""
+    mean, std = (constant(tuple(each), device) for each in (spec.mean, spec.training_std or spec.std))
+    sizes = [len(view[0]) for view in pixels]
+    views: list[Tensor] = [torch.empty(0)] * len(sizes)
+    for size in dict.fromkeys(sizes):
+        own = [number for number, each in enumerate(sizes) if each == size]
+        joined = torch.cat([pixels[number].to(device, non_blocking=True) for number in own]).permute(0, 3, 1, 2)
+        changes, flipped = (torch.cat([each[:, number] for number in own]) for each in (photometric, flips))
+        finished = augment_views(joined, changes, flipped, mean, std)
+        for number, view in zip(own, finished.chunk(len(own)), strict=True):
+            views[number] = view
+    return views
 
 
 def _mirror(maps: Tensor, flip: Tensor) -> Tensor:

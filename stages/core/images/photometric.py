@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -18,10 +19,13 @@ _SOLARIZE_FROM = 128 / 255
 def augment_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Mirror, recolor and normalize a batch of views.
 
+    What is changed is decided where the parameters are, which belongs on the CPU: a GPU that has to tell how many views
+    are to be changed makes the program wait for all that it has been given before.
+
     Args:
         pixels: (B, 3, H, W) uint8, channels last in memory.
-        photometric: (B, 8), columns as `PHOTOMETRIC_FIELDS`.
-        flip: (B,) bool.
+        photometric: (B, 8), columns as `PHOTOMETRIC_FIELDS`, on the CPU.
+        flip: (B,) bool, on the CPU.
         mean: (3,) of values in 0..1.
         std: (3,)
 
@@ -33,34 +37,44 @@ def augment_views(pixels: Tensor, photometric: Tensor, flip: Tensor, mean: Tenso
     # In place and on the chosen images alone: copies of the whole batch would cost more than the changes.
     images = pixels.div(255)
     column = dict(zip(PHOTOMETRIC_FIELDS, photometric.unbind(1), strict=True))
-    _change(images, flip, lambda x, _: x.flip(-1), column["order"])
-    _jitter(images, column)
-    _change(images, column["gray"] > 0, lambda x, _: _gray(x).expand_as(x), column["gray"])
-    _change(images, column["blur"] > 0, _blur, column["blur"])
-    _change(images, column["solarize"] > 0, lambda x, _: torch.where(x >= _SOLARIZE_FROM, 1 - x, x), column["solarize"])
+    factors = dict(zip(PHOTOMETRIC_FIELDS, photometric.to(pixels.device, non_blocking=True).unbind(1), strict=True))
+    _change(images, flip, lambda x, _: x.flip(-1), factors["order"])
+    _jitter(images, column["order"].long(), factors)
+    _change(images, column["gray"] > 0, lambda x, _: _gray(x).expand_as(x), factors["gray"])
+    reach = float(column["blur"].max()) if len(images) else 0.0
+    _change(images, column["blur"] > 0, partial(_blur, largest=reach), factors["blur"])
+    _change(
+        images, column["solarize"] > 0, lambda x, _: torch.where(x >= _SOLARIZE_FROM, 1 - x, x), factors["solarize"]
+    )
     finished = images.sub_(mean[:, None, None]).div_(std[:, None, None])
     return finished.contiguous(memory_format=torch.channels_last)
 
 
-def _jitter(images: Tensor, column: dict[str, Tensor]) -> None:
+def _jitter(images: Tensor, order: Tensor, factors: dict[str, Tensor]) -> None:
     steps: list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = [
-        (_brightness, column["brightness"]),
-        (_contrast, column["contrast"]),
-        (_saturation, column["saturation"]),
-        (_hue, column["hue"]),
+        (_brightness, factors["brightness"]),
+        (_contrast, factors["contrast"]),
+        (_saturation, factors["saturation"]),
+        (_hue, factors["hue"]),
     ]
-    order = column["order"].long()
-    places = _ORDERS.to(order.device)[order.clamp(min=0)]  # (B, 4)
+    places = _ORDERS[order.clamp(min=0)]  # (B, 4)
     for place in range(4):
         for number, (change, factor) in enumerate(steps):
             _change(images, (order >= 0) & (places[:, place] == number), change, factor)
 
 
 def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> None:
-    """Apply a change to the chosen images of the batch, in place."""
+    """Apply a change to the chosen images of the batch, in place; `chosen` (B,) is on the CPU."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows):
+        rows = rows.to(images.device, non_blocking=True)
         images.index_copy_(0, rows, change(images[rows], factor[rows]))
+
+
+@cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers on a device, brought there once: each transfer makes the program wait."""
+    return torch.tensor(values, device=device)
 
 
 def _brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -81,7 +95,7 @@ def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _gray(images: Tensor) -> Tensor:
-    weights = images.new_tensor(_GRAY_WEIGHTS)
+    weights = constant(_GRAY_WEIGHTS, images.device)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 
@@ -96,14 +110,14 @@ def _hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     turned = (sector / 6 + shift[:, None, None]) % 1.0 * 6  # (B, H, W)
     # Channel n of HSV -> RGB is v - c max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6 (n = 5, 3, 1).
-    k = (images.new_tensor([5.0, 3.0, 1.0])[:, None, None] + turned[:, None]) % 6
+    k = (constant((5.0, 3.0, 1.0), images.device)[:, None, None] + turned[:, None]) % 6
     return top[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
-def _blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian blur, one sigma per image, cut off at ceil(3 sigma), edges mirrored."""
+def _blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
+    """Separable Gaussian blur, one sigma per image and none above the largest, cut off at ceil(3 sigma), mirrored."""
     count, channels, height, width = images.shape
-    radius = min(max(1, math.ceil(3 * float(sigma.max()))), min(height, width) - 1)
+    radius = min(max(1, math.ceil(3 * largest)), min(height, width) - 1)
     steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (steps[None] / sigma[:, None]) ** 2)
     # Each image keeps its own radius: what is in the batch beside it must not change it.

@@ -14,8 +14,10 @@ from torchvision.transforms.v2 import functional as tv
 
 from stages.core.config.views import PhotometricConfig
 from stages.core.images.compiled_photometric import augment_views_compiled
+from stages.core.images.dataset import _finish_by_size
 from stages.core.images.photometric import augment_views
 from stages.core.images.views import PHOTOMETRIC_FIELDS, draw_photometric
+from stages.pretrain.methods.swav.config import SwAVConfig
 
 UNCHANGED = {
     "brightness": 1,
@@ -185,3 +187,20 @@ def test_parameters_are_drawn_as_often_and_as_wide_as_asked() -> None:
 def test_no_color_changes_leave_everything() -> None:
     row = draw_photometric(None, np.random.default_rng(0))
     assert dict(zip(PHOTOMETRIC_FIELDS, row.tolist(), strict=True)) == UNCHANGED
+
+
+def test_views_of_one_size_at_once_are_each_as_alone() -> None:
+    """As a GPU gets them, computed here."""
+    rng, spec = np.random.default_rng(3), SwAVConfig().views
+    sizes = [24, 24, 16, 24, 16]
+    pixels = [torch.from_numpy(rng.integers(0, 256, (4, size, size, 3)).astype(np.uint8)) for size in sizes]
+    rows = [{"order": n % 24, "brightness": 1.2, "hue": 0.1, "gray": n % 3 == 0, "blur": n % 4} for n in range(20)]
+    photometric = parameters(*rows).reshape(4, 5, -1)
+    flips = torch.from_numpy(rng.random((4, 5)) < 0.5)
+    together = _finish_by_size(pixels, photometric, flips, spec, torch.device("cpu"))
+    mean, std = torch.tensor(spec.mean), torch.tensor(spec.training_std or spec.std)
+    for number, view in enumerate(together):
+        planes = pixels[number].permute(0, 3, 1, 2)
+        alone = augment_views(planes, photometric[:, number], flips[:, number], mean, std)
+        torch.testing.assert_close(view, alone, atol=1e-6, rtol=0)
+        assert view.is_contiguous(memory_format=torch.channels_last)

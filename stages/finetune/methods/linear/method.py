@@ -14,6 +14,7 @@ from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
+from stages.core.nets.resizing import enlarge
 from stages.finetune.methods.linear.config import LinearProbeConfig
 from stages.finetune.training import SegmenterTraining
 
@@ -53,9 +54,7 @@ class LinearProbe(SegmenterTraining):
         with torch.no_grad():
             features = self.features(batch.views[0])
         target = self._find_targets(batch.maps["pseudolabel"][0].long())  # (B, H, W)
-        logits = F.interpolate(
-            self._classify(features).float(), target.shape[-2:], mode="bilinear", align_corners=False
-        )
+        logits = enlarge(self._classify(features).float(), (target.shape[1], target.shape[2]))
         counted = (target != IGNORE).sum().clamp_min(1)
         # Summed apart: torch's own sum over maps adds in any order on a GPU.
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").sum() / counted
