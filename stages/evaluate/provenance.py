@@ -70,6 +70,8 @@ def read_provenance(config: Config, root: Path = ARTIFACTS) -> Provenance:
     used = [
         f"{stage}: {_origin(card)} weights or training with labels" for stage, card in cards.items() if card.labels_used
     ]
+    if (params.get("pseudolabel") or {}).get("categories"):
+        used.append("pseudolabel: categories that a person made of the clusters")
     outside = _read_weights(params.get("saliency"))
     if outside and uses_labels(outside):
         used.append(f"saliency: {outside.origin} weights")

@@ -7,7 +7,7 @@ Representations, ICLR 2023, whose self-training is iterated so.
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.core.artifacts.clusters import read_centroids
+from stages.core.artifacts.categories import count_categories
 from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import LabelMap, LabelMaps, open_label_maps, write_label_maps
 from stages.core.artifacts.labels import read_labels
@@ -108,8 +108,8 @@ class Rounds:
 
 
 def _count_categories(config: TrainedFinetuneConfig) -> int:
-    """Classes where masks are trained on, clusters otherwise."""
-    return max(read_labels().classes) if config.supervision == "labels" else len(read_centroids().embeddings)
+    """Classes where masks are trained on, otherwise clusters, or what a person has made of them."""
+    return max(read_labels().classes) if config.supervision == "labels" else count_categories()
 
 
 def _predict(segmenter: Segmenter, index: ImageIndex, label: str) -> Iterator[LabelMap]:

@@ -1,8 +1,9 @@
 """Pseudolabel: turn clusters into labels of photographs or pixels that a segmenter can be trained on.
 
-Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency`, the model `artifacts/attend` and
-`artifacts/cluster`. Writes the label maps `artifacts/pseudolabel`, ids from 1, 0 background; beside them the class maps
-of a method that makes some, or the history of a training, where one takes place.
+Reads `artifacts/index/images`, `artifacts/superpixels`, `artifacts/saliency`, the model `artifacts/attend`,
+`artifacts/cluster` and, where a person has clusters cut into parts, `artifacts/extract`. Writes the label maps
+`artifacts/pseudolabel`, ids from 1, 0 background; beside them the class maps of a method that makes some, the history
+of a training, where one takes place, or how many categories a person has made of the clusters.
 """
 
 from typing import Annotated

@@ -17,6 +17,7 @@ from stages.core.png_files import read_mask
 from stages.finetune import Config as FinetuneConfig
 from stages.finetune.__main__ import main as finetune
 from stages.pseudolabel.methods.masks.config import TrueMaskLabelConfig
+from stages.pseudolabel.methods.masks.method import label
 from tests.benchmarks.objects import IGNORE
 
 MAX_PIXELS = 10**6
@@ -28,7 +29,7 @@ def finetune_on_masks(share: float, epochs: int, side: int) -> dict[str, Any]:
     Every share takes as many steps as all photographs do in these epochs.
     """
     name, method = ("probe", "linear") if share == 0 else (f"{share:.1%} of masks", "supervised")
-    labels = TrueMaskLabelConfig(share=share or 1.0).label(read_images(), None)
+    labels = label(TrueMaskLabelConfig(share=share or 1.0), read_images())
     write_label_maps("pseudolabel", "masks", labels)
     optimizer = {"kind": "adamw", "base_lr": 0.02 if share == 0 else 0.008, "final_lr": 0.0, "weight_decay": 0.01}
     section = {

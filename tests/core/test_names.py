@@ -128,3 +128,28 @@ def test_an_error_names_its_line(text: str, said: str) -> None:
 def test_only_the_report_runs_again_for_a_name() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert [stage for stage, entry in stages.items() if NAMES_FILE.name in entry["deps"]] == ["evaluate"]
+
+
+CUT = "centroids: HASH\nsplits: [{id: 3, parts: [7, 8]}]\ncategories:\n"
+
+
+def test_parts_are_named_before_and_after_they_are_learnt() -> None:
+    write(f"{CUT}- {{name: dog, ids: [8, 1]}}\n- {{ids: [2], background: true}}\n- {{ids: [4, 5]}}\n")
+    before, after = read_naming(6), read_naming(8)
+    assert (before.names, before.shown.tolist()) == ({1: "dog"}, [0, 1, 0, 3, 4, 4, 6])
+    assert (after.names, after.shown.tolist()) == ({8: "dog"}, [0, 8, 0, 3, 4, 4, 6, 7, 8])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{CUT}- {{name: dog, ids: [3]}}\n", "names.yaml:4: 'dog': ids: cluster 3 is cut into 7, 8; name those"),
+        (f"{CUT}- {{ids: [9]}}\n", "names.yaml:4: category 9: ids: no category 9; there are 1 to 8"),
+        (CUT.replace("7, 8", "8, 7"), "names.yaml: splits: parts must be numbered on from the clusters: 7, 8"),
+        (CUT.replace("id: 3", "id: 7"), "names.yaml: splits: no cluster 7; there are 1 to 6"),
+    ],
+)
+def test_an_error_of_a_split_is_named(text: str, said: str) -> None:
+    write(text)
+    with pytest.raises(UserError, match=f"^{said}"):
+        read_naming(6)

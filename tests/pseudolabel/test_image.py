@@ -10,6 +10,7 @@ from stages.core.artifacts.label_maps import open_label_maps
 from stages.core.errors import UserError
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.methods.image.config import ImageLabelConfig
+from stages.pseudolabel.methods.image.method import label
 from tests.fabricate import fabricate_clusters, fabricate_images
 
 
@@ -32,9 +33,7 @@ def test_regions_of_a_photograph_do_not_label_it() -> None:
     assignments = Assignments(
         [first, first, second], np.array([0, 1, 3], np.int32), np.array([4, 5, 6], np.int32), np.zeros(3, np.float32)
     )
-    assert [(one.image_id, one.map.tolist()) for one in ImageLabelConfig().label(index, assignments)] == [
-        (first, [[5]])
-    ]
+    assert [(one.image_id, one.map.tolist()) for one in label(index, assignments)] == [(first, [[5]])]
 
 
 def test_without_clusters_it_says_what_to_run() -> None:

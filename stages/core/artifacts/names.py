@@ -16,15 +16,15 @@ import numpy.typing as npt
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from stages.core.artifacts.categories import centroid_hash as centroid_hash
 from stages.core.artifacts.clusters import OUT
-from stages.core.artifacts.shards import MANIFEST, read_manifest
+from stages.core.config.categories import SHORTEST_HASH as SHORTEST_HASH
+from stages.core.config.categories import SplitCluster, check_splits, join_numbers
 from stages.core.config.params import Params
 from stages.core.errors import UserError, did_you_mean
 from stages.core.files import read_text
 
 NAMES_FILE = Path("names.yaml")
-SHORTEST_HASH = 12
-"""Digits of a hash that names.yaml must hold."""
 _BACKGROUND = "background"
 _TOLD = 20
 """Most categories that a message lists."""
@@ -42,15 +42,25 @@ _PLAIN = {
 class NamedCategory(Params):
     """One entry: one category, or several that are shown as one."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str | None = Field(None, min_length=1, max_length=100)
+    """None where several are one, or some are not shown, without a name."""
     ids: tuple[int, ...] = Field(min_length=1)
     """Numbers of categories, from 1; the first is what the entry is shown by."""
     hidden: bool = False
-    """Whether its pixels are shown as background."""
+    """Whether it is not of interest: its pixels are shown as background, though it stays a category."""
+    background: bool = False
+    """Whether it is background: shown as that, and learnt as that after `luss names --apply`."""
+
+    @property
+    def title(self) -> str:
+        """What messages call the entry."""
+        return repr(self.name) if self.name else f"category {self.ids[0]}"
 
     @field_validator("name")
     @classmethod
-    def _check_name(cls, name: str) -> str:
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is None:
+            return name
         if not name.isprintable() or name != name.strip():
             raise ValueError("must be one line without space around it")
         if name.lower() == _BACKGROUND:
@@ -65,6 +75,8 @@ class NamesFile(Params):
 
     centroids: str | None = Field(None, min_length=SHORTEST_HASH)
     """Hash of `artifacts/cluster/centroids.parquet`, or its first 12 digits or more: whose categories these are."""
+    splits: tuple[SplitCluster, ...] = ()
+    """Clusters to be cut into parts; until `luss names --apply`, and a run after it, they are shown as they are."""
     categories: tuple[NamedCategory, ...] = ()
 
 
@@ -133,7 +145,7 @@ def read_naming(clusters: int, path: Path = NAMES_FILE, out: Path = OUT) -> Nami
         UserError: The file is not as it should be; names line and field.
     """
     content, lines = _read(path)
-    if not content.categories:
+    if not content.categories and not content.splits:
         return plain_naming(clusters)
     found = centroid_hash(out)
     if content.centroids is None:
@@ -154,32 +166,60 @@ def encode_names(content: NamesFile) -> str:
     """The text of names.yaml."""
     head = "# What a person calls the categories; nothing is trained by it. docs/exports.md says how to fill it in.\n"
     values = content.model_dump(mode="json", exclude_defaults=True)
-    whole = {"centroids": content.centroids, "categories": values.get("categories", [])}
+    splits = {"splits": values["splits"]} if content.splits else {}
+    whole = {"centroids": content.centroids, **splits, "categories": values.get("categories", [])}
     return head + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
-def centroid_hash(out: Path = OUT) -> str:
-    """Content hash of the centroids of some clusters; empty if there are no clusters."""
-    return str(read_manifest(out, "clusters")["files"]["centroids.parquet"]) if (out / MANIFEST).is_file() else ""
+def check_names(content: NamesFile, clusters: int, path: Path = NAMES_FILE) -> None:
+    """Check what is about to be written as `read_naming` would when it is read.
+
+    Raises:
+        UserError: A name or a number stands in two places, or there is no such number.
+    """
+    _resolve(content, clusters, path, {})
 
 
 def _resolve(content: NamesFile, clusters: int, path: Path, lines: dict[tuple[object, ...], int]) -> Naming:
-    naming = plain_naming(clusters)
-    name_of: dict[int, str] = {}
-    for number, entry in enumerate(content.categories):
-        where = f"{path}:{lines['categories', number]}: {entry.name!r}"
-        if entry.name in name_of.values():
+    naming, numbers = plain_naming(clusters), _Numbers(content.splits, clusters, path)
+    title_of: dict[int, str] = {}
+    for position, entry in enumerate(content.categories):
+        line = lines.get(("categories", position))
+        where = f"{path}:{f'{line}:' if line else ''} {entry.title}"
+        if entry.name and entry.title in title_of.values():
             raise UserError(f"{where}: a name twice; write all ids into one entry to merge them")
         for one in entry.ids:
-            if not 1 <= one <= clusters:
-                raise UserError(f"{where}: ids: no category {one}; there are 1 to {clusters}")
-            if one in name_of:
-                raise UserError(f"{where}: ids: category {one} stands in {name_of[one]!r} already")
-            name_of[one] = entry.name
-            naming.shown[one] = 0 if entry.hidden else entry.ids[0]
-        if not entry.hidden:
-            naming.names[entry.ids[0]] = entry.name
+            numbers.check(one, where)
+            if one in title_of:
+                raise UserError(f"{where}: ids: category {one} stands in {title_of[one]} already")
+            title_of[one] = entry.title
+        # Parts of a cluster that are not learnt yet are in no mask.
+        if learnt := [one for one in entry.ids if one <= clusters]:
+            is_shown = not (entry.hidden or entry.background)
+            naming.shown[learnt] = learnt[0] if is_shown else 0
+            if is_shown and entry.name:
+                naming.names[learnt[0]] = entry.name
     return naming
+
+
+class _Numbers:
+    """The numbers that entries may list."""
+
+    def __init__(self, splits: tuple[SplitCluster, ...], clusters: int, path: Path) -> None:
+        self._cut = {split.id: split.parts for split in splits}
+        parts = [part for split in splits for part in split.parts]
+        first = min([*parts, clusters + 1])  # Of a segmenter that has learnt them, the parts count among its clusters.
+        try:
+            check_splits(splits, first - 1)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+        self._there = max([clusters, *parts])
+
+    def check(self, number: int, where: str) -> None:
+        if not 1 <= number <= self._there:
+            raise UserError(f"{where}: ids: no category {number}; there are 1 to {self._there}")
+        if number in self._cut:
+            raise UserError(f"{where}: ids: cluster {number} is cut into {join_numbers(self._cut[number])}; name those")
 
 
 def _read(path: Path) -> tuple[NamesFile, dict[tuple[object, ...], int]]:

@@ -1,19 +1,17 @@
 """Parameters of true masks as labels."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.pseudolabel.config import StreamedLabels
+from stages.pseudolabel.config import PseudolabelConfig
 
 if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.label_maps import LabelMap
 
 
-class TrueMaskLabelConfig(StreamedLabels):
+class TrueMaskLabelConfig(PseudolabelConfig):
     """True masks as labels; a result that rests on them counts as supervised."""
 
     method: Literal["masks"] = "masks"
@@ -26,8 +24,9 @@ class TrueMaskLabelConfig(StreamedLabels):
     ignore_id: int = Field(1000, ge=-1, le=65535)
     """Id in the masks of pixels that do not count; -1 for none."""
 
-    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The masks of the drawn photographs; see `StreamedLabels.label`."""
+    def write_labels(self, index: "ImageIndex", assignments: "Assignments") -> None:
+        """Write the masks of the drawn photographs; see `PseudolabelConfig.write_labels`."""
+        from stages.core.artifacts.label_maps import write_label_maps
         from stages.pseudolabel.methods.masks.method import label
 
-        return label(self, index)
+        write_label_maps("pseudolabel", self.method, label(self, index))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
-from stages.pseudolabel.config import StreamedLabels
+from stages.pseudolabel.config import ClusterLabels
 
 if TYPE_CHECKING:
-    from stages.core.artifacts.clusters import Assignments
+    from stages.core.artifacts.categories import Clusters
     from stages.core.artifacts.image_index import ImageIndex
     from stages.core.artifacts.label_maps import LabelMap
 
@@ -27,7 +27,7 @@ class ForegroundConfig(Params):
     """Training photographs, drawn at random by a fixed seed, whose attention `otsu` sees."""
 
 
-class NearestCentroidConfig(StreamedLabels):
+class NearestCentroidConfig(ClusterLabels):
     """Labels of pixels by attention and centroids."""
 
     method: Literal["nearest_centroid"] = "nearest_centroid"
@@ -47,8 +47,8 @@ class NearestCentroidConfig(StreamedLabels):
             raise ValueError("foreground.rule: validation and supervision: labels belong together: set both or neither")
         return self
 
-    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The maps of all photographs that were clustered; see `StreamedLabels.label`."""
+    def label(self, index: "ImageIndex", clusters: "Clusters") -> "Iterator[LabelMap]":
+        """The maps of all photographs that were clustered; see `ClusterLabels.label`."""
         from stages.pseudolabel.methods.nearest_centroid.method import label
 
-        return label(self, index, assignments)
+        return label(self, index, clusters)

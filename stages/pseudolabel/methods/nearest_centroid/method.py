@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.artifacts.clusters import Assignments, read_centroids
+from stages.core.artifacts.categories import Clusters
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap
 from stages.core.artifacts.labels import read_labels
@@ -27,11 +27,12 @@ from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidCo
 from stages.pseudolabel.validation import ThresholdCurve
 
 
-def label(config: NearestCentroidConfig, index: ImageIndex, assignments: Assignments) -> Iterator[LabelMap]:
+def label(config: NearestCentroidConfig, index: ImageIndex, clusters: Clusters) -> Iterator[LabelMap]:
     """The maps of all photographs that were clustered, in the index's order."""
+    assignments = clusters.assignments
     rows = zip(assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True)
     cluster_of = {image_id: int(cluster) for image_id, region, cluster in rows if region == 0}
-    labeler = _restore(config)
+    labeler = _restore(config, clusters)
     clustered = index.with_ids(cluster_of)
     threshold = _find_threshold(config, labeler, clustered, index)
     print(f"pseudolabel: foreground from an attention of {threshold:.2f} on", flush=True)
@@ -61,8 +62,8 @@ def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
     )
     if not len(masked):
         raise UserError("pseudolabel.foreground.rule: validation, but no validation photograph has a mask; take otsu")
-    centroids = labeler.network.centroids
-    curve = ThresholdCurve(max(labels.classes), 1 if centroids is None else len(centroids))
+    numbers = labeler.network.numbers
+    curve = ThresholdCurve(max(labels.classes), 1 if numbers is None else int(numbers.max()))
     for image_id, found in zip(masked.image_ids, labeler.iterate(masked, "threshold"), strict=True):
         true = labels.read_mask(image_id).astype(np.uint16)
         curve.add(image_id, *found.resize(true.shape), true)
@@ -90,19 +91,29 @@ class PixelPrediction(NamedTuple):
 class AttendedPixels(nn.Module):
     """Photographs to the nearest centroid (B, h, w), ids from 1, and the attention (B, h, w) of every pixel."""
 
-    def __init__(self, features: FeatureNetwork, centroids: Tensor | None) -> None:
+    def __init__(self, features: FeatureNetwork, categories: "_Categories | None") -> None:
         super().__init__()
         self.features = features
-        self.centroids = nn.Buffer(F.normalize(centroids, dim=1)) if centroids is not None else None
+        self.centroids = nn.Buffer(F.normalize(categories.centroids, dim=1)) if categories else None
+        self.numbers = nn.Buffer(categories.numbers) if categories else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines decide; the centroids' own length does not count."""
         features, weights = self.features.attend(images)
         score = weights.mean(1)
-        if self.centroids is None:
+        if self.centroids is None or self.numbers is None:
             return torch.ones_like(score), score
         cosines = torch.einsum("bdhw,kd->bkhw", F.normalize(features, dim=1), self.centroids)
-        return cosines.argmax(1) + 1, score
+        return self.numbers[cosines.argmax(1)], score
+
+
+class _Categories(NamedTuple):
+    """What pixels are compared with."""
+
+    centroids: Tensor
+    """(k, D)"""
+    numbers: Tensor
+    """(k,) of each, from 1; those of clusters that are cut are left out."""
 
 
 class _Labeler(NamedTuple):
@@ -123,18 +134,18 @@ class _Labeler(NamedTuple):
                 yield PixelPrediction(category[0].cpu().numpy().astype(np.uint16), score[0].cpu().numpy()).resize(size)
 
 
-def _restore(config: NearestCentroidConfig) -> _Labeler:
+def _restore(config: NearestCentroidConfig, clusters: Clusters) -> _Labeler:
     card, states = read_model("attend", ["backbone"])
     if card.parts.attention is None:
         raise UserError(f"pseudolabel: the model of {card.method} has no attention; take a recipe that trains one")
     features = restore_features(card, states, is_attended=True)
-    centroids = None if config.category == "image" else _read_centroids(features)
-    return _Labeler(AttendedPixels(features, centroids), card.input, config.resize)
+    categories = None if config.category == "image" else _compare_with(clusters, features)
+    return _Labeler(AttendedPixels(features, categories), card.input, config.resize)
 
 
-def _read_centroids(features: FeatureNetwork) -> Tensor:
-    """(K, D) of the network's own pixels."""
-    centroids = read_centroids()
+def _compare_with(clusters: Clusters, features: FeatureNetwork) -> _Categories:
+    """The centroids, if they are of the network's own pixels."""
+    centroids = clusters.centroids
     remedy = "set extract.embedding: backbone and extract.feature_map: null, or pseudolabel.category: image"
     centroids.check_space(features.feature_map, remedy)
     if centroids.embeddings.shape[1] != features.size:
@@ -142,4 +153,5 @@ def _read_centroids(features: FeatureNetwork) -> Tensor:
             f"pseudolabel.category: centroids have {centroids.embeddings.shape[1]} channels, pixels {features.size}; "
             "run `dvc repro`, which makes them of this model"
         )
-    return torch.tensor(centroids.embeddings)
+    kept = np.setdiff1d(np.arange(len(centroids.embeddings)), clusters.cut)
+    return _Categories(torch.tensor(centroids.embeddings[kept]), torch.tensor(kept + 1))

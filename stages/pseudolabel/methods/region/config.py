@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.pseudolabel.config import StreamedLabels
+from stages.pseudolabel.config import ClusterLabels
 
 if TYPE_CHECKING:
-    from stages.core.artifacts.clusters import Assignments
+    from stages.core.artifacts.categories import Clusters
     from stages.core.artifacts.image_index import ImageIndex
     from stages.core.artifacts.label_maps import LabelMap
 
 
-class RegionLabelConfig(StreamedLabels):
+class RegionLabelConfig(ClusterLabels):
     """The cluster of each pixel's region."""
 
     method: Literal["region"] = "region"
@@ -29,8 +29,8 @@ class RegionLabelConfig(StreamedLabels):
     threshold: float = Field(0.5, gt=0, lt=1)
     """Saliency of the head from which on a pixel is the object's."""
 
-    def label(self, index: "ImageIndex", assignments: "Assignments") -> "Iterator[LabelMap]":
-        """The cluster of each pixel's region; see `StreamedLabels.label`."""
+    def label(self, index: "ImageIndex", clusters: "Clusters") -> "Iterator[LabelMap]":
+        """The cluster of each pixel's region; see `ClusterLabels.label`."""
         from stages.pseudolabel.methods.region.method import label
 
-        return label(self, index, assignments)
+        return label(self, index, clusters.assignments)

@@ -43,7 +43,7 @@ class ViTGradCAMConfig(PseudolabelConfig):
         return self
 
     def write_labels(self, index: "ImageIndex", assignments: "Assignments") -> None:
-        """Write class maps and label maps of all photographs that were clustered; see `StreamedLabels.write_labels`."""
+        """Write class maps and label maps of what was clustered; see `PseudolabelConfig.write_labels`."""
         from stages.pseudolabel.methods.vit_gradcam.method import write
 
         write(self, index, assignments)
