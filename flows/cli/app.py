@@ -194,6 +194,24 @@ def predict(images: Photographs, out: Results, only: Only = None) -> None:
 
 
 @app.command()
+def names(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on this machine; 0: any.")] = 0,
+    apply: Annotated[
+        bool,
+        typer.Option("--apply", help="Let the next run learn what names.yaml merges, cuts and calls background."),
+    ] = False,
+) -> None:
+    """Name, merge, split and drop clusters on a page in the browser; the result is names.yaml."""
+    from flows.cli.names import apply_names, serve_page
+
+    if not apply:
+        serve_page(port)
+        return
+    changed = apply_names()
+    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+
+
+@app.command()
 def doctor() -> None:
     """Check the installation and this folder (versions, GPU, disk, cache, locks, port), and say what to do."""
     from flows.doctor.checks import run_doctor

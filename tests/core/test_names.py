@@ -145,8 +145,11 @@ def test_parts_are_named_before_and_after_they_are_learnt() -> None:
     [
         (f"{CUT}- {{name: dog, ids: [3]}}\n", "names.yaml:4: 'dog': ids: cluster 3 is cut into 7, 8; name those"),
         (f"{CUT}- {{ids: [9]}}\n", "names.yaml:4: category 9: ids: no category 9; there are 1 to 8"),
-        (CUT.replace("7, 8", "8, 7"), "names.yaml: splits: parts must be numbered on from the clusters: 7, 8"),
-        (CUT.replace("id: 3", "id: 7"), "names.yaml: splits: no cluster 7; there are 1 to 6"),
+        (
+            CUT.replace("7, 8", "8, 7") + "- {ids: [1]}\n",
+            "names.yaml: splits: parts must be numbered on from the clusters: 7, 8",
+        ),
+        (CUT.replace("id: 3", "id: 7") + "- {ids: [1]}\n", "names.yaml: splits: no cluster 7; there are 1 to 6"),
     ],
 )
 def test_an_error_of_a_split_is_named(text: str, said: str) -> None:

@@ -16,7 +16,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"stages", "flows", "tests"}
 
 UNIMPORTED = {
-    "fastapi": "holds Prefect's server at a version that starts",
     "faiss-cpu": "in place of faiss-gpu where there is no Linux",
 }
 """Main dependencies that no module imports, and why they are there."""

@@ -162,6 +162,15 @@ def read_naming(clusters: int, path: Path = NAMES_FILE, out: Path = OUT) -> Nami
     return _resolve(content, clusters, path, lines)
 
 
+def read_names(path: Path = NAMES_FILE) -> NamesFile:
+    """What the file holds, whether or not there are such clusters; nothing if there is no file.
+
+    Raises:
+        UserError: It is not as it should be; names line and field.
+    """
+    return _read(path)[0]
+
+
 def encode_names(content: NamesFile) -> str:
     """The text of names.yaml."""
     head = "# What a person calls the categories; nothing is trained by it. docs/exports.md says how to fill it in.\n"
