@@ -11,12 +11,14 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import ValidationError
 
 from flows.naming.entries import Fields, fields_of, fields_of_form
-from flows.naming.gallery import Gallery
+from flows.naming.gallery import Cluster, Gallery
 from flows.naming.names_file import Conflict, read_current, revision, save
 from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.names import encode_names
+from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.palette import css_color
 
@@ -24,11 +26,19 @@ _HERE = Path(__file__).parent
 _TILES = 8
 """Photographs of a cluster on the page; the window of one cluster shows more."""
 _POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; img-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
+
+
+class _Sent(Params):
+    """What the page's script sends."""
+
+    fields: Fields
+    centroids: str
+    revision: str
 
 
 class NamingPage:
@@ -53,17 +63,15 @@ class NamingPage:
 
     def show_cluster(self, key: str, request: Request) -> Response:
         """One cluster: more photographs, neighbors, and its parts as they would be."""
-        gallery, number = self._current(), int(key.partition(".")[0])
-        parts = int(request.query_params.get("parts", "0"))
-        shown = next((one for one in gallery.describe({}) if one.number == number), None)
+        gallery, count = self._current(), request.query_params.get("parts", "")
+        shown = next((one for one in gallery.describe({}) if one.key == key.partition(".")[0]), None)
         if shown is None:
             raise UserError(f"no category {key}")
-        found, problem = [], ""
-        if parts:
-            try:
-                found = gallery.describe_parts(number, parts)
-            except UserError as error:
-                problem = str(error)
+        found, problem = list[Cluster](), ""
+        try:
+            found = gallery.describe_parts(shown.number, int(count)) if count.isdigit() else []
+        except UserError as error:
+            problem = str(error)
         return self._html("cluster.html", gallery=gallery, shown=shown, parts=found, problem=problem)
 
     def show_parts(self, cluster: int, parts: int) -> Response:
@@ -81,8 +89,8 @@ class NamingPage:
         """Write names.yaml, from JavaScript or from a plain form."""
         body = await request.body()
         if request.headers.get("content-type", "").startswith("application/json"):
-            given = await request.json()
-            return self._answer(Fields.model_validate(given["fields"]), given["centroids"], given["revision"])
+            given = _Sent.model_validate_json(body)
+            return self._answer(given.fields, given.centroids, given.revision)
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         try:
             fields = fields_of_form(form)
@@ -169,6 +177,10 @@ def make_app(token: str) -> FastAPI:
             answer = await call(request)
         answer.headers.update({"Cache-Control": "no-store"} | _HEADERS | dict(answer.headers))
         return answer
+
+    @app.exception_handler(ValidationError)
+    async def refuse(request: Request, error: ValidationError) -> Response:
+        return JSONResponse({"message": f"this is not what the page sends: {error.errors()[0]['msg']}"}, 422)
 
     @app.exception_handler(UserError)
     async def explain(request: Request, error: UserError) -> Response:

@@ -66,9 +66,14 @@ class Gallery:
         """All clusters by number, those that are cut as their parts."""
         keys = [str(number) for number in range(1, self.count + 1)]
         plain = _describe(self.clusters, keys, self._pixels)
-        found = list[Cluster]()
+        found, following = list[Cluster](), self.count + 1
         for one in plain:
-            found += self.describe_parts(one.number, parts[one.number]) if one.number in parts else [one]
+            if one.number not in parts:
+                found.append(one)
+                continue
+            for part in self.describe_parts(one.number, parts[one.number]):
+                found.append(part._replace(number=following))
+                following += 1
         return found
 
     def _describe_parts(self, cluster: int, parts: int) -> list[Cluster]:
@@ -77,6 +82,8 @@ class Gallery:
         Raises:
             UserError: It has fewer members than that.
         """
+        if not (1 <= cluster <= self.count and 2 <= parts <= 20):
+            raise UserError(f"cluster {cluster} cannot be cut into {parts} parts")
         added = tuple(range(self.count + 1, self.count + parts + 1))
         cut = cut_clusters(self.clusters, (SplitCluster(id=cluster, parts=added),))
         keys = [str(number) for number in range(1, self.count + 1)]
@@ -90,9 +97,9 @@ class Gallery:
             UserError: The photograph has changed or is gone.
         """
         assignments = self.clusters.assignments
-        image_id = assignments.image_ids[row]
+        image_id = assignments.image_ids[row] if row < len(assignments.image_ids) else ""
         if image_id not in self._place:
-            raise UserError(f"{image_id}: no such photograph any more")
+            raise UserError(f"{image_id or row}: no such photograph any more")
         photo = self._images.read(self._place[image_id])
         if is_cut_out and self._maps and image_id in self._maps:
             photo = _cut_out(photo, np.asarray(self._maps[image_id].map) == cluster)

@@ -140,11 +140,14 @@ async function loadParts() {
 async function split(cluster, count) {
   const before = text();
   const own = (key) => key === cluster || key.startsWith(`${cluster}.`);
-  const name = state.names[cluster], leader = state.into[cluster];
+  const name = state.names[cluster], leader = state.into[cluster], marked = state.marks[cluster];
   for (const group of [state.names, state.marks]) for (const key of Object.keys(group)) if (own(key)) delete group[key];
   for (const key of Object.keys(state.into)) if (own(key) || own(state.into[key])) delete state.into[key];
   delete state.parts[cluster];
-  if (count) { state.parts[cluster] = count; if (name) state.names[`${cluster}.1`] = name; if (leader && !own(leader)) state.into[`${cluster}.1`] = leader; }
+  if (count) {
+    state.parts[cluster] = count;
+    for (let part = 1; marked && part <= count; part++) state.marks[`${cluster}.${part}`] = marked;
+    if (name) state.names[`${cluster}.1`] = name; if (leader && !own(leader)) state.into[`${cluster}.1`] = leader; }
   try { await loadParts(); } catch (error) { state = JSON.parse(before); return say(String(error.message), true); }
   past.push(before); future = [];
   draw();
@@ -174,6 +177,7 @@ async function save(force = false) {
   } catch { return say("Nothing was saved: luss names no longer runs here. Start it again and open its address: this browser keeps what you typed.", true); }
   $("draft").hidden = answer.ok || !told.draft;
   $("draft").value = told.draft || "";
+  if (!$("draft").hidden) $("draft").scrollIntoView({ block: "center" });
   if (answer.ok) { revision = told.revision; saved = sent; draw(); return say("Saved to names.yaml."); }
   say(told.message, true);
   if (answer.status === 409 && /was changed/.test(told.message)) {
