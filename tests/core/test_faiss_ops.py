@@ -104,3 +104,16 @@ def test_rows_get_length_one_and_zero_stays_zero() -> None:
     rows = normalize_rows(np.array([[3, 4], [0, 0], [-5, 0]], np.float32))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [-1, 0]])
     assert rows.dtype == np.float32
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_same_clusters_and_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faiss.get_num_gpus() > 0
+    vectors, owners = blobs()
+    there, near = kmeans(vectors, 6, 10, 20, 0), nearest(vectors[:50], vectors, 5)
+    assert adjusted_rand_score(owners, there.cluster_ids) == 1
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    assert there.objective == pytest.approx(kmeans(vectors, 6, 10, 20, 0).objective, rel=1e-3)
+    distances, rows = nearest(vectors[:50], vectors, 5)
+    np.testing.assert_allclose(near[0], distances, rtol=1e-3, atol=1e-3)
+    assert (near[1] == rows).mean() > 0.99

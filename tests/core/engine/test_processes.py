@@ -226,6 +226,18 @@ def test_two_processes_at_half_the_batch_are_one_at_the_full_batch() -> None:
     assert not list(Path(".checkpoints").glob("*/*"))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="NCCL wants a GPU for each process")
+def test_two_gpus_at_half_the_batch_are_one_at_the_full_batch() -> None:
+    write_project()
+    traces = []
+    for processes in (1, 2):
+        _, said = start_pretraining(processes, LUSS_DEVICE="cuda", LUSS_PRECISION="fp32").communicate()
+        traces.append(losses())
+        assert "nccl" not in said.lower(), said
+    assert traces[1] == pytest.approx(traces[0], abs=1e-3)
+
+
 @pytest.mark.slow
 def test_one_that_is_killed_ends_all_and_one_process_goes_on() -> None:
     write_project(epochs=200)

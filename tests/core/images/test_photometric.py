@@ -17,6 +17,7 @@ from stages.core.images.compiled_photometric import augment_views_compiled
 from stages.core.images.dataset import _finish_by_size
 from stages.core.images.photometric import augment_views
 from stages.core.images.views import PHOTOMETRIC_FIELDS, draw_photometric
+from stages.core.nets.resizing import enlarge
 from stages.pretrain.methods.swav.config import SwAVConfig
 
 UNCHANGED = {
@@ -204,3 +205,26 @@ def test_views_of_one_size_at_once_are_each_as_alone() -> None:
         alone = augment_views(planes, photometric[:, number], flips[:, number], mean, std)
         torch.testing.assert_close(view, alone, atol=1e-6, rtol=0)
         assert view.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("error:called a synchronizing CUDA operation")
+def test_a_gpu_changes_views_as_the_cpu_and_waits_for_nothing() -> None:
+    pixels = torch.cat([views(), views().flip(2), views().flip(3), views()])
+    rows = parameters(*({"order": 3 * n, "brightness": 1.3, "hue": 0.1, "gray": n == 2, "blur": n} for n in range(4)))
+    flips, black, one = torch.tensor([True, False, True, False]), torch.zeros(3), torch.ones(3)
+    expected = augment_views(pixels, rows, flips, black, one)
+    there, rest = pixels.to("cuda"), (black.to("cuda"), one.to("cuda"))
+    augment_views(there, rows, flips, *rest)  # Constants are brought there once.
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        got = augment_views(there, rows, flips, *rest)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(got.cpu(), expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_enlarges_as_the_cpu() -> None:
+    maps = torch.randn(2, 3, 7, 9, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(enlarge(maps.to("cuda"), (56, 60)).cpu(), enlarge(maps, (56, 60)), atol=1e-4, rtol=1e-4)
