@@ -12,7 +12,7 @@ from tests.methods import check_resumes_exactly, load_two_batches, small
 from tests.on_gpu import check_a_step_as_on_the_cpu, check_no_tensor_stays_on_the_cpu
 from tests.pretrain.test_every_method import build, every_trained_method, fabricate_inputs
 
-READING = {"swav", "luss", "pass", "maskcontrast", "vice", "deepcluster", "odc", "pcl", "picie", "iic", "pixpro"}
+READING = {"swav", "luss", "pass_", "maskcontrast", "vice", "deepcluster", "odc", "pcl", "picie", "iic", "pixpro"}
 """Methods that read values of tensors in a step, behind the network's forward pass."""
 
 
