@@ -101,12 +101,13 @@ def small(config_type: Any, **values: Any) -> Any:
     """The method's config, with whatever can be small made so and everything else as it is by default."""
     fields = {name: value for name, value in SMALL.items() if name in config_type.model_fields}
     if "views" in config_type.model_fields:
-        fields["views"] = _small_views(config_type().views.model_dump())
+        fields["views"] = small_views(config_type().views.model_dump())
     own = SMALL_OF.get(config_type.model_fields["method"].default, {})
     return config_type.model_validate({**fields, **own, **values})
 
 
-def _small_views(views: dict[str, Any]) -> dict[str, Any]:
+def small_views(views: dict[str, Any]) -> dict[str, Any]:
+    """The views of a method, fewer and of few pixels."""
     if "shares" in views:
         return {**views, "size": 64}
     if "crops" not in views:
