@@ -200,10 +200,22 @@ def names(
         bool,
         typer.Option("--apply", help="Let the next run learn what names.yaml merges, cuts and calls background."),
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Take names.yaml over to clusters that were formed since."),
+    ] = False,
+    old: Annotated[
+        Path | None,
+        typer.Option("--from", help="With --follow: a folder of the clusters that names.yaml speaks of."),
+    ] = None,
 ) -> None:
     """Name, merge, split and drop clusters on a page in the browser; the result is names.yaml."""
     from flows.cli.names import apply_names, serve_page
 
+    if follow or old:
+        from flows.cli.names_following import follow as follow_clusters
+
+        raise typer.Exit(follow_clusters(old))
     if not apply:
         serve_page(port)
         return

@@ -14,6 +14,7 @@ from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.linked_data import check_linked_data
 from flows.workspace.lock import check_workspace_is_free
+from flows.workspace.names_following import remember_members
 from stages.core.errors import UserError
 
 # It is told by what is looked at before a server starts, in one line.
@@ -33,6 +34,7 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_overrides(set_params)
     check_workspace_is_free()
     check_linked_data()
+    remember_members()
     from flows.pipeline.flow import pipeline
     from flows.server.connection import exit_now, server_answers
 

@@ -18,7 +18,8 @@ from stages.core.config.categories import SplitCluster
 from stages.core.errors import UserError
 from stages.core.faiss_ops import normalize_rows
 from stages.core.image_files import UInt8
-from stages.evaluate.report.pictures import crop_box, encode_jpeg, thumbnail
+from stages.core.images.boxes import crop_box
+from stages.evaluate.report.pictures import encode_jpeg, thumbnail
 
 NEIGHBORS = 5
 _COUNTED = 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.naming.entries import Fields
+from flows.workspace.names_following import remember_members
 from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.names import NAMES_FILE, NamesFile, encode_names, read_names
 from stages.core.artifacts.shards import write_atomically
@@ -76,6 +77,7 @@ def save(fields: Fields, clusters: int, centroids: str, seen: str, path: Path = 
     _keep_other_names(path, found)
     head, _, rest = text.partition("\n")
     write_atomically(path, "\n".join([head, *_own_comments(path, head), rest]).encode())
+    remember_members(path)
     return revision(path)
 
 

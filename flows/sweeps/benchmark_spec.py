@@ -19,6 +19,8 @@ from stages.evaluate.report.published import find_published
 BENCHMARKS = RECIPES / "benchmarks"
 SCORES = ("test.mIoU", "test.F", "test.accuracy", "train.NMI", "train.accuracy")
 """Columns where a list names no others."""
+CHECKS = ("checks.stability", "checks.seeds", "checks.color", "checks.background", "checks.empty")
+"""Columns of a sweep beside them where nothing is scored by masks; none is a score."""
 
 _FIRST_OF_PROTOCOL = "extract"
 

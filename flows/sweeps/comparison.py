@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flows.sweeps.benchmark_spec import SCORES
+from flows.sweeps.benchmark_spec import CHECKS, SCORES
 from flows.sweeps.experiments import Result
 
 _TRAINED = "pretrain"
@@ -67,6 +67,8 @@ def _is_of_protocol(name: str) -> bool:
 def sweep_rows(results: Sequence[Result]) -> list[Row]:
     """One row per combination: what it is, its scores in percent, what ran for it, and its DVC experiment."""
     shown = columns(results, SCORES)
+    if not any(column.name.startswith("test.") for column in shown):  # without masks
+        shown += columns(results, CHECKS)
     return [
         {
             **one.combination.labels,

@@ -42,7 +42,7 @@ class _State:
     """(K, D)"""
 
 
-def search(vectors: VectorRows, plan: Plan, work: Path) -> Clustering:
+def search(vectors: VectorRows, plan: Plan, work: Path | None) -> Clustering:
     """Lloyd's algorithm from several random starts on a sample, then from the best of them on all vectors.
 
     Where the sample is all of them, this is `stages.core.faiss_ops.kmeans` to the byte.
@@ -50,18 +50,19 @@ def search(vectors: VectorRows, plan: Plan, work: Path) -> Clustering:
     Args:
         vectors: What is clustered.
         plan: How.
-        work: Folder that finished starts and iterations are kept in; see `stages.core.resume`.
+        work: Folder that finished starts and iterations are kept in; see `stages.core.resume`. None where nothing is
+            kept, nor told.
 
     Raises:
         UserError: There are too few vectors, or one is not finite.
     """
     vectors.check(plan.k)
     order = np.random.default_rng(plan.seed).permutation(len(vectors))
-    saved = _Saved(work / "search.npz")
+    saved = _Saved(work / "search.npz" if work else None)
     state = saved.load()
     refines = len(vectors) > plan.sample
     rounds = plan.restarts + plan.iterations * refines
-    with Progress(rounds, "cluster", "rounds", state.starts + state.refined) as progress:
+    with Progress(rounds, "cluster", "rounds", state.starts + state.refined, work is not None) as progress:
         drawn = vectors.take(order[: plan.sample]) if state.starts < plan.restarts else np.empty(0, np.float32)
         for number in range(state.starts, plan.restarts):
             found = start_kmeans(drawn, plan.k, plan.iterations, plan.seed, number)
@@ -84,11 +85,13 @@ def search(vectors: VectorRows, plan: Plan, work: Path) -> Clustering:
 class _Saved:
     """The state of a search in a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path, self._last = path, time.monotonic()
 
     def load(self) -> _State:
         """What an earlier run finished; nothing where there is no file, or a damaged one."""
+        if self._path is None:
+            return _State()
         try:
             with np.load(io.BytesIO(self._path.read_bytes())) as file:
                 return _State(int(file["starts"]), int(file["refined"]), float(file["objective"]), file["centroids"])
@@ -97,7 +100,7 @@ class _Saved:
 
     def save(self, state: _State) -> None:
         """Write it, unless that has just been done."""
-        if time.monotonic() - self._last < _SAVED_EVERY:
+        if self._path is None or time.monotonic() - self._last < _SAVED_EVERY:
             return
         buffer = io.BytesIO()
         np.savez(buffer, **vars(state))

@@ -86,6 +86,8 @@ class Config(Params):
     """Clusters shown with photographs; the largest ones if there are more."""
     gallery_photos: int = Field(default=10, ge=1)
     """Photographs per cluster, nearest to its center first."""
+    gallery_segments: int = Field(default=10, ge=0)
+    """Segments per category, cut out of the predictions of photographs drawn at random."""
     confusion_classes: int = Field(default=20, ge=1)
     """Classes of the confusion table, largest first."""
     objects: ObjectProtocolConfig | None = None

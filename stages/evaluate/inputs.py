@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
 from stages.core.artifacts.image_index import ImageIndex, read_images
-from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.artifacts.label_maps import LabelMap, LabelMaps
 from stages.core.artifacts.labels import Labels, read_class_map, read_labels
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.names import Naming, read_naming
@@ -22,6 +23,7 @@ from stages.core.errors import UserError
 from stages.core.images.working_size import resize_labels
 from stages.core.metrics.counting import MapPair, list_problems
 from stages.core.metrics.thresholds import Thresholds
+from stages.evaluate.rules import Threshold
 
 PREDICTIONS = ARTIFACTS / "predict"
 
@@ -83,21 +85,34 @@ def read_inputs() -> Inputs:
     segmenter = read_model_card("finetune").segmenter
     clusters = segmenter.clusters if segmenter else len(read_centroids().sizes)
     images = read_images()
-    assignments = _of_train(read_assignments(), images)
+    assignments = assignments_of_train(read_assignments(), images)
     naming = read_naming(clusters)
     return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters, naming)
 
 
-def _of_train(assignments: Assignments, images: ImageIndex) -> Assignments:
+def assignments_of_train(assignments: Assignments, images: ImageIndex) -> Assignments:
     """What clusters are judged and shown by: not photographs that the predictions are scored on."""
     train = set(images.in_splits("train").image_ids) if images.has("train") else set()
     rows = np.array([image_id in train for image_id in assignments.image_ids], bool)
     return assignments.take(rows)
 
 
+def formed_clusters() -> int:
+    """How many clusters the stage `cluster` formed; a segmenter may know parts of them, or fewer."""
+    return len(read_centroids().sizes)
+
+
 def splits_with_masks(inputs: Inputs) -> dict[str, list[tuple[str, str]]]:
     """The segmented splits that can be scored."""
     return {split: pairs for split in SPLITS if (pairs := inputs.masked(split))}
+
+
+def cut_prediction(predicted: LabelMap, threshold: Threshold) -> npt.NDArray[np.uint16]:
+    """(H, W) predicted ids of a photograph; those whose score is below the threshold are background."""
+    ids = np.asarray(predicted.map).astype(np.uint16)
+    if threshold.hundredths is None or predicted.score is None:
+        return ids
+    return np.where(predicted.score < threshold.hundredths, np.uint16(0), ids)
 
 
 class StoredMapLoader:

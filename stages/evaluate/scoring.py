@@ -44,9 +44,9 @@ def _warn_of_names(warning: str) -> None:
 
 
 def _print(metrics: dict[str, Any]) -> None:
-    """One line of main scores per split."""
+    """One line of main scores per split, and one of what is said without labels."""
     main = {name for evaluator in EVALUATORS for name in evaluator.measures}
-    for split in SPLITS:
+    for split in (*SPLITS, "checks"):
         if shown := [f"{name} {value:.1f}" for name, value in metrics.get(split, {}).items() if name in main]:
             print(f"{split}: {', '.join(shown)}")
 

@@ -40,6 +40,7 @@ def pretrain(config: TrainedPretrainConfig) -> None:
             labels_used=uses_labels(config.weights) or config.supervision != "images",
             params=config.model_dump(mode="json"),
             photographs=counts,
+            chance=dict(method.expected.chance) or None,
         )
         write_model("pretrain", parts, card, history)
     if counts.left_out:

@@ -28,7 +28,7 @@ def test_names_are_unique_and_what_is_needed_is_a_dependency_of_the_stage() -> N
 def test_only_what_is_asked_for_runs_and_counts_as_a_use_of_labels() -> None:
     everything = Config(objects=ObjectProtocolConfig(), coherence=CoherenceConfig(), neighbors=DistanceMatchingConfig())
     assert all(each.is_wanted(everything) for each in EVALUATORS)
-    assert {each.name for each in EVALUATORS if each.is_wanted(Config())} == {"clustering", "predictions"}
+    assert {each.name for each in EVALUATORS if each.is_wanted(Config())} == {"clustering", "predictions", "checks"}
     assert label_uses(Config()) == []
     assert label_uses(everything) == ["neighbors vote by masks of the train split"]
 

@@ -114,7 +114,7 @@ def test_pixel_protocols_report_pixel_scores_only(project, protocol):
 def test_a_folder_of_photographs_without_masks_reports_its_clusters(project):
     write_project(with_masks=False, splits=("train",))
     metrics = run()
-    assert set(metrics) == {"train", "protocol"}
+    assert set(metrics) == {"train", "checks", "protocol"}
     report = (OUT / "report.html").read_text()
     assert "clusters of 12 photographs" in report
     assert report.count("<article>") == 12 + 3

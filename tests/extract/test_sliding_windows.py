@@ -117,7 +117,7 @@ def test_windows_of_objects_only_and_all_of_them() -> None:
     assert everything.groups is None
     assert everything.region_ids.tolist() == [*range(1, 19)] * len(index)
     with pytest.raises(UserError, match="the vectors have no groups"):
-        KMeansConfig.model_validate({"k": None, "groups": {"object": 2}}).cluster(everything, index)
+        KMeansConfig.model_validate({"k": None, "groups": {"object": 2}}).cluster(everything, index, Path("work"))
 
 
 def test_killed_and_resumed_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

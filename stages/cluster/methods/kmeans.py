@@ -23,14 +23,12 @@ class KMeansConfig(ClusterConfig):
     """Random starts, of which the best is kept. PASS: 30."""
     iterations: int = Field(20, ge=1)
     """Lloyd iterations of each start. PASS: 20."""
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Of the starts."""
 
     sample: int | None = Field(100_000, ge=1)
     """Vectors that the starts look at, or 64 for each cluster if that is more; the best start then goes on with all
     vectors. null: the starts look at all of them."""
 
-    def group(self, vectors: "VectorRows", k: int, work: Path) -> "Clustering":
+    def group(self, vectors: "VectorRows", k: int, work: Path | None) -> "Clustering":
         """Lloyd's algorithm; see `ClusterConfig.group`."""
         from stages.cluster.search import Plan, search
 

@@ -33,10 +33,8 @@ class SpectralConfig(ClusterConfig):
     """Random starts of k-means of the eigenvectors' rows, of which the best is kept."""
     iterations: int = Field(20, ge=1)
     """Lloyd iterations of each start."""
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Of the starts."""
 
-    def group(self, vectors: "VectorRows", k: int, work: Path) -> "Clustering":
+    def group(self, vectors: "VectorRows", k: int, work: Path | None) -> "Clustering":
         """k-means of the rows of the leading eigenvectors; see `ClusterConfig.group`.
 
         A centroid is the mean of its cluster's vectors, so that pixels and other splits compare with it. The vectors of

@@ -3,6 +3,7 @@
 Where groups of parts were clustered each by itself, a centroid carries its group; the boxes of parts go through.
 """
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,13 +82,25 @@ class Assignments(NamedTuple):
         )
 
 
-def write_clusters(centroids: Centroids, assignments: Assignments, method: str) -> None:
-    """Write `artifacts/cluster`."""
+def write_clusters(
+    centroids: Centroids, assignments: Assignments, method: str, out: Path = OUT, beside: Path | None = None
+) -> None:
+    """Write `artifacts/cluster`, or clusters of another number.
+
+    Args:
+        centroids: The centers.
+        assignments: The cluster of every region.
+        method: How they were found.
+        out: Where they are written.
+        beside: A folder that is copied into it under its own name; the manifest does not speak of it.
+    """
     head = {"contract": contract_name("clusters"), "stage": "cluster", "method": method}
-    with atomic_out(OUT, "clusters", "cluster", method) as out:
+    with atomic_out(out, "clusters", "cluster", method) as partial:
         metadata = {**head, "normalize_at_use": centroids.normalize_at_use, "space": centroids.space}
-        write_table(out / _CENTROIDS, _centroid_table(centroids), metadata)
-        write_table(out / _ASSIGNMENTS, _assignment_table(assignments), head)
+        write_table(partial / _CENTROIDS, _centroid_table(centroids), metadata)
+        write_table(partial / _ASSIGNMENTS, _assignment_table(assignments), head)
+        if beside is not None:
+            shutil.copytree(beside, partial / beside.name)
 
 
 def read_centroids(out: Path = OUT) -> Centroids:

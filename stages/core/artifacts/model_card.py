@@ -80,6 +80,8 @@ class ModelCard(_Card):
     params: dict[str, Any]
     """The section of params.yaml."""
     photographs: PhotographCounts | None = None
+    chance: dict[str, float] | None = None
+    """What columns of history.csv are while nothing has been learnt, such as ln P; null where that is not known."""
     segmenter: SegmenterCard | None = None
     """null for a model that is no segmenter."""
 

@@ -157,7 +157,7 @@ def read_naming(clusters: int, path: Path = NAMES_FILE, out: Path = OUT) -> Nami
         return plain_naming(
             clusters,
             f"{path} speaks of other clusters ({content.centroids[:SHORTEST_HASH]}) than {out} holds now "
-            f"({found[:SHORTEST_HASH]}); its names are left out: look at the report, and write them anew",
+            f"({found[:SHORTEST_HASH]}); its names are left out: `luss names --follow` takes over those that it can",
         )
     return _resolve(content, clusters, path, lines)
 

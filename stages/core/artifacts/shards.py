@@ -18,7 +18,17 @@ from stages.core.files import shorten_name
 from stages.core.hashing import hash_files, hash_json
 
 MANIFEST = "manifest.json"
-CONTRACTS = {"image_index": 1, "labels": 1, "label_maps": 1, "class_maps": 1, "features": 2, "clusters": 2, "model": 1}
+CONTRACTS = {
+    "image_index": 1,
+    "labels": 1,
+    "label_maps": 1,
+    "class_maps": 1,
+    "features": 2,
+    "clusters": 2,
+    "model": 1,
+    "stability": 1,
+    "members": 1,
+}
 """Version of each contract; raised when the format of its files changes."""
 
 _METADATA_KEY = b"luss"

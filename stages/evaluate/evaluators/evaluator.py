@@ -16,7 +16,7 @@ class EvaluatorResult(NamedTuple, Generic[Detail]):
     """Scores of one evaluator, and details for the report."""
 
     scores: Mapping[str, Mapping[str, float]]
-    """By split and name, mostly in percent, as they stand in metrics.json."""
+    """By split and name, mostly in percent, as they stand in metrics.json; under `checks` what is no score."""
     detail: Detail
     """What the report shows of it beside the scores; None if it shows nothing else."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST, read_json
 from stages.evaluate import Config
+from stages.evaluate.evaluators.checks import CHECKS
 from stages.evaluate.evaluators.clustering import CLUSTERING
 from stages.evaluate.evaluators.coherence_protocol import COHERENCE
 from stages.evaluate.evaluators.evaluator import Evaluator, EvaluatorResults
@@ -21,6 +22,7 @@ EVALUATORS: tuple[Evaluator[Any], ...] = (
     OBJECTS,
     COHERENCE,
     NEIGHBORS,
+    CHECKS,
 )
 """In the order of their scores in metrics.json."""
 

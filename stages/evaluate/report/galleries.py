@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.core.images.boxes import crop_box
 from stages.core.metrics.kernels import Int64
 from stages.evaluate import Config
 from stages.evaluate.inputs import Inputs
-from stages.evaluate.report.pictures import crop_box, data_uri, thumbnail
+from stages.evaluate.report.pictures import data_uri, thumbnail
 
 
 class Gallery(NamedTuple):
@@ -49,7 +50,7 @@ def _draw(config: Config, inputs: Inputs, place: dict[str, int], cluster: int) -
     thumbnails = []
     for image_id in shown:
         photo = inputs.images.read(place[image_id])
-        part = photo if assignments.boxes is None else crop_box(photo, assignments.boxes[first[image_id]])
+        part = photo if assignments.boxes is None else crop_box(photo, assignments.boxes[first[image_id]].tolist())
         thumbnails.append((data_uri(thumbnail(part)), image_id))
     return Gallery(cluster, rows.size, thumbnails, _categories(inputs, ids))
 

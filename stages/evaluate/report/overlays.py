@@ -13,7 +13,7 @@ from stages.core.files import shorten_name
 from stages.core.hashing import hash_bytes
 from stages.core.metrics.kernels import UInt8, UInt16
 from stages.evaluate import Config
-from stages.evaluate.inputs import Inputs
+from stages.evaluate.inputs import Inputs, cut_prediction
 from stages.evaluate.protocols.evaluation import Evaluation
 from stages.evaluate.report.pictures import Panels, apply_match, make_panels
 
@@ -79,16 +79,11 @@ def _choose(pool: Sequence[str], values: dict[str, float], count: int) -> dict[s
 def _matched(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str) -> tuple[UInt16, UInt16, int]:
     """True ids, predicted class ids at the threshold, and the ignored id."""
     true = inputs.labels.read_mask(image_id).astype(np.uint16)
-    return true, apply_match(cut_prediction(inputs, evaluation, image_id), evaluation.match), config.ignore_id
-
-
-def cut_prediction(inputs: Inputs, evaluation: Evaluation, image_id: str) -> UInt16:
-    """(H, W) predicted ids of a photograph; those below the threshold are background."""
-    predicted = inputs.predictions[image_id]
-    pred, threshold = np.asarray(predicted.map).astype(np.uint16), evaluation.threshold.hundredths
-    if threshold is not None and predicted.score is not None:
-        pred = np.where(predicted.score < threshold, np.uint16(0), pred)
-    return pred
+    return (
+        true,
+        apply_match(cut_prediction(inputs.predictions[image_id], evaluation.threshold), evaluation.match),
+        config.ignore_id,
+    )
 
 
 def _image_iou(true: UInt16, pred: UInt16, ignore: int) -> float:
@@ -104,7 +99,7 @@ def _image_iou(true: UInt16, pred: UInt16, ignore: int) -> float:
 
 def _draw(config: Config, inputs: Inputs, evaluation: Evaluation, image_id: str, photo: UInt8) -> Overlay:
     if not evaluation.has_scores:
-        pred = inputs.naming.apply(cut_prediction(inputs, evaluation, image_id))
+        pred = inputs.naming.apply(cut_prediction(inputs.predictions[image_id], evaluation.threshold))
         return Overlay(image_id, "", None, [], _object_ids(pred, -1), make_panels(photo, pred))
     true, pred, ignore = _matched(config, inputs, evaluation, image_id)
     panels = make_panels(photo, pred, true, ignore)

@@ -14,6 +14,7 @@ from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config
 from stages.evaluate.caveats import BADGES, find_caveats, title
+from stages.evaluate.evaluators.checks import CHECKS, MEANINGS, Checks
 from stages.evaluate.evaluators.clustering import CLUSTERING, Agreement
 from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.evaluators.object_protocol import OBJECTS
@@ -23,14 +24,15 @@ from stages.evaluate.protocols.evaluation import Evaluation
 from stages.evaluate.provenance import Provenance
 from stages.evaluate.report import tables
 from stages.evaluate.report.charts import Line, grouped_bars, line_chart
-from stages.evaluate.report.coverage import describe_coverage
 from stages.evaluate.report.embeddings import draw_embedding_maps
 from stages.evaluate.report.galleries import Gallery, cluster_sizes, draw_galleries
+from stages.evaluate.report.granularity import describe_granularity
 from stages.evaluate.report.histories import draw_training_curves
 from stages.evaluate.report.object_grid import draw_object_grid
 from stages.evaluate.report.overlays import Overlay, choose_split
 from stages.evaluate.report.pictures import ERRORS, data_uri
 from stages.evaluate.report.published import NOTE, published_numbers
+from stages.evaluate.report.segments import draw_cut_outs
 
 _HERE = Path(__file__).parent
 _GROUP_NAMES = {"S": "≤ 5 %", "MS": "5–25 %", "ML": "25–50 %", "L": "> 50 %"}
@@ -53,7 +55,7 @@ def render_report(
         shown: Provenance, and the photographs to show with their masks.
     """
     provenance, overlays = shown
-    agreement, objects = results.detail(CLUSTERING), results.detail(OBJECTS) or []
+    agreement, objects, checks = results.detail(CLUSTERING), results.detail(OBJECTS) or [], results.detail(CHECKS)
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -73,10 +75,14 @@ def render_report(
         "params_text": tables.params_text(provenance),
         "overlays": [_describe_overlay(inputs, evaluation, overlay) for overlay in overlays],
         "errors": {name: "rgb({}, {}, {})".format(*rgb) for name, rgb in ERRORS.items()},
-        "galleries": [_describe_gallery(inputs, evaluation, gallery) for gallery in draw_galleries(config, inputs)],
+        "galleries": [
+            _describe_gallery(inputs, evaluation, gallery, checks) for gallery in draw_galleries(config, inputs)
+        ],
         "sizes": _size_chart(inputs),
         "clusters": inputs.clusters,
-        "coverage": describe_coverage(inputs, evaluation),
+        "warnings": checks.warnings if checks else [],
+        "checks": [(MEANINGS[name], value) for name, value in checks.values.items()] if checks else [],
+        "granularity": describe_granularity(inputs, checks.stability if checks else None),
         "naming_warning": inputs.naming.warning,
         "centroids": centroid_hash()[:SHORTEST_HASH],
         "photographs": len(inputs.images),
@@ -159,7 +165,9 @@ def _describe_overlay(inputs: Inputs, evaluation: Evaluation, overlay: Overlay) 
     return {"overlay": overlay, "true": chips(overlay.true_ids), "pred": chips(overlay.pred_ids)}
 
 
-def _describe_gallery(inputs: Inputs, evaluation: Evaluation, gallery: Gallery) -> dict[str, Any]:
+def _describe_gallery(
+    inputs: Inputs, evaluation: Evaluation, gallery: Gallery, checks: Checks | None
+) -> dict[str, Any]:
     number, naming = gallery.cluster + 1, inputs.naming
     shown = int(naming.shown[number])
     class_id = int(evaluation.match[number]) if evaluation.has_scores else None
@@ -169,6 +177,9 @@ def _describe_gallery(inputs: Inputs, evaluation: Evaluation, gallery: Gallery) 
         "name": naming.name(shown) if shown else "hidden",
         "color": css_color(shown) if shown else "#8a8a8a",
         "matched": _describe_class(inputs, class_id),
+        "share": checks.segments.shares[number] if checks else None,
+        "covered": int(checks.segments.photographs[number]) if checks else 0,
+        "cut_outs": draw_cut_outs(inputs, evaluation, checks.segments, number) if checks else [],
     }
 
 

@@ -49,14 +49,6 @@ def thumbnail(photo: UInt8) -> UInt8:
     return np.asarray(cv2.resize(square, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=area))
 
 
-def crop_box(photo: UInt8, box: npt.NDArray[np.float32]) -> UInt8:
-    """The part of a photograph (H, W, 3) in a box of x, y, width, height as shares; at least a pixel."""
-    height, width = photo.shape[:2]
-    left, top = min(round(box[0] * width), width - 1), min(round(box[1] * height), height - 1)
-    right, bottom = round((box[0] + box[2]) * width), round((box[1] + box[3]) * height)
-    return photo[top : max(bottom, top + 1), left : max(right, left + 1)]
-
-
 def apply_match(pred: UInt16, match: npt.NDArray[np.int64]) -> UInt16:
     """Class ids of a prediction; clusters without a class become 65535."""
     return np.where(match == UNMATCHED, _NO_CLASS, match).astype(np.uint16)[pred]
