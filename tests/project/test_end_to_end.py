@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from stages.core.artifacts.names import centroid_hash
 from stages.core.config.params import Params, models_by_method
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import stage_folders
@@ -136,6 +138,18 @@ def test_a_change_that_leaves_the_bytes_equal_stops_there(finished: Workspace) -
     assert before["cluster"]["outs"] == finished.lock()["cluster"]["outs"]
     assert {stage for stage, what in did.items() if what != "unchanged"} == {"cluster"}
     assert did["cluster"] == "ran"
+
+
+def test_what_a_person_made_of_the_clusters_runs_pseudolabel_and_what_follows(finished: Workspace) -> None:
+    names = {"centroids": centroid_hash(finished.path / "artifacts/cluster"), "categories": [{"ids": [1, 3]}]}
+    (finished.path / "names.yaml").write_text(yaml.safe_dump(names))
+    assert {stage for stage, what in finished.repro().items() if what != "unchanged"} == {"evaluate"}
+    applied = finished.run("-m", "flows", "names", "--apply")
+    assert applied.stdout == "Changed: pseudolabel. Run it with: dvc repro\n", applied.stderr
+    did = finished.repro()
+    assert {stage for stage, what in did.items() if what == "ran"} == {"pseudolabel", "finetune", "predict", "evaluate"}
+    metrics = json.loads((finished.path / "artifacts/evaluate/metrics.json").read_text())
+    assert metrics["protocol"]["strict"] is False
 
 
 def assert_only_what_changed_ran(did: dict[str, str], before: Section, after: Section, changed: str) -> None:
