@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 
 from stages.core.errors import UserError
 
@@ -35,7 +36,8 @@ def serve_page(port: int, token: str = "") -> None:
             print(warning, flush=True)
         print(f"Name the clusters at http://{HOST}:{listener.getsockname()[1]}/{token}/ (Ctrl-C ends it)", flush=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
-        server.run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # That is how it ends.
+            server.run(sockets=[listener])
 
 
 def _listen(port: int) -> socket.socket:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.artifacts.categories import Clusters, centroid_hash, cut_clusters, read_clusters
+from stages.core.artifacts.categories import COUNT_FILE, Clusters, centroid_hash, cut_clusters, read_clusters
 from stages.core.artifacts.clusters import Assignments
 from stages.core.artifacts.image_index import read_images
-from stages.core.artifacts.label_maps import LabelMaps
+from stages.core.artifacts.label_maps import IGNORE, LabelMaps
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST
 from stages.core.config.categories import SplitCluster
 from stages.core.errors import UserError
@@ -103,7 +103,7 @@ class Gallery:
             raise UserError(f"{image_id or row}: no such photograph any more")
         photo = self._images.read(self._place[image_id])
         if is_cut_out and self._maps and image_id in self._maps:
-            photo = _cut_out(photo, np.asarray(self._maps[image_id].map) == cluster)
+            photo = _cut_out(photo, _mask(np.asarray(self._maps[image_id].map), cluster))
         elif assignments.boxes is not None:
             photo = crop_box(photo, assignments.boxes[row])
         return encode_jpeg(thumbnail(photo))
@@ -180,6 +180,13 @@ def _count_pixels(maps: LabelMaps | None, clusters: int) -> npt.NDArray[np.float
         areas += np.bincount(found[found <= clusters], minlength=clusters + 1) / max(found.size, 1)
     share: npt.NDArray[np.float64] = 100 * areas[1:] / max(areas[1:].sum(), 1e-9)
     return share
+
+
+def _mask(found: npt.NDArray[np.generic], cluster: int) -> npt.NDArray[np.bool_]:
+    """Where a map (h, w) shows a cluster; all that is labelled, where a person has made the labels of clusters."""
+    mask: npt.NDArray[np.bool_] = found == cluster
+    is_made = (ARTIFACTS / "pseudolabel" / COUNT_FILE).is_file()
+    return (found != 0) & (found != IGNORE) if is_made and not mask.any() else mask
 
 
 def _cut_out(photo: UInt8, mask: npt.NDArray[np.bool_]) -> UInt8:
