@@ -1,8 +1,8 @@
 """Every data set's layout with each method that papers run on it, from recipe to metrics.json, on small trees.
 
-The trees are the official ones with a few photographs a split, enlarged; recipes keep methods, protocols and rules, while
-sizes, lengths and networks are as small as tests have them. k-means of objects, which wants as many photographs as there
-are classes, is left to its own tests. A cell is `ok`, or what went wrong.
+The trees are the official ones with a few photographs a split, enlarged; recipes keep methods, protocols and rules, and
+sizes, lengths and networks are as small as tests have them. k-means of objects, which wants as many photographs as
+there are classes, is left to its own tests. A cell is `ok`, or what went wrong.
 """
 
 from __future__ import annotations

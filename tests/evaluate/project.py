@@ -87,10 +87,8 @@ def predict(rng, mask):
     return pred.astype(np.uint8), score.astype(np.uint8)
 
 
-def write_models_and_clusters(rows):
-    centroids = Centroids(
-        np.eye(len(CLASSES), dtype=np.float32), np.bincount([row[2] for row in rows], minlength=len(CLASSES)), True
-    )
+def write_models_and_clusters(rows, count=3):
+    centroids = Centroids(np.eye(count, dtype=np.float32), np.bincount([row[2] for row in rows], minlength=count), True)
     columns = list(zip(*rows, strict=True))
     regions, clusters, distances = (
         np.array(columns[1], np.int32),
@@ -115,7 +113,7 @@ def write_models_and_clusters(rows):
         }
         if stage == "finetune":
             card["segmenter"] = {
-                "clusters": len(CLASSES),
+                "clusters": count,
                 "short_side": 32,
                 "score": "softmax",
                 "background": "threshold",
