@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +25,7 @@ WORKER_NUMBER = "LUSS_WORKER_NUMBER"
 """Variable that tells a process its `worker_number`."""
 
 _INTERRUPTED = 130
+_share: ContextVar[int | None] = ContextVar("share", default=None)
 
 
 def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
@@ -136,11 +139,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def worker_count() -> int:
-    """Processes for CPU work: LUSS_WORKERS, by default the processors this process may use.
+    """Processes or threads for CPU work: LUSS_WORKERS, by default the processors this process may use.
 
-    Processes that train together share them.
+    Processes that train together share them, and those among which a map divides its items.
     """
+    if (share := _share.get()) is not None:
+        return share
     return max(_all_workers() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+@contextmanager
+def sharing_workers(share: int) -> Iterator[None]:
+    """Let `worker_count` be this process's share of the workers, inside the block and in this thread."""
+    token = _share.set(max(share, 1))
+    try:
+        yield
+    finally:
+        _share.reset(token)
 
 
 def worker_number() -> int:

@@ -1,11 +1,14 @@
 """A Dask cluster as the place where work is done; one that works no more is told, and not waited for."""
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from stages.core.cli import WORKER_NUMBER
 from stages.core.errors import UserError
 
 _PATIENCE = 10
@@ -45,6 +48,7 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # What went wrong is told below.
     with client:
+        client.run(_prepare_worker, _number_workers(client.scheduler_info(n_workers=-1)["workers"]), _told_devices())
         # Not as a context, which would wait for work that nobody does.
         executor = client.get_executor(pure=False)
         try:
@@ -56,3 +60,21 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
             ) from None
         finally:
             executor.shutdown(wait=False)
+
+
+def _number_workers(workers: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """By address, which of its machine's workers each is: they take its GPUs in turn."""
+    by_host: dict[str, list[str]] = defaultdict(list)
+    for address in sorted(workers):
+        by_host[str(workers[address]["host"])].append(address)
+    return {address: number for addresses in by_host.values() for number, address in enumerate(addresses)}
+
+
+def _told_devices() -> dict[str, str]:
+    return {"LUSS_DEVICE": os.environ["LUSS_DEVICE"]} if os.environ.get("LUSS_DEVICE") else {}
+
+
+def _prepare_worker(numbers: Mapping[str, int], environment: Mapping[str, str], dask_worker: Any) -> None:
+    """Called on each worker, by Dask; a number that it has already stays, as networks may lie on that GPU."""
+    os.environ.setdefault(WORKER_NUMBER, str(numbers.get(dask_worker.address, 0)))
+    os.environ.update(environment)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,10 @@ from stages.core.resume import resumable_work
 
 Compute = Callable[[UInt8], npt.NDArray[np.generic]]
 ComputeBatch = Callable[[Sequence[UInt8]], Sequence[npt.NDArray[np.generic] | UserError]]
-ComputeShard = Callable[[tuple[Path, ImageIndex]], list[str]]
+
+Shard = TypeVar("Shard", bound=Sized)
+"""Photographs, as many as its length says, and what else is known of them."""
+ComputeShard = Callable[[tuple[Path, Shard]], list[str]]
 """Picklable; computes photographs and writes a shard to a path; returns why photographs were left out."""
 
 Given = TypeVar("Given")
@@ -81,20 +84,23 @@ def map_batches(stage: str, config: Params, index: ImageIndex, batches: Batches)
             take_over_shards(work, out, len(shards))
 
 
-def compute_shards(shards: Sequence[ImageIndex], compute_shard: ComputeShard, work: Path) -> None:
+def compute_shards(
+    shards: Sequence[Shard], compute_shard: ComputeShard[Shard], work: Path, processes: int | None = None
+) -> None:
     """Compute the shards that a folder of unfinished work lacks, in several processes or on a Dask cluster.
 
     Args:
         shards: The photographs of each.
         compute_shard: Writes one; its file appears only when it is whole.
         work: The folder, absolute; see `resumable_work`.
+        processes: On this machine; see `map_in_processes`.
     """
     missing = [(path, shard) for number, shard in enumerate(shards) if not (path := shard_path(work, number)).exists()]
     total = sum(map(len, shards))
     done = total - sum(len(shard) for _, shard in missing)
     with (
         Progress(total, "photographs", done=done) as progress,
-        closing(map_in_processes(compute_shard, missing)) as ready,
+        closing(map_in_processes(compute_shard, missing, processes)) as ready,
     ):
         for position, skipped in ready:
             for reason in skipped:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 from threadpoolctl import threadpool_limits
 
-from stages.core.cli import WORKER_NUMBER, worker_count
+from stages.core.cli import WORKER_NUMBER, sharing_workers, worker_count
 from stages.core.dask_cluster import Cluster, dask_cluster
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent, signal_handled_by
@@ -32,32 +32,35 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item]
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int | None = None
 ) -> Generator[tuple[int, Result], None, None]:
     """Apply a function to every item; yields the item's position and the result as they get ready, in any order.
 
-    Runs in LUSS_WORKERS processes, or on the Dask cluster that DASK_SCHEDULER_ADDRESS names; each computes on one
-    thread. Close the iterator (`contextlib.closing`) so that the processes end with it. They also end when this
-    process is killed.
+    Runs in processes of this machine, or on the Dask cluster that DASK_SCHEDULER_ADDRESS names; arithmetic runs on one
+    thread. Inside the function `worker_count` is the threads that it may use: its process's share of LUSS_WORKERS, and
+    one on a cluster, whose workers have threads of their own. Close the iterator (`contextlib.closing`) so that the
+    processes end with it. They also end when this process is killed.
 
     Args:
         function: Picklable, as are the items and results; a process restores it once for all its items, so that what
             it opens or builds (artifacts, networks) is there for the next.
         items: Few and large; each is one message to a process.
+        processes: On this machine; by default LUSS_WORKERS. With one the function runs in this process.
 
     Raises:
         UserError: A process was ended from outside, or there is no such cluster, or it works no more.
     """
-    alone = _RestoredOnce(partial(_on_one_thread, function))
-    if (len(items) < 2 or worker_count() == 1) and "DASK_SCHEDULER_ADDRESS" not in os.environ:
-        yield from enumerate(map(alone, items))
+    count, is_here = min(processes or worker_count(), len(items)), "DASK_SCHEDULER_ADDRESS" not in os.environ
+    work = _RestoredOnce(partial(_work, function, worker_count() // max(count, 1) if is_here else 1))
+    if count < 2 and is_here:
+        yield from enumerate(map(work, items))
         return
-    with _executor(min(worker_count(), len(items))) as cluster:
+    with _executor(count) as cluster:
         waiting: dict[Future[Result], int] = {}
         for position, item in enumerate(items):
             # This starts the processes; what they inherit leaves Ctrl-C to this one.
             with signal_handled_by(signal.SIGINT, signal.SIG_IGN):
-                waiting[cluster.submit(alone, item)] = position
+                waiting[cluster.submit(work, item)] = position
             if len(waiting) >= _MOST_WAITING:
                 yield from _take_finished(waiting, cluster.check)
         while waiting:
@@ -98,12 +101,12 @@ def _take_finished(waiting: dict[Future[Result], int], check: Callable[[], None]
         yield waiting.pop(future), future.result()
 
 
-def _on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
-    """Apply a function without the thread pools of OpenCV, BLAS and OpenMP: there is a process for every processor."""
+def _work(function: Callable[[Item], Result], share: int, item: Item) -> Result:
+    """Apply a function with a share of the workers, without the thread pools of OpenCV, BLAS and OpenMP."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), sharing_workers(share):
             return function(item)
     finally:
         cv2.setNumThreads(threads)

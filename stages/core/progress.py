@@ -12,6 +12,8 @@ from rich.progress import Progress as RichProgress
 
 _LINE_INTERVAL = 1.0
 
+_open: "list[Progress]" = []
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,7 @@ class Progress:
     def __init__(self, total: int, label: str, unit: str = "images", done: int = 0, is_shown: bool = True) -> None:
         self._is_shown = is_shown
         self.total, self.label, self.unit = total, label, unit
+        self._done = done
         self._start_done, self._start_time = done, time.monotonic()
         self._last_line = -_LINE_INTERVAL
         self._bar = _terminal_bar() if is_shown and sys.stderr.isatty() else None
@@ -31,12 +34,17 @@ class Progress:
 
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` of `total` units are finished."""
+        self._done = done
         now = time.monotonic()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, note=f"{self._rate(done, now)} {note}".strip())
         elif self._is_shown and (now - self._last_line >= _LINE_INTERVAL or done >= self.total):
             self._last_line = now
             print(f"[progress] {done}/{self.total} {self._line(done, now, note)}", file=sys.stderr, flush=True)
+
+    def advance(self, count: int) -> None:
+        """Say that some more units are finished."""
+        self.update(self._done + count)
 
     def _line(self, done: int, now: float, note: str) -> str:
         elapsed, fresh = now - self._start_time, done - self._start_done
@@ -51,13 +59,24 @@ class Progress:
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
+        _open.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _open.remove(self)
         if self._bar is not None:
             self._bar.stop()
+
+
+def advance(count: int) -> None:
+    """Say that some more units are finished of the work whose progress this process shows; nothing where it does not.
+
+    For what runs in this process or in another one alike.
+    """
+    if _open:
+        _open[-1].advance(count)
 
 
 def track(items: Iterable[T], total: int | None = None, label: str = "", unit: str = "images") -> Iterator[T]:

@@ -8,10 +8,8 @@ from stages.extract.config import ExtractConfig
 def main(config: ExtractConfig) -> None:
     """Compute the embeddings of the configured splits."""
     from stages.core.artifacts.image_index import read_images
-    from stages.core.artifacts.models import read_model
 
-    index = read_images().in_splits(*config.splits)
-    config.write_vectors(read_model("attend", ["backbone"]), index)
+    config.write_vectors(read_images().in_splits(*config.splits))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from stages.core.config.crf import CRFConfig
 from stages.core.image_files import UInt8
 from stages.core.images.dense_crf import Float32, refine
 from stages.core.nets.segmenter import Segmentation, Segmenter
+from stages.core.network_mapping import turn
 
 
 def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, config: CRFConfig) -> Segmentation:
@@ -21,7 +22,8 @@ def segment_by_crf(segmenter: Segmenter, images: Tensor, photograph: UInt8, conf
         photograph: (H, W, 3) as it is.
         config: Strengths.
     """
-    found = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
+    with turn():
+        found = segmenter.probabilities(images, (photograph.shape[0], photograph.shape[1]), config.labels)
     labels, shares = np.array(found.labels, np.uint16), found.shares.cpu().numpy()
     if found.foreground is None:
         refined = refine(photograph, shares, config)

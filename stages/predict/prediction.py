@@ -1,35 +1,46 @@
 """Segments the photographs of the index."""
 
-from collections.abc import Iterator
+from functools import partial
 
-import torch
-
-from stages.core.artifacts.image_index import ImageIndex, read_images
-from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.artifacts.models import read_model
+from stages.core.artifacts.image_index import read_images
+from stages.core.artifacts.label_maps import LabelMap
+from stages.core.artifacts.models import model_hash, read_model
 from stages.core.engine.devices import inference_device
-from stages.core.images.inference import iterate_batches
+from stages.core.label_mapping import SHARD, Job, LabelPlan, map_labels
 from stages.core.nets.segmenter import Segmenter, restore_segmenter
-from stages.core.progress import Progress
+from stages.core.network_mapping import Look, Shard, cut_shards, loaded_once, turn
 from stages.predict import Config
 from stages.predict.crf import segment_by_crf
 
 
 def predict(config: Config) -> None:
     """Write the label maps of the chosen splits as `artifacts/predict`."""
-    segmenter = restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
+    model = model_hash("finetune")
+    _restore(model)  # What is wrong with it is said before the work.
     index = read_images().in_splits(*config.splits)
-    write_label_maps("predict", "segmenter", _segment(segmenter, index, config))
+    inputs = {"images": index.content_hash, "finetune": model}
+    plan = LabelPlan(inputs, cut_shards(index, SHARD), partial(_segment, config, model))
+    map_labels(Job("predict", "segmenter", config), plan)
 
 
-def _segment(segmenter: Segmenter, index: ImageIndex, config: Config) -> Iterator[LabelMap]:
-    device: torch.device = next(segmenter.parameters()).device
-    with Progress(len(index), "predict") as progress:
-        for seen in iterate_batches(index, segmenter.prepare, segmenter.expects, device, batch_size=1):
-            photo = index[seen.positions[0]]
-            if config.crf:
-                found = segment_by_crf(segmenter, seen.images, index.read(seen.positions[0]), config.crf)
-            else:
-                found = segmenter.segment(seen.images, (photo.height, photo.width), config.max_pixels)
-            yield LabelMap(photo.image_id, photo.height, photo.width, found.label, found.score)
-            progress.update(seen.positions[0] + 1)
+@loaded_once
+def _restore(model: str) -> Segmenter:
+    """The segmenter of `artifacts/finetune`, whose content hash this is."""
+    return restore_segmenter(*read_model("finetune", ["backbone", "head"])).to(inference_device())
+
+
+def _segment(config: Config, model: str, shard: Shard, positions: list[int]) -> list[LabelMap]:
+    segmenter, photographs = _restore(model), shard.photographs
+    photos = [photographs[position] for position in positions]
+    seen = Look(segmenter.prepare, segmenter.expects).read(photographs, positions)
+    if config.crf:
+        images = [photographs.read(position) for position in positions]
+        found = [segment_by_crf(segmenter, seen.images[[n]], image, config.crf) for n, image in enumerate(images)]
+    else:
+        with turn():
+            sizes = [(photo.height, photo.width) for photo in photos]
+            found = segmenter.segment_batch(seen.images, sizes, config.max_pixels)
+    return [
+        LabelMap(photo.image_id, photo.height, photo.width, each.label, each.score)
+        for photo, each in zip(photos, found, strict=True)
+    ]

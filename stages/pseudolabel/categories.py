@@ -1,6 +1,7 @@
 """Label maps whose categories a person has made of the clusters."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,8 @@ from stages.core.artifacts.categories import COUNT_FILE, Clusters, cut_as_config
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, encode_json, shard_paths, write_atomically
 from stages.core.config.categories import CategoriesConfig
+from stages.core.label_mapping import Job, LabelPlan, map_labels
+from stages.core.network_mapping import Compute, Shard
 
 
 def write_categories(
@@ -34,6 +37,29 @@ def write_categories(
             for path in shard_paths(Path(work) / "maps"):
                 path.rename(out / path.name)
         write_atomically(out / COUNT_FILE, count)
+
+
+def map_categories(
+    job: Job, config: CategoriesConfig, clusters: Clusters, make_plan: Callable[[Clusters], LabelPlan]
+) -> None:
+    """As `write_categories`, of maps that workers make.
+
+    Args:
+        job: The stage's method.
+        config: What becomes of the clusters.
+        clusters: As they are.
+        make_plan: How photographs get the labels of clusters that are cut.
+    """
+    plan = make_plan(cut_as_configured(clusters, config))
+    table = config.resolve(len(clusters.centroids.embeddings)).label
+    count = encode_json({"categories": len(table) - 1})
+    map_labels(job, plan._replace(label=partial(_label_anew, plan.label, table)), {COUNT_FILE: count})
+
+
+def _label_anew(
+    label: Compute[LabelMap], table: npt.NDArray[np.uint16], shard: Shard, positions: list[int]
+) -> list[LabelMap]:
+    return [each._replace(map=relabel(each.map, table)) for each in label(shard, positions)]
 
 
 def relabel(found: npt.NDArray[np.generic], table: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:

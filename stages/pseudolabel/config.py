@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stages.core.artifacts.clusters import Assignments
     from stages.core.artifacts.image_index import ImageIndex
     from stages.core.artifacts.label_maps import LabelMap
+    from stages.core.label_mapping import LabelPlan
 
 
 class PseudolabelConfig(Params, ABC):
@@ -65,3 +66,28 @@ class ClusterLabels(PseudolabelConfig):
         from stages.pseudolabel.categories import write_categories
 
         write_categories(self.method, self.categories, clusters, lambda cut: self.label(index, cut))
+
+
+class MappedLabels(PseudolabelConfig):
+    """A method that labels photographs each by itself, wherever workers are; else as `ClusterLabels`."""
+
+    categories: CategoriesConfig | None = None
+    """See `ClusterLabels.categories`."""
+
+    @abstractmethod
+    def plan(self, index: "ImageIndex", clusters: "Clusters") -> "LabelPlan":
+        """How all photographs that have a label get theirs; see `ClusterLabels.label`."""
+
+    def write_labels(self, index: "ImageIndex", assignments: "Assignments") -> None:
+        """Write the maps, resumable; see `PseudolabelConfig.write_labels`."""
+        from stages.core.artifacts.categories import Clusters
+        from stages.core.artifacts.clusters import read_centroids
+        from stages.core.label_mapping import Job, map_labels
+
+        clusters, job = Clusters(read_centroids(), assignments), Job("pseudolabel", self.method, self)
+        if self.categories is None:
+            map_labels(job, self.plan(index, clusters))
+            return
+        from stages.pseudolabel.categories import map_categories
+
+        map_categories(job, self.categories, clusters, lambda cut: self.plan(index, cut))

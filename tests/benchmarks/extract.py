@@ -21,14 +21,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from stages.core.artifacts.features import read_features
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.model_card import ModelCard, StartCard
-from stages.core.artifacts.models import Model, describe_parts
+from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.config.networks import BackboneConfig, TransformerConfig
 from stages.core.config.views import InputCard
 from stages.core.nets.backbones import build_backbone, embedding_size, map_stride
 from stages.extract.methods.image.config import ImageEmbeddingConfig
-from stages.extract.methods.image.method import extract
 from tests.benchmarks.views import photographs
 
 SIDE = 224
@@ -113,9 +113,15 @@ def ours(backbone: torch.nn.Module) -> Callable[[ImageIndex], np.ndarray]:
         labels_used=False,
         params={},
     )
-    model = Model(card, {"backbone": backbone.state_dict()})
     config = ImageEmbeddingConfig(resize=SIDE, crop=SIDE)
-    return lambda index: np.stack([row.embedding for row in extract(config, model, index).rows])
+
+    def embed(index: ImageIndex) -> np.ndarray:
+        if not Path("artifacts/attend").exists():
+            write_model("attend", {"backbone": backbone}, card, [])
+        config.write_vectors(index)
+        return read_features().embeddings
+
+    return embed
 
 
 def plain(backbone: torch.nn.Module) -> Callable[[ImageIndex], np.ndarray]:

@@ -64,16 +64,6 @@ class FeatureFormat(NamedTuple):
     has_boxes: bool = False
 
 
-class Embeddings(NamedTuple):
-    """Embeddings as `extract` computes them: a stream of rows, with their size and feature space."""
-
-    rows: Iterator[Feature]
-    """Sorted by image and region."""
-    size: int
-    """D"""
-    space: Space
-
-
 class Features(NamedTuple):
     """The whole `features` artifact in memory, sorted by image and region."""
 

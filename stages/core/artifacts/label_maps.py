@@ -39,6 +39,10 @@ class LabelMap(NamedTuple):
     """(h, w) the score in hundredths, rounded down: `stored < 100 t` equals `score < t` for every t in hundredths."""
 
 
+EncodedMap = dict[str, Any]
+"""A `LabelMap` as a row of a shard."""
+
+
 class LabelMaps:
     """Reader of an artifact of label maps: in order, or by image id."""
 
@@ -111,16 +115,17 @@ def shard_path(out: Path, shard: int) -> Path:
     return out / f"part-{shard:05d}.parquet"
 
 
-def write_shard(path: Path, maps: Iterable[LabelMap], stage: str, method: str) -> None:
+def write_shard(path: Path, maps: Iterable[LabelMap] | Iterable[EncodedMap], stage: str, method: str) -> None:
     """Write one shard atomically; each map is encoded as it comes, so that few are in memory at once."""
-    rows = [_encode_row(row) for row in maps]
+    rows = [encode_map(row) if isinstance(row, LabelMap) else row for row in maps]
     has_score = any("score_png" in row for row in rows)
     schema = pa.schema([*_FIELDS, *[("score_png", pa.binary())] * has_score])
     table = pa.Table.from_pylist(rows, schema)
     write_table(path, table, {"contract": contract_name("label_maps"), "stage": stage, "method": method})
 
 
-def _encode_row(row: LabelMap) -> dict[str, Any]:
+def encode_map(row: LabelMap) -> EncodedMap:
+    """A map as it is stored: losslessly compressed."""
     encoded = {"image_id": row.image_id, "height": row.height, "width": row.width, "map_png": encode_png(row.map)}
     return encoded if row.score is None else encoded | {"score_png": encode_png(row.score)}
 

@@ -101,6 +101,11 @@ def inference_device() -> torch.device:
     return torch.device(device)
 
 
+def network_processes() -> int:
+    """Processes of this machine that run a network side by side: one on each GPU; without a GPU one, with threads."""
+    return torch.cuda.device_count() if inference_device().type == "cuda" else 1
+
+
 def _choose(variable: str, valid: tuple[str, ...], default: str) -> str:
     given = os.environ.get(variable) or default
     if given not in (*valid, default):

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages.core.config.networks import FeatureMap
-from stages.extract.config import StreamedVectors
+from stages.extract.config import ExtractConfig
 
 if TYPE_CHECKING:
-    from stages.core.artifacts.features import Embeddings
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.models import Model
 
 
-class ImageEmbeddingConfig(StreamedVectors):
+class ImageEmbeddingConfig(ExtractConfig):
     """The mean of a feature map over a center crop, attention-pooled where the model has an attention part."""
 
     method: Literal["image"] = "image"
@@ -29,8 +27,8 @@ class ImageEmbeddingConfig(StreamedVectors):
     token, of the same blocks as its map. LUSS and PASS: the map's mean. With few photographs the projected one holds
     less of what a category does not share."""
 
-    def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per photograph; see `StreamedVectors.extract`."""
-        from stages.extract.methods.image.method import extract
+    def write_vectors(self, index: "ImageIndex") -> None:
+        """Write one vector per photograph; see `ExtractConfig.write_vectors`."""
+        from stages.extract.methods.image.method import write
 
-        return extract(self, model, index)
+        write(self, index)

@@ -1,40 +1,62 @@
 """One embedding per photograph: the mean of a map of features, weighted by the model's attention if it has one."""
 
-from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from stages.core.artifacts.features import Embeddings, Feature
+from stages.core.artifacts.features import Feature, FeatureFormat
 from stages.core.artifacts.image_index import ImageIndex
-from stages.core.artifacts.models import Model
+from stages.core.artifacts.models import Model, model_hash, read_model
 from stages.core.config.networks import Space
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
+from stages.core.feature_mapping import FeatureJob, map_features
 from stages.core.image_files import UInt8
 from stages.core.images.crops import center_crop, resize_short_side
-from stages.core.images.inference import iterate_batches
 from stages.core.nets.backbones import embedding_size
 from stages.core.nets.features import restore_features
 from stages.core.nets.heads import GlobalPool, ProjectionHead
 from stages.core.nets.transformers import ClassTokens
-from stages.core.progress import Progress
+from stages.core.network_mapping import Look, Shard, cut_shards, loaded_once, turn
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 
-_BATCH = 64
+_BATCH = 32
+_SHARD = 1024
+"""Photographs of a shard, at least."""
 
 
-def extract(config: ImageEmbeddingConfig, model: Model, index: ImageIndex) -> Embeddings:
-    """The embeddings of all photographs in the index's order; see `StreamedVectors.extract`.
+class _Restored(NamedTuple):
+    network: nn.Module
+    """(B, 3, crop, crop) -> (B, D)"""
+    size: int
+    space: Space
+    expects: InputCard
+
+
+def write(config: ImageEmbeddingConfig, index: ImageIndex) -> None:
+    """Write one vector per photograph; see `ExtractConfig.write_vectors`.
 
     Raises:
         UserError: The model has no projection head and one is asked for, or it belongs to another map; or it has no
             class token.
     """
-    network, size, space = _restore_network(config, model)
-    return Embeddings(_embed(config, network, model.card.input, index), size, space)
+    model = model_hash("attend")
+    restored = _restore(config, model)
+    described = FeatureFormat(config.method, restored.size, config.dtype, restored.space)
+    job = FeatureJob(config, {"images": index.content_hash, "model": model}, described)
+    map_features(job, cut_shards(index, _SHARD), partial(_describe, config, model), _BATCH)
+
+
+@loaded_once
+def _restore(config: ImageEmbeddingConfig, model: str) -> _Restored:
+    """The network of `artifacts/attend`, whose content hash this is."""
+    card, states = read_model("attend", ["backbone"])
+    network, size, space = _restore_network(config, Model(card, states))
+    network.to(inference_device()).to(memory_format=torch.channels_last).eval()
+    return _Restored(network, size, space, card.input)
 
 
 def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Module, int, Space]:
@@ -55,19 +77,18 @@ def _restore_network(config: ImageEmbeddingConfig, model: Model) -> tuple[nn.Mod
     return nn.Sequential(features, pool, head), card.parts.projector.projected, "projected"
 
 
-def _embed(
-    config: ImageEmbeddingConfig, network: nn.Module, expects: InputCard, index: ImageIndex
-) -> Iterator[Feature]:
-    device = inference_device()
-    network.to(device).to(memory_format=torch.channels_last).eval()
-    prepare = partial(crop_center, resize=config.resize, crop=config.crop)
-    with torch.inference_mode(), Progress(len(index), "embeddings") as progress:
-        for seen in iterate_batches(index, prepare, expects, device, _BATCH):
-            embeddings = network(seen.images).cpu().numpy()  # (B, D)
-            for position, embedding in zip(seen.positions, embeddings, strict=True):
-                photo = index[position]
-                yield Feature(photo.image_id, 0, photo.height * photo.width, embedding)
-            progress.update(seen.positions[-1] + 1)
+def _describe(config: ImageEmbeddingConfig, model: str, shard: Shard, positions: list[int]) -> list[list[Feature]]:
+    network = _restore(config, model)
+    seen = Look(partial(crop_center, resize=config.resize, crop=config.crop), network.expects).read(
+        shard.photographs, positions
+    )
+    with turn():
+        embeddings = network.network(seen.images).cpu().numpy()  # (B, D)
+    photos = [shard.photographs[position] for position in positions]
+    return [
+        [Feature(photo.image_id, 0, photo.height * photo.width, embedding)]
+        for photo, embedding in zip(photos, embeddings, strict=True)
+    ]
 
 
 def crop_center(image: UInt8, resize: int, crop: int) -> UInt8:

@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.extract.config import StreamedVectors
+from stages.extract.config import ExtractConfig
 
 if TYPE_CHECKING:
-    from stages.core.artifacts.features import Embeddings
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.models import Model
 
 
-class RegionEmbeddingConfig(StreamedVectors):
+class RegionEmbeddingConfig(ExtractConfig):
     """The embeddings of a dense network, over parts of photographs."""
 
     method: Literal["region"] = "region"
@@ -28,8 +26,8 @@ class RegionEmbeddingConfig(StreamedVectors):
     seed: int = Field(0, ge=0)
     """Of the sample of pixels or superpixels."""
 
-    def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per region; see `StreamedVectors.extract`."""
-        from stages.extract.methods.region.method import extract
+    def write_vectors(self, index: "ImageIndex") -> None:
+        """Write one vector per region; see `ExtractConfig.write_vectors`."""
+        from stages.extract.methods.region.method import write
 
-        return extract(self, model, index)
+        write(self, index)

@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from stages.extract.config import StreamedVectors
+from stages.extract.config import ExtractConfig
 
 if TYPE_CHECKING:
-    from stages.core.artifacts.features import Embeddings
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.models import Model
 
 
-class SalientObjectConfig(StreamedVectors):
+class SalientObjectConfig(ExtractConfig):
     """One embedding per photograph, of its salient object; photographs without one have no row."""
 
     method: Literal["salient_object"] = "salient_object"
@@ -35,8 +33,8 @@ class SalientObjectConfig(StreamedVectors):
             raise ValueError("weighting: saliency takes the logits of the saliency head; set mask: saliency_head")
         return self
 
-    def extract(self, model: "Model", index: "ImageIndex") -> "Embeddings":
-        """One vector per photograph in which something stands out; see `StreamedVectors.extract`."""
-        from stages.extract.methods.salient_object.method import extract
+    def write_vectors(self, index: "ImageIndex") -> None:
+        """Write one vector of each photograph in which something stands out; see `ExtractConfig.write_vectors`."""
+        from stages.extract.methods.salient_object.method import write
 
-        return extract(self, model, index)
+        write(self, index)

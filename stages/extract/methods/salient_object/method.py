@@ -2,63 +2,98 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.core.artifacts.features import Embeddings, Feature
-from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.features import OUT, Feature, FeatureFormat, write_features
+from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps, open_label_maps
-from stages.core.artifacts.models import Model
-from stages.core.config.views import InputCard
+from stages.core.artifacts.models import model_hash, read_model
+from stages.core.artifacts.shards import shard_paths
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
+from stages.core.feature_mapping import FeatureJob, map_features
 from stages.core.images.crops import resize_short_side
-from stages.core.images.inference import iterate_batches
 from stages.core.nets.objects import ObjectMaps, ObjectNetwork, restore_objects
-from stages.core.progress import Progress
+from stages.core.network_mapping import Look, Shard, cut_shards, iterate_photographs, loaded_once, turn
 from stages.core.whitening import whiten
 from stages.extract.methods.salient_object.config import SalientObjectConfig
 
 OBJECT = 1
 """Region id of the salient object."""
 
+_SHARD = 256
+"""Photographs of a shard, at least."""
 
-def extract(config: SalientObjectConfig, model: Model, index: ImageIndex) -> Embeddings:
-    """The objects of all photographs in the index's order; see `StreamedVectors.extract`.
+
+class _Source(NamedTuple):
+    """What a worker describes by: parameters, and content hashes of the model and of the saliency maps, if used."""
+
+    config: SalientObjectConfig
+    model: str
+    saliency: str
+
+
+class _Restored(NamedTuple):
+    network: ObjectNetwork
+    maps: LabelMaps | None
+    look: Look
+
+
+def write(config: SalientObjectConfig, index: ImageIndex) -> None:
+    """Write one vector of each photograph in which something stands out; see `ExtractConfig.write_vectors`.
 
     Raises:
         UserError: The model has no saliency head and the mask should come from it.
     """
-    if config.mask == "saliency_head" and model.card.parts.saliency is None:
-        raise UserError(
-            f"extract.mask: the model of {model.card.method} has no saliency head; take mask: saliency_maps"
-        )
-    network = restore_objects(*model).to(inference_device()).to(memory_format=torch.channels_last).eval()
-    rows = _embed(config, network, model.card.input, index)
-    if config.whiten:
-        return Embeddings(_whiten(rows, config.whiten), config.whiten, "whitened")
-    return Embeddings(rows, network.size, network.space)
+    saliency = open_label_maps("saliency").content_hash if config.mask == "saliency_maps" else ""
+    source = _Source(config, model_hash("attend"), saliency)
+    network, describe = _restore(source).network, partial(_describe, source)
+    if config.whiten:  # By what all of them have in common: they are in memory.
+        found = [row for rows in iterate_photographs(describe, index, "objects") for row in rows]
+        write_features(_whiten(found, config.whiten), config.whiten, config.dtype, config.method, "whitened")
+    else:
+        described = FeatureFormat(config.method, network.size, config.dtype, network.space)
+        inputs = {"images": index.content_hash, "attend": source.model, "saliency": saliency}
+        map_features(FeatureJob(config, inputs, described), cut_shards(index, _SHARD), describe)
+    count = sum(pq.read_metadata(path).num_rows for path in shard_paths(OUT))
+    print(f"extract: {count} of {len(index)} photographs have a salient object")
 
 
-def _embed(
-    config: SalientObjectConfig, network: ObjectNetwork, expects: InputCard, index: ImageIndex
-) -> Iterator[Feature]:
-    maps = open_label_maps("saliency") if config.mask == "saliency_maps" else None
-    prepare = partial(resize_short_side, side=config.short_side)
-    found = 0
-    with torch.inference_mode(), Progress(len(index), "objects") as progress:
-        for seen in iterate_batches(index, prepare, expects, inference_device(), batch_size=1):
-            photo, objects = index[seen.positions[0]], network(seen.images)
-            mask = _find_object(config, objects, maps, photo.image_id)
-            if mask.any():
-                found += 1
-                area = round(photo.height * photo.width * float(mask.float().mean()))
-                yield Feature(photo.image_id, OBJECT, area, _pool(config, objects, mask).cpu().numpy())
-            progress.update(seen.positions[0] + 1)
-    print(f"extract: {found} of {len(index)} photographs have a salient object")
+@loaded_once
+def _restore(source: _Source) -> _Restored:
+    card, states = read_model("attend", ["backbone"])
+    if source.config.mask == "saliency_head" and card.parts.saliency is None:
+        raise UserError(f"extract.mask: the model of {card.method} has no saliency head; take mask: saliency_maps")
+    network = restore_objects(card, states).to(inference_device()).to(memory_format=torch.channels_last).eval()
+    maps = open_label_maps("saliency") if source.config.mask == "saliency_maps" else None
+    return _Restored(network, maps, Look(partial(resize_short_side, side=source.config.short_side), card.input))
+
+
+def _describe(source: _Source, shard: Shard, positions: list[int]) -> list[list[Feature]]:
+    restored = _restore(source)
+    seen = restored.look.read(shard.photographs, positions)
+    with turn():
+        found = restored.network(seen.images)
+        each = [slice(number, number + 1) for number in range(len(positions))]
+        objects = [ObjectMaps(found.embeddings[n], None if found.salient is None else found.salient[n]) for n in each]
+        photos = [shard.photographs[position] for position in positions]
+        return [_describe_one(source.config, restored.maps, *pair) for pair in zip(photos, objects, strict=True)]
+
+
+def _describe_one(
+    config: SalientObjectConfig, maps: LabelMaps | None, photo: Photo, objects: ObjectMaps
+) -> list[Feature]:
+    mask = _find_object(config, objects, maps, photo.image_id)
+    if not mask.any():
+        return []
+    area = round(photo.height * photo.width * float(mask.float().mean()))
+    return [Feature(photo.image_id, OBJECT, area, _pool(config, objects, mask).cpu().numpy())]
 
 
 def _find_object(config: SalientObjectConfig, objects: ObjectMaps, maps: LabelMaps | None, image_id: str) -> Tensor:
@@ -79,8 +114,7 @@ def _pool(config: SalientObjectConfig, objects: ObjectMaps, mask: Tensor) -> Ten
     return F.normalize(pixels @ objects.salient[0, mask], dim=0)
 
 
-def _whiten(rows: Iterator[Feature], components: int) -> Iterator[Feature]:
-    features = list(rows)
+def _whiten(features: list[Feature], components: int) -> Iterator[Feature]:
     vectors = whiten(np.stack([feature.embedding for feature in features]), components, "extract.whiten")
     for feature, vector in zip(features, vectors, strict=True):
         yield feature._replace(embedding=vector)

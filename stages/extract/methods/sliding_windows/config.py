@@ -8,7 +8,6 @@ from stages.extract.config import ExtractConfig
 
 if TYPE_CHECKING:
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.models import Model
 
 
 class SlidingWindowsConfig(ExtractConfig):
@@ -47,8 +46,8 @@ class SlidingWindowsConfig(ExtractConfig):
             raise ValueError("object_share and surroundings_share: must make 1 together, or a window could be both")
         return self
 
-    def write_vectors(self, model: "Model", index: "ImageIndex") -> None:
+    def write_vectors(self, index: "ImageIndex") -> None:
         """Write one vector per window that is kept, resumable; see `ExtractConfig.write_vectors`."""
         from stages.extract.methods.sliding_windows.method import write
 
-        write(self, model, index)
+        write(self, index)

@@ -1,6 +1,6 @@
 """The class token of every window that slides over a photograph, at several scales."""
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from stages.core.artifacts.features import OUT, Feature, FeatureFormat, write_feature_shard
 from stages.core.artifacts.image_index import ImageIndex, Photo
-from stages.core.artifacts.models import Model, read_model
-from stages.core.artifacts.shards import ARTIFACTS, atomic_out, read_manifest, shard_ranges
+from stages.core.artifacts.models import model_hash, read_model
+from stages.core.artifacts.shards import atomic_out, shard_ranges
 from stages.core.config.groups import GROUPS
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
@@ -26,6 +26,7 @@ from stages.core.mapping import compute_shards, read_batches, take_over_shards
 from stages.core.nets.backbones import embedding_size
 from stages.core.nets.features import restore_backbone
 from stages.core.nets.transformers import ClassTokens, check_attention, class_attention, patch_size, run_transformer
+from stages.core.network_mapping import loaded_once
 from stages.core.resume import resumable_work
 from stages.extract.methods.sliding_windows.config import SlidingWindowsConfig
 from stages.extract.methods.sliding_windows.windows import (
@@ -49,17 +50,17 @@ class _Network(NamedTuple):
     patch: int
 
 
-def write(config: SlidingWindowsConfig, model: Model, index: ImageIndex) -> None:
+def write(config: SlidingWindowsConfig, index: ImageIndex) -> None:
     """Write `artifacts/extract`, in several processes; finished shards survive a kill.
 
     Raises:
         UserError: The backbone has no class token, or no attention that could be read; or no window is kept.
     """
-    backbone, is_marked = ClassTokens(restore_backbone(*model)).backbone, config.kept != "all"
+    content_hash = model_hash("attend")
+    backbone, is_marked = _restore(content_hash).tokens.backbone, config.kept != "all"
     if is_marked:
         check_attention(backbone)
     described = FeatureFormat(config.method, embedding_size(backbone), config.dtype, "stage4", is_marked, True)
-    content_hash = str(read_manifest(ARTIFACTS / "attend", "model")["content_hash"])
     shards = [index.take_rows(rows) for rows in shard_ranges(len(index), _SHARD)]
     with resumable_work("extract", config, {"images": index.content_hash, "model": content_hash}) as work:
         compute_shards(shards, partial(_write_shard, config, described, content_hash), work.resolve())
@@ -93,7 +94,7 @@ def _write_shard(
     return skipped
 
 
-@lru_cache(maxsize=1)
+@loaded_once
 def _restore(content_hash: str) -> _Network:
     """The network of `artifacts/attend`, whose content this is; the shards of a process share it."""
     card, states = read_model("attend", ["backbone"])

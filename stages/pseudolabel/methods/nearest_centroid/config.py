@@ -1,17 +1,16 @@
 """Parameters of labels by attention and centroids."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
-from stages.pseudolabel.config import ClusterLabels
+from stages.pseudolabel.config import MappedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.categories import Clusters
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.label_maps import LabelMap
+    from stages.core.label_mapping import LabelPlan
 
 
 class ForegroundConfig(Params):
@@ -27,7 +26,7 @@ class ForegroundConfig(Params):
     """Training photographs, drawn at random by a fixed seed, whose attention `otsu` sees."""
 
 
-class NearestCentroidConfig(ClusterLabels):
+class NearestCentroidConfig(MappedLabels):
     """Labels of pixels by attention and centroids."""
 
     method: Literal["nearest_centroid"] = "nearest_centroid"
@@ -47,8 +46,8 @@ class NearestCentroidConfig(ClusterLabels):
             raise ValueError("foreground.rule: validation and supervision: labels belong together: set both or neither")
         return self
 
-    def label(self, index: "ImageIndex", clusters: "Clusters") -> "Iterator[LabelMap]":
-        """The maps of all photographs that were clustered; see `ClusterLabels.label`."""
-        from stages.pseudolabel.methods.nearest_centroid.method import label
+    def plan(self, index: "ImageIndex", clusters: "Clusters") -> "LabelPlan":
+        """The maps of all photographs that were clustered; see `MappedLabels.plan`."""
+        from stages.pseudolabel.methods.nearest_centroid.method import plan
 
-        return label(self, index, clusters)
+        return plan(self, index, clusters)

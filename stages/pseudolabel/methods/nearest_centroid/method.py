@@ -1,6 +1,5 @@
 """One label per pixel: its nearest centroid where the attention says foreground, background elsewhere."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -11,60 +10,79 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.core.artifacts.categories import Clusters
+from stages.core.artifacts.clusters import OUT as CLUSTERS
+from stages.core.artifacts.clusters import read_centroids
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMap
 from stages.core.artifacts.labels import read_labels
-from stages.core.artifacts.models import read_model
-from stages.core.config.views import InputCard
+from stages.core.artifacts.models import model_hash, read_model
+from stages.core.artifacts.shards import read_manifest
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
+from stages.core.hashing import hash_bytes
 from stages.core.images.crops import resize_short_side
-from stages.core.images.inference import iterate_batches
+from stages.core.label_mapping import SHARD, LabelPlan
 from stages.core.metrics.otsu import otsu_of_scores
 from stages.core.nets.features import FeatureNetwork, restore_features
-from stages.core.progress import track
+from stages.core.network_mapping import Look, Shard, cut_shards, iterate_photographs, loaded_once, turn
 from stages.pseudolabel.methods.nearest_centroid.config import NearestCentroidConfig
 from stages.pseudolabel.validation import ThresholdCurve
 
 
-def label(config: NearestCentroidConfig, index: ImageIndex, clusters: Clusters) -> Iterator[LabelMap]:
-    """The maps of all photographs that were clustered, in the index's order."""
+def plan(config: NearestCentroidConfig, index: ImageIndex, clusters: Clusters) -> LabelPlan:
+    """The maps of all photographs that were clustered; see `MappedLabels.plan`."""
     assignments = clusters.assignments
     rows = zip(assignments.image_ids, assignments.region_ids, assignments.cluster_ids, strict=True)
     cluster_of = {image_id: int(cluster) for image_id, region, cluster in rows if region == 0}
-    labeler = _restore(config, clusters)
+    source = _describe_source(config, clusters)
+    _restore(source)  # What is wrong with it is said before the work.
     clustered = index.with_ids(cluster_of)
-    threshold = _find_threshold(config, labeler, clustered, index)
+    threshold = _find_threshold(source, clustered, index)
     print(f"pseudolabel: foreground from an attention of {threshold:.2f} on", flush=True)
-    for position, found in enumerate(labeler.iterate(clustered, "labels")):
-        photo = clustered[position]
-        category = found.category if config.category == "pixel" else np.uint16(cluster_of[photo.image_id] + 1)
+    inputs = {"images": index.content_hash, "attend": source.model, "cluster": source.clusters}
+    inputs |= {"threshold": f"{threshold}", "parts": hash_bytes(source.parts)}
+    shards = cut_shards(clustered, SHARD, [cluster_of[image_id] for image_id in clustered.image_ids])
+    return LabelPlan(inputs, shards, partial(_label, source, threshold))
+
+
+def _describe_source(config: NearestCentroidConfig, clusters: Clusters) -> "_Source":
+    made_of = str(read_manifest(CLUSTERS, "clusters")["content_hash"])
+    stored = len(read_centroids().embeddings)
+    parts = np.asarray(clusters.centroids.embeddings[stored:], np.float32).tobytes()
+    return _Source(config, model_hash("attend"), made_of, clusters.cut, parts)
+
+
+def _label(source: "_Source", threshold: float, shard: Shard, positions: list[int]) -> list[LabelMap]:
+    labels = []
+    for position, found in zip(positions, _see(source, shard, positions), strict=True):
+        photo = shard.photographs[position]
+        category = found.category if source.config.category == "pixel" else np.uint16(shard.known[position] + 1)
         painted = np.where(found.score < threshold, np.uint16(0), category)
-        yield LabelMap(photo.image_id, photo.height, photo.width, painted)
+        labels.append(LabelMap(photo.image_id, photo.height, photo.width, painted))
+    return labels
 
 
-def _find_threshold(
-    config: NearestCentroidConfig, labeler: "_Labeler", clustered: ImageIndex, index: ImageIndex
-) -> float:
-    foreground = config.foreground
+def _find_threshold(source: "_Source", clustered: ImageIndex, index: ImageIndex) -> float:
+    foreground = source.config.foreground
     if foreground.rule == "fixed":
         return foreground.value
     if foreground.rule == "validation":
-        return _choose_on_masks(labeler, index)
-    drawn = labeler.iterate(clustered.draw(foreground.photographs), "threshold")
+        return _choose_on_masks(source, index)
+    drawn = iterate_photographs(partial(_see, source), clustered.draw(foreground.photographs), "threshold")
     return otsu_of_scores((100 * found.score).astype(np.uint8) for found in drawn)
 
 
-def _choose_on_masks(labeler: "_Labeler", index: ImageIndex) -> float:
+def _choose_on_masks(source: "_Source", index: ImageIndex) -> float:
     labels = read_labels()
     masked = index.in_splits("validation").with_ids(
         image_id for image_id in index.image_ids if labels.mask_path(image_id)
     )
     if not len(masked):
         raise UserError("pseudolabel.foreground.rule: validation, but no validation photograph has a mask; take otsu")
-    numbers = labeler.network.numbers
+    numbers = _restore(source).network.numbers
     curve = ThresholdCurve(max(labels.classes), 1 if numbers is None else int(numbers.max()))
-    for image_id, found in zip(masked.image_ids, labeler.iterate(masked, "threshold"), strict=True):
+    seen = iterate_photographs(partial(_see, source), masked, "threshold")
+    for image_id, found in zip(masked.image_ids, seen, strict=True):
         true = labels.read_mask(image_id).astype(np.uint16)
         curve.add(image_id, *found.resize(true.shape), true)
     return curve.best
@@ -116,42 +134,58 @@ class _Categories(NamedTuple):
     """(k,) of each, from 1; those of clusters that are cut are left out."""
 
 
+class _Source(NamedTuple):
+    """What a worker labels by: parameters, and the content hashes of the model and of the clusters."""
+
+    config: NearestCentroidConfig
+    model: str
+    clusters: str
+    cut: tuple[int, ...]
+    """Clusters of which there are parts, from 0."""
+    parts: bytes
+    """The parts' centroids (P, D) float32, which follow those of the clusters."""
+
+
 class _Labeler(NamedTuple):
-    """A network that labels pixels, and how it wants to see photographs."""
+    """A network that labels pixels, and how it sees photographs."""
 
     network: AttendedPixels
-    expects: InputCard
-    short_side: int
-
-    def iterate(self, index: ImageIndex, label: str) -> Iterator[PixelPrediction]:
-        """What the network says of each photograph's pixels, in the index's order; `label` stands in the progress."""
-        device, prepare = inference_device(), partial(resize_short_side, side=self.short_side)
-        self.network.to(device).eval()
-        with torch.inference_mode():
-            for seen in track(iterate_batches(index, prepare, self.expects, device, 1), len(index), label=label):
-                category, score = self.network(seen.images)
-                size = seen.images.shape[-2:]
-                yield PixelPrediction(category[0].cpu().numpy().astype(np.uint16), score[0].cpu().numpy()).resize(size)
+    look: Look
 
 
-def _restore(config: NearestCentroidConfig, clusters: Clusters) -> _Labeler:
+def _see(source: _Source, shard: Shard, positions: list[int]) -> list[PixelPrediction]:
+    """What the network says of the pixels of photographs of one size."""
+    labeler = _restore(source)
+    seen = labeler.look.read(shard.photographs, positions)
+    with turn():
+        categories, scores = (found.cpu().numpy() for found in labeler.network(seen.images))
+    size = seen.images.shape[-2:]
+    pairs = zip(categories.astype(np.uint16), scores, strict=True)
+    return [PixelPrediction(category, score).resize(size) for category, score in pairs]
+
+
+@loaded_once
+def _restore(source: _Source) -> _Labeler:
     card, states = read_model("attend", ["backbone"])
     if card.parts.attention is None:
         raise UserError(f"pseudolabel: the model of {card.method} has no attention; take a recipe that trains one")
     features = restore_features(card, states, is_attended=True)
-    categories = None if config.category == "image" else _compare_with(clusters, features)
-    return _Labeler(AttendedPixels(features, categories), card.input, config.resize)
+    categories = None if source.config.category == "image" else _compare_with(source, features)
+    network = AttendedPixels(features, categories).to(inference_device()).eval()
+    return _Labeler(network, Look(partial(resize_short_side, side=source.config.resize), card.input))
 
 
-def _compare_with(clusters: Clusters, features: FeatureNetwork) -> _Categories:
+def _compare_with(source: _Source, features: FeatureNetwork) -> _Categories:
     """The centroids, if they are of the network's own pixels."""
-    centroids = clusters.centroids
+    centroids = read_centroids()
     remedy = "set extract.embedding: backbone and extract.feature_map: null, or pseudolabel.category: image"
     centroids.check_space(features.feature_map, remedy)
-    if centroids.embeddings.shape[1] != features.size:
+    if (size := centroids.embeddings.shape[1]) != features.size:
         raise UserError(
-            f"pseudolabel.category: centroids have {centroids.embeddings.shape[1]} channels, pixels {features.size}; "
-            "run `dvc repro`, which makes them of this model"
+            f"pseudolabel.category: centroids have {size} channels, pixels {features.size}; run `dvc repro`, which "
+            "makes them of this model"
         )
-    kept = np.setdiff1d(np.arange(len(centroids.embeddings)), clusters.cut)
-    return _Categories(torch.tensor(centroids.embeddings[kept]), torch.tensor(kept + 1))
+    parts = np.frombuffer(source.parts, np.float32).reshape(-1, size)
+    embeddings = np.concatenate([centroids.embeddings, parts])
+    kept = np.setdiff1d(np.arange(len(embeddings)), source.cut)
+    return _Categories(torch.tensor(embeddings[kept]), torch.tensor(kept + 1))

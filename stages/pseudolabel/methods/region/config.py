@@ -1,19 +1,18 @@
 """Parameters of one label per region."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.pseudolabel.config import ClusterLabels
+from stages.pseudolabel.config import MappedLabels
 
 if TYPE_CHECKING:
     from stages.core.artifacts.categories import Clusters
     from stages.core.artifacts.image_index import ImageIndex
-    from stages.core.artifacts.label_maps import LabelMap
+    from stages.core.label_mapping import LabelPlan
 
 
-class RegionLabelConfig(ClusterLabels):
+class RegionLabelConfig(MappedLabels):
     """The cluster of each pixel's region."""
 
     method: Literal["region"] = "region"
@@ -29,8 +28,8 @@ class RegionLabelConfig(ClusterLabels):
     threshold: float = Field(0.5, gt=0, lt=1)
     """Saliency of the head from which on a pixel is the object's."""
 
-    def label(self, index: "ImageIndex", clusters: "Clusters") -> "Iterator[LabelMap]":
-        """The cluster of each pixel's region; see `ClusterLabels.label`."""
-        from stages.pseudolabel.methods.region.method import label
+    def plan(self, index: "ImageIndex", clusters: "Clusters") -> "LabelPlan":
+        """The cluster of each pixel's region; see `MappedLabels.plan`."""
+        from stages.pseudolabel.methods.region.method import plan
 
-        return label(self, index, clusters.assignments)
+        return plan(self, index, clusters.assignments)

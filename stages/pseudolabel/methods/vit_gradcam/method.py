@@ -1,6 +1,6 @@
 """Soft maps of all categories: what draws a vision transformer's attention towards each centroid."""
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from stages.core.nets.backbones import embedding_size
 from stages.core.nets.class_gradients import ClassGradients, check_gradients, class_gradients
 from stages.core.nets.features import restore_backbone
 from stages.core.nets.transformers import patch_size
+from stages.core.network_mapping import loaded_once
 from stages.core.resume import resumable_work
 from stages.pseudolabel.methods.vit_gradcam.config import ViTGradCAMConfig
 
@@ -86,7 +87,7 @@ def _write_shard(
     return skipped
 
 
-@lru_cache(maxsize=1)
+@loaded_once
 def _restore(*hashes: str) -> _Network:
     """The network of `artifacts/attend` and the centroids, by the hashes of their contents, once in a process."""
     card, states = read_model("attend", ["backbone"])
