@@ -9,16 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
 from stages.core import feature_mapping, label_mapping
 from stages.core.artifacts.clusters import Assignments, Centroids, write_clusters
-from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.image_index import ImageIndex, read_images, write_images
 from stages.core.artifacts.models import describe_parts, write_model
 from stages.core.artifacts.shards import shard_ranges
 from stages.core.cli import worker_number
+from stages.core.engine.devices import network_processes
 from stages.core.hashing import hash_folder
 from stages.core.nets.attention import PixelAttention
 from stages.core.nets.backbones import build_backbone
+from stages.core.network_mapping import Shard, iterate_results
 from stages.extract.__main__ import main as extract
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 from stages.extract.methods.region.config import RegionEmbeddingConfig
@@ -123,6 +126,48 @@ def write_one_only(write: Callable[..., None]) -> Callable[..., None]:
         written.append(write(*arguments))
 
     return write_or_die
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", STAGES)
+def test_on_a_gpu_two_workers_write_what_one_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, out = STAGES[name], Path("artifacts", STAGES[name].out)
+    monkeypatch.setenv("LUSS_DEVICE", "cuda")
+    stage.run()
+    alone = hash_folder(out)
+    monkeypatch.setenv("LUSS_WORKERS", "2")
+    stage.run()
+    assert hash_folder(out) == alone
+
+
+def test_on_a_gpu_photographs_of_one_size_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a function that notes them: what is computed is the same, in the index's order."""
+    index = fabricate_images(20, (30, 40))
+    photos = [index[n]._replace(height=30 + n % 2) for n in range(len(index))]
+    write_images(photos, [], "folder")
+    seen = []
+
+    def note(shard: Shard, positions: list[int]) -> list[str]:
+        seen.append(positions)
+        return [shard.photographs[position].image_id for position in positions]
+
+    shard = Shard(read_images(), 0)
+    assert list(iterate_results(note, shard)) == index.image_ids
+    assert seen == [[position] for position in range(20)]
+    seen.clear()
+    monkeypatch.setattr("stages.core.network_mapping.inference_device", lambda: torch.device("cuda"))
+    assert list(iterate_results(note, shard)) == index.image_ids
+    assert seen == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+
+
+@pytest.mark.parametrize(("device", "gpus", "expected"), [("cpu", 4, 1), ("cuda", 4, 4), ("cuda", 1, 1)])
+def test_there_is_a_process_for_every_gpu(
+    device: str, gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LUSS_DEVICE", device)
+    assert network_processes() == expected
 
 
 @pytest.fixture
