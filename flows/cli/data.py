@@ -42,7 +42,12 @@ def unlink() -> None:
 
 
 @data.command()
-def check() -> None:
+def check(
+    most: Annotated[
+        int | None,
+        typer.Option("--most", min=1, help="Read so many photographs of each split; all take as long as index does."),
+    ] = None,
+) -> None:
     """Look whether linked photographs are those that were linked, and say what `index` sees and which recipe fits."""
     from flows.cli.data_check import describe_data
     from flows.workspace.dvc_process import check_workspace
@@ -60,4 +65,4 @@ def check() -> None:
         print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e6:,.1f} MB, as they were linked.")
     else:
         raise UserError(found.describe())
-    describe_data()
+    describe_data(most)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 
-def describe_data() -> None:
+def describe_data(most: int | None = None) -> None:
     """Print what `index` would find and leave out by params.yaml, and the recipes of data sets that fit.
+
+    Args:
+        most: Photographs of each split that are read; None for all.
 
     Raises:
         UserError: There is no data/, or the layout of params.yaml does not find what it needs.
@@ -21,8 +24,9 @@ def describe_data() -> None:
     fits = ", ".join(f"{fit.recipe} ({fit.photographs:,} photographs, {fit.masks:,} masks)" for fit in find_fitting())
     told = f"Recipes of data sets that find photographs here: {fits or 'none'}"
     try:
-        lines = list(describe_survey(survey_data(config)))
+        lines = list(describe_survey(survey_data(config, most)))
     except UserError as error:
         raise UserError(f"{error}\n{told}") from None
-    print(f"The layout {config.method} of params.yaml finds:")
+    part = "" if most is None else f" (at most {most:,} photographs of each split were read, evenly spread over it)"
+    print(f"The layout {config.method} of params.yaml finds{part}:")
     print("\n".join([*lines, told]))

@@ -13,7 +13,7 @@ from stages.core.artifacts.labels import Label
 from stages.core.config.splits import SPLITS
 from stages.core.data import IGNORE_ID, Rejected
 from stages.core.data_link import data_root
-from stages.core.files import readable_name
+from stages.core.files import image_id_of, readable_name
 from stages.index import Config
 from stages.index.acceptance import Readings, accept_masks, accept_photographs
 from stages.index.layout import Layout, require_data
@@ -35,18 +35,34 @@ class Survey(NamedTuple):
     rejected_masks: list[Rejected]
 
 
-def survey_data(config: Config) -> Survey:
-    """Find and read every file of `data/` as the stage does.
+def survey_data(config: Config, most: int | None = None) -> Survey:
+    """Find the files of `data/` and read them as the stage does.
+
+    Args:
+        config: The layout.
+        most: Photographs of each split that are read, evenly spread over it; None for all.
 
     Raises:
         UserError: There is no data, or the layout does not find what it needs.
     """
     require_data()
-    layout = config.find()
+    layout = config.find() if most is None else _spread(config.find(), most)
     readings = read_files(config, layout)
     photos, rejected = accept_photographs(layout, readings)
     labels, rejected_masks = accept_masks(layout, readings, photos)
     return Survey(layout, readings, photos, labels, rejected, rejected_masks)
+
+
+def _spread(layout: Layout, most: int) -> Layout:
+    """The layout with `most` photographs of each split, or all where it has fewer, and their masks."""
+    kept = []
+    for split in SPLITS:
+        found = [photo for photo in layout.photographs if photo.split == split]
+        step = max(len(found) / most, 1)
+        kept += [found[int(place * step)] for place in range(min(most, len(found)))]
+    ids = {image_id_of(photo.path) for photo in kept}
+    masks = {path: image_id for path, image_id in layout.masks.items() if image_id in ids}
+    return layout._replace(photographs=sorted(kept), masks=masks)
 
 
 def describe_survey(survey: Survey) -> Iterator[str]:

@@ -48,6 +48,18 @@ def test_splits_sizes_ids_and_what_is_left_out_are_told(capsys: pytest.CaptureFi
     assert not Path("artifacts").exists()
 
 
+def test_a_few_photographs_of_each_split_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    names = put_voc()
+    put(f"{VOC}/JPEGImages/{names[1]}.jpg", b"broken, but not looked at")
+    write_params(Recipe("swav", "voc"))
+    describe_data(1)
+    told = capsys.readouterr().out
+    assert "at most 1 photographs of each split were read" in told
+    assert "train: 1 photographs of 3x2 pixels, 1 with a mask" in told
+    assert "validation: 1 photographs of 3x2 pixels, 1 with a mask" in told
+    assert "cannot be used" not in told
+
+
 def test_a_class_without_a_train_photograph_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     put("train/cat/a.jpg", photograph())
     put("validation/dog/b.jpg", photograph())

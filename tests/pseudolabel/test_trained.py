@@ -51,6 +51,13 @@ def tags_for(config: Any) -> Tags:
     return read_tags(config, read_images(), read_assignments())
 
 
+def test_more_classes_than_the_segmenter_has_outputs_are_refused_before_the_training() -> None:
+    train = fabricate_inputs()
+    fabricate_clusters([n // 6 for n in range(12)], train.image_ids, 2)
+    with pytest.raises(UserError, match=r"3 classes, but only 2 clusters; set cluster\.k to 3"):
+        tags_for(small(TRAINED[0], supervision="labels"))
+
+
 def build(config: Any) -> Any:
     seed_everything(config.training.seed)
     return config.build(restore_backbone(config, read_model("attend", ["backbone"])), tags_for(config)).train()

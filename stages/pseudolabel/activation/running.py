@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.artifacts.clusters import OUT as CLUSTERS
-from stages.core.artifacts.clusters import Assignments
+from stages.core.artifacts.clusters import Assignments, read_centroids
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, LabelMaps, open_label_maps, write_label_maps
 from stages.core.artifacts.labels import LABELS
@@ -45,9 +45,21 @@ def train_and_label(config: TagConfig, tags: Tags) -> None:
 
 
 def read_tags(config: TagConfig, index: ImageIndex, assignments: Assignments) -> Tags:
-    """The tags of the train split, from where the config says."""
+    """The tags of the train split, from where the config says.
+
+    Raises:
+        UserError: There are more true classes than clusters, of which the segmenter has as many outputs.
+    """
     train_split = index.in_splits("train")
-    return class_tags(train_split) if config.supervision == "labels" else cluster_tags(train_split, assignments)
+    if config.supervision == "images":
+        return cluster_tags(train_split, assignments)
+    tags, clusters = class_tags(train_split), len(read_centroids().embeddings)
+    if tags.categories > clusters:
+        raise UserError(
+            f"pseudolabel.supervision: labels: {tags.categories} classes, but only {clusters} clusters; "
+            f"set cluster.k to {tags.categories}: the segmenter has as many outputs as there are clusters"
+        )
+    return tags
 
 
 def _hash_tags(config: TagConfig) -> dict[str, str]:
