@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from flows.cli.data import data
 from flows.cli.export import export
 from flows.cli.score import score, submit
+from flows.cli.use import set_params, use
 from flows.cli.weights import weights
 from stages.core.cli import guard
 
@@ -69,48 +69,8 @@ def sample(
     raise typer.Exit(write_sample_data(force, train_masks))
 
 
-@app.command()
-def use(
-    method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="Method recipe: a name in flows/recipes/methods, or a .yaml file.")
-    ],
-    dataset: Annotated[
-        str,
-        typer.Argument(metavar="DATASET", help="Data set recipe: a name in flows/recipes/datasets, or a .yaml file."),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SECTION.FIELD=VALUE]...",
-            help="Values in place of the recipes', e.g. pretrain.training.epochs=100.",
-        ),
-    ] = None,
-) -> None:
-    """Write params.yaml for a method on a data set; `dvc repro` then runs what has changed."""
-    from flows.recipes.composing import Recipe, write_params
-    from flows.recipes.setting import list_resets
-
-    recipe = Recipe(method, dataset, tuple(overrides or ()))
-    resets = list_resets(recipe)
-    changed = write_params(recipe)
-    print(f"Wrote params.yaml: method {method} on data set {dataset}.")
-    if resets:
-        print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
-    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
-
-
-@app.command("set")
-def set_params(
-    assignments: Annotated[
-        list[str],
-        typer.Argument(metavar="SECTION.FIELD=VALUE...", help="Values, e.g. cluster.k=20 or shared.classes=20."),
-    ],
-) -> None:
-    """Change values of params.yaml and keep all others, those given to `luss use` before among them."""
-    from flows.recipes.setting import set_values
-
-    changed = set_values(assignments)
-    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+app.command()(use)
+app.command("set")(set_params)
 
 
 @app.command()

@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Iterable, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from flows.recipes.layers import merge_layers
 from flows.recipes.merging import is_other_kind, merge_values
 from flows.recipes.pinned_files import pin_files
-from flows.recipes.reading import COUNTED, DATASET_SECTION, read_method, read_recipe, recipe_names, require
+from flows.recipes.reading import DATASET_SECTION, read_method, read_recipe, recipe_names
+from flows.recipes.sizing import Size, size_recipe
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, parse_yaml, validate_section
-from stages.core.config.splits import list_categories
-from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.fingerprint import refresh_fingerprints
 
@@ -51,6 +47,17 @@ class Recipe(NamedTuple):
         return shlex.join(["luss", "use", self.method, self.dataset, *self.overrides])
 
 
+class Composed(NamedTuple):
+    """A recipe with all its values."""
+
+    sections: dict[str, dict[str, Any]]
+    """Every field of every stage, sections in the order of dvc.yaml, fields in the order of the stage's config."""
+    recipe: Recipe
+    """With what was counted in `data/` among its values, so that it stands for the same sections later."""
+    sizes: list[Size]
+    """What was chosen for the photographs that are there, where the data set recipe asks for it."""
+
+
 def stage_names(pipeline: Path = PIPELINE_FILE) -> list[str]:
     """Names of the stages in dvc.yaml, which are the sections of params.yaml.
 
@@ -63,10 +70,12 @@ def stage_names(pipeline: Path = PIPELINE_FILE) -> list[str]:
 
 
 def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Compose the sections of params.yaml and validate each.
+    """The sections of `compose_sized`; raises as it does."""
+    return compose_sized(recipe).sections
 
-    Returns:
-        Every field of every stage, sections in the order of dvc.yaml, fields in the order of the stage's config.
+
+def compose_sized(recipe: Recipe) -> Composed:
+    """Compose the sections of params.yaml, size them for the photographs that are there, and validate each.
 
     Raises:
         UserError: Unknown recipe, section, field or shared key, or a value that its stage refuses.
@@ -76,8 +85,11 @@ def compose(recipe: Recipe) -> dict[str, dict[str, Any]]:
     method = read_method(recipe.method, stages)
     dataset = read_recipe("datasets", recipe.dataset, ["shared", DATASET_SECTION, "evaluate"])
     variant = (method.pop("variants", None) or {}).get(Path(recipe.dataset).stem, {})
-    merged = _merge([dataset, method, variant], recipe.overrides, stages)
-    return {stage: _complete(stage, merged.get(stage), recipe) for stage in stages}
+    merged, counted = merge_layers([dataset, method, variant], recipe.overrides, stages)
+    sections = {stage: _with_defaults(stage, merged.get(stage)) for stage in stages}
+    sizes = size_recipe(sections, merged["shared"], recipe.overrides, counted)
+    written = {stage: _validate(stage, values, recipe) for stage, values in sections.items()}
+    return Composed(written, recipe._replace(overrides=(*recipe.overrides, *counted.assignments)), sizes)
 
 
 def _check_order(recipe: Recipe) -> None:
@@ -89,13 +101,17 @@ def _check_order(recipe: Recipe) -> None:
 
 def write_params(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     """Compose a recipe and write it; returns the sections that differ from what the file held before."""
-    sections = compose(recipe)
+    return write_composed(compose_sized(recipe), path)
+
+
+def write_composed(composed: Composed, path: Path = PARAMS_FILE) -> list[str]:
+    """Write what was composed; returns the sections that differ from what the file held before."""
     before = _sections_of(path)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(render(sections, recipe))
+    partial.write_text(render(composed.sections, composed.recipe))
     partial.replace(path)
     refresh_fingerprints()
-    return [stage for stage, values in sections.items() if before.get(stage) != values]
+    return [stage for stage, values in composed.sections.items() if before.get(stage) != values]
 
 
 def render(sections: dict[str, dict[str, Any]], recipe: Recipe) -> str:
@@ -108,59 +124,17 @@ def render(sections: dict[str, dict[str, Any]], recipe: Recipe) -> str:
     return "\n".join([head, *blocks])
 
 
-def _merge(layers: Sequence[dict[str, Any]], overrides: Sequence[str], stages: Sequence[str]) -> dict[str, Any]:
-    try:
-        merged = OmegaConf.create(reduce(merge_values, layers))
-        for override in overrides:
-            key, _, value = override.partition("=")
-            _check_key(override, key, stages, merged.get("shared", {}))
-            given = OmegaConf.from_dotlist([f"value={value}"])["value"]
-            is_merged = key not in stages and not is_other_kind(OmegaConf.select(merged, key), given)
-            OmegaConf.update(merged, key, given, merge=is_merged)
-        if OmegaConf.select(merged, "shared.classes") == COUNTED:
-            merged.shared.classes = _count_categories()
-            # So that a folder more or less ends the next run at its start, and not at the scores.
-            merged.index.setdefault("classes", merged.shared.classes)
-        sections = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
-        raise UserError(f"the recipes and values do not fit together: {str(error).splitlines()[0]}") from None
-    assert isinstance(sections, dict)
-    return {str(section): values for section, values in sections.items()}
-
-
-def _count_categories() -> int:
-    """As many categories as there are folders of photographs: all that the benchmark lets a method know."""
-    train, folders = data_root() / "train", list_categories()
-    if len(folders) < 2:
-        raise UserError(
-            f"{train}: found {len(folders)} category folders to count; put photographs into {train}/CATEGORY/ first, "
-            "or say how many categories there are: shared.classes=N"
-        )
-    return len(folders)
-
-
-def _check_key(override: str, key: str, stages: Sequence[str], shared: Iterable[Any]) -> None:
-    section, _, field = key.partition(".")
-    if "=" not in override or not (field or section in stages):
-        raise UserError(f"{override!r}: write section.field=value, e.g. pretrain.training.epochs=10")
-    require(section, ["shared", *stages], f"{override!r}: no such section")
-    if section == "shared":
-        require(field.partition(".")[0], list(map(str, shared)), f"{override!r}: the data set shares no")
-    if field == "method":
-        raise UserError(
-            f"{override!r}: a method is never changed alone, its other fields belong to it; "
-            f"say the whole section, {section}={{method: {override.partition('=')[2]}, ...}}, in which what is left "
-            "out is the default; or take a recipe that has it (`luss use METHOD DATASET`)"
-        )
-
-
-def _complete(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
+def _with_defaults(stage: str, values: Any) -> Any:
     config_type = importlib.import_module(f"stages.{stage}").Config
     given = pin_files(stage, values if values is not None else {})
-    if isinstance(given, dict):
-        defaults = _defaults(config_type, given.get("method"))
-        given = merge_values(_without_other_kinds(defaults, given), given)
-    written: dict[str, Any] = validate_section(stage, given, config_type, recipe.command).model_dump(mode="json")
+    if not isinstance(given, dict):
+        return given
+    return merge_values(_without_other_kinds(_defaults(config_type, given.get("method")), given), given)
+
+
+def _validate(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
+    config_type = importlib.import_module(f"stages.{stage}").Config
+    written: dict[str, Any] = validate_section(stage, values, config_type, recipe.command).model_dump(mode="json")
     return {"method": written["method"], **written} if "method" in written else written
 
 

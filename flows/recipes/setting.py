@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from flows.recipes.composing import Recipe, compose, stage_names, write_params
+from flows.recipes.measuring import MEASURED
 from flows.recipes.overrides import apply_overrides, check_assignment
 from stages.core.config.params import PARAMS_FILE, read_params
 from stages.core.errors import UserError
@@ -61,7 +62,8 @@ def list_resets(recipe: Recipe, path: Path = PARAMS_FILE) -> list[str]:
     if earlier is None:
         return []
     given = {override.partition("=")[0] for override in recipe.overrides}
-    dropped = [override for override in earlier.overrides if override.partition("=")[0] not in given]
+    counted = {f"shared.{name}" for name in MEASURED}  # They are counted anew.
+    dropped = [override for override in earlier.overrides if override.partition("=")[0] not in given | counted]
     edited = [f"{key}={value}" for key, value in _edited(earlier, values) if key not in given]
     return [*dropped, *edited]
 

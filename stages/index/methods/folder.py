@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from stages.core.config.params import Params
 from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.data_link import data_root
@@ -14,6 +16,9 @@ class FolderConfig(Params):
 
     method: Literal["folder"] = "folder"
 
+    limit: int | None = Field(None, ge=2)
+    """Photographs that are taken, evenly spread over their sorted paths; null for all."""
+
     def find(self) -> Layout:
         """List the photographs."""
         photographs, rejected = [], []
@@ -22,7 +27,12 @@ class FolderConfig(Params):
                 rejected.append(Rejected(path, problem))
             else:
                 photographs.append(Candidate(path, "train", None))
-        return Layout(photographs, {}, [], rejected, [])
+        return Layout(self._limited(photographs), {}, [], rejected, [])
+
+    def _limited(self, found: list[Candidate]) -> list[Candidate]:
+        if self.limit is None or len(found) <= self.limit:
+            return found
+        return [found[number * len(found) // self.limit] for number in range(self.limit)]
 
     def explain(self) -> str:
         """Say where photographs are looked for."""

@@ -1,0 +1,102 @@
+"""`luss use` and `luss set`: write params.yaml from recipes and values, and change values of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flows.recipes.sizing import Size
+
+QUICK = ("shared.effort=0.25", "shared.resize=80", "index.limit=300")
+"""What `--quick` gives: a quarter of the steps, on smaller pictures of at most 300 photographs."""
+
+
+def use(
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="Method recipe: a name in flows/recipes/methods, or a .yaml file.")
+    ],
+    dataset: Annotated[
+        str,
+        typer.Argument(metavar="DATASET", help="Data set recipe: a name in flows/recipes/datasets, or a .yaml file."),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SECTION.FIELD=VALUE]...",
+            help="Values in place of the recipes', e.g. pretrain.training.epochs=100.",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Of folder: to see in minutes what comes, on at most 300 photographs."),
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Then estimate the minutes on this machine from timed steps."),
+    ] = False,
+) -> None:
+    """Write params.yaml for a method on a data set; `dvc repro` then runs what has changed."""
+    from flows.recipes.composing import Recipe, compose_sized, write_composed
+    from flows.recipes.setting import list_resets
+    from flows.workspace.lock import check_workspace_is_free
+
+    recipe = Recipe(method, dataset, _quickened(dataset, overrides or ()) if quick else tuple(overrides or ()))
+    composed = compose_sized(recipe)
+    check_workspace_is_free()
+    resets = list_resets(recipe)
+    changed = write_composed(composed)
+    print(f"Wrote params.yaml: method {method} on data set {dataset}.")
+    _print_sizes(composed.sizes)
+    if resets:
+        print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
+    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+    if estimate:
+        from flows.estimate.estimating import print_estimate
+
+        print_estimate(composed.sections)
+
+
+def set_params(
+    assignments: Annotated[
+        list[str],
+        typer.Argument(metavar="SECTION.FIELD=VALUE...", help="Values, e.g. cluster.k=20 or shared.classes=20."),
+    ],
+) -> None:
+    """Change values of params.yaml and keep all others, those given to `luss use` before among them."""
+    from flows.recipes.setting import set_values
+    from flows.workspace.lock import check_workspace_is_free
+
+    check_workspace_is_free()
+    changed = set_values(assignments)
+    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+
+
+def _quickened(dataset: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """The values of `--quick`, but for keys that are given.
+
+    Raises:
+        UserError: The data set is not sized for its photographs.
+    """
+    from flows.recipes.composing import stage_names
+    from flows.recipes.reading import DATASET_SECTION, read_recipe
+    from stages.core.errors import UserError
+
+    stage_names()
+    if "effort" not in read_recipe("datasets", dataset, ["shared", DATASET_SECTION, "evaluate"]).get("shared", {}):
+        raise UserError(f"--quick: {dataset} has sizes of its own; --quick is for folder, which is sized here")
+    given = {override.partition("=")[0] for override in overrides}
+    return (*(value for value in QUICK if value.partition("=")[0] not in given), *overrides)
+
+
+def _print_sizes(sizes: Sequence[Size]) -> None:
+    if not sizes:
+        return
+    print("Sized for the photographs that are there:")
+    key_width = max(len(size.key) for size in sizes)
+    value_width = max(len(str(size.value)) for size in sizes)
+    for size in sizes:
+        print(f"  {size.key:<{key_width}}  {size.value!s:>{value_width}}  {size.why}")
