@@ -13,7 +13,7 @@ from flows.workspace.dvc_process import INTERRUPTED, check_workspace, check_writ
 from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.linked_data import check_linked_data
-from flows.workspace.lock import check_workspace_is_free
+from flows.workspace.lock import check_params_are_free, check_workspace_is_free
 from flows.workspace.names_following import remember_members
 from stages.core.errors import UserError
 
@@ -33,6 +33,8 @@ def run_pipeline(stages: Sequence[str], set_params: Sequence[str], force: bool) 
     check_stages(stages)
     check_overrides(set_params)
     check_workspace_is_free()
+    if set_params:
+        check_params_are_free()
     check_linked_data()
     remember_members()
     from flows.pipeline.flow import pipeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +11,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -25,6 +23,7 @@ from flows.doctor.photographs import check_photographs
 from flows.recipes.composing import stage_names
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace
+from flows.workspace.lock import RWLOCK, is_alive, read_holders
 from stages.core.config.params import PARAMS_FILE
 from stages.core.data import DATA
 from stages.core.errors import UserError
@@ -77,7 +76,7 @@ def examine() -> Iterator[Finding]:
     yield check_lock_file(Path("dvc.lock"))
     yield check_disk(Path(), shutil.disk_usage(Path()).free)
     yield check_cache_links(Path())
-    yield check_locks(Path(".dvc/tmp/rwlock"))
+    yield check_locks()
     yield check_port()
     yield from check_environment()
 
@@ -163,10 +162,10 @@ def check_lock_file(path: Path) -> Finding:
     return Finding("dvc.lock", f"{count} stages have run")
 
 
-def check_locks(path: Path) -> Finding:
+def check_locks(path: Path = RWLOCK) -> Finding:
     """No process holds a lock of this workspace, and no dead one left one behind."""
-    holders = dict(_holders(path))
-    alive = {pid: command for pid, command in holders.items() if _is_alive(pid)}
+    holders = read_holders(path)
+    alive = {pid: command for pid, command in holders.items() if is_alive(pid)}
     if alive:
         found = "; ".join(f"process {pid}: {command}" for pid, command in sorted(alive.items()))
         return Finding("locks", found, "wait for it, or end it, before the next run", is_fatal=False)
@@ -203,24 +202,3 @@ def _installed(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _holders(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        content: dict[str, dict[str, Any]] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return
-    for by_path in content.values():
-        for holders in by_path.values():
-            for holder in holders if isinstance(holders, list) else [holders]:
-                yield int(holder["pid"]), str(holder["cmd"])

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from flows.recipes.measuring import MEASURED, REFERENCE, Counted
 
 _FEWEST_STEPS = 120
+_FEWEST_IN_BATCH = 8
+"""Methods that compare photographs in groups need so many."""
 _IN_EPOCHS = ("warmup_epochs", "start_epoch", "bootstrapping.start", "bootstrapping.intervals")
 """Ends of the keys that count epochs of their section's training."""
 _WHY = {
@@ -72,9 +74,9 @@ def _size_section(stage: str, section: Any, shared: Mapping[str, Any], given: Se
         return
     key, photographs = f"{stage}.training", max(int(shared["photographs"]), 1)
     epochs, batch = int(training["epochs"]), int(training["batch_size"])
-    if photographs < batch and not is_given(f"{key}.batch_size", given):
-        training["batch_size"] = photographs
-        yield Size(f"{key}.batch_size", photographs, f"all photographs in one step, fewer than {batch}")
+    if (fewer := max(photographs, _FEWEST_IN_BATCH)) < batch and not is_given(f"{key}.batch_size", given):
+        training["batch_size"] = fewer
+        yield Size(f"{key}.batch_size", fewer, f"all photographs in one step, fewer than {batch}")
     per_epoch = max(photographs // int(training["batch_size"]), 1)
     if is_given(f"{key}.epochs", given):
         yield Size(f"{key}.epochs", epochs, f"given: {epochs * per_epoch:,} steps")
@@ -88,19 +90,19 @@ def _size_section(stage: str, section: Any, shared: Mapping[str, Any], given: Se
 
 
 def _stretch(group: dict[str, Any], factor: float, key: str, given: Sequence[str]) -> None:
-    """Multiply what counts epochs; whole numbers stay whole, and 0 stays 0."""
+    """Multiply what counts epochs; whole numbers stay whole, but for the learning rate's warm-up, and 0 stays 0."""
     for name, value in group.items():
         inner = f"{key}.{name}"
         if isinstance(value, dict):
             _stretch(value, factor, inner, given)
+        elif inner.endswith("optimizer.warmup_epochs") and not is_given(inner, given):
+            group[name] = round(float(value) * factor, 4)
         elif inner.endswith(_IN_EPOCHS) and not is_given(inner, given):
             group[name] = [_times(one, factor) for one in value] if isinstance(value, list) else _times(value, factor)
 
 
-def _times(value: Any, factor: float) -> Any:
-    if isinstance(value, int):
-        return max(round(value * factor), 1) if value else 0
-    return round(value * factor, 4)
+def _times(value: int, factor: float) -> int:
+    return max(round(value * factor), 1) if value else 0
 
 
 def is_given(key: str, given: Iterable[str]) -> bool:

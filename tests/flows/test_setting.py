@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
+from zc.lockfile import LockFile
 
 from flows.cli.app import app
 from flows.recipes.overrides import apply_overrides, check_overrides
 from flows.recipes.setting import set_values
+from flows.workspace.lock import workspace_lock
 from stages.core.errors import UserError
 from tests.project.rooms import ROOT
 
@@ -116,3 +121,26 @@ def test_nothing_to_change() -> None:
     Path("params.yaml").unlink()
     with pytest.raises(UserError, match=r"params.yaml: no such file; write it with `luss use METHOD DATASET`"):
         set_values(["cluster.k=3"])
+
+
+@pytest.mark.parametrize("words", [("use", "luss", "sample"), ("set", "cluster.k=4")], ids=["use", "set"])
+def test_a_run_that_goes_on_keeps_its_values(words: tuple[str, ...]) -> None:
+    """Of `luss run`, of a stage that `dvc repro` runs, and of DVC between two stages."""
+    before, kept = Path("params.yaml").read_bytes(), Path(".dvc/tmp")
+    with workspace_lock(), pytest.raises(UserError, match=rf"another run works in this folder \(process {os.getpid()}"):
+        luss(*words)
+    lock = kept / "rwlock"
+    lock.write_text(json.dumps({"/a": {"write": {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    with pytest.raises(
+        UserError, match=rf"\(process {os.getpid()}: dvc repro\) and reads params.yaml .*nothing was changed"
+    ):
+        luss(*words)
+    lock.write_text(json.dumps({"/a": {"read": [{"pid": 2**22 + 1, "cmd": "dvc repro"}]}}))
+    with (
+        contextlib.closing(LockFile(str(kept / "lock"))),
+        pytest.raises(UserError, match=r"\(dvc\) and reads params.yaml"),
+    ):
+        luss(*words)
+    assert Path("params.yaml").read_bytes() == before
+    luss(*words)
+    assert Path("params.yaml").read_bytes() != before
