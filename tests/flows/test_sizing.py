@@ -18,7 +18,7 @@ from flows.recipes.composing import Recipe, compose_sized
 from flows.recipes.measuring import measure_photographs, part
 from flows.recipes.setting import list_resets, set_values
 from stages.core.errors import UserError
-from stages.index import FolderConfig
+from stages.index.methods.folder import FolderConfig
 from tests.project.rooms import ROOT
 
 
