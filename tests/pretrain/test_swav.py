@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from stages.core.artifacts.models import read_model_card
 from stages.core.config.params import validate_section
 from stages.core.engine.method import TrainingProgress
 from stages.core.engine.online_clustering import sinkhorn
@@ -16,6 +18,7 @@ from stages.core.images.dataset import Batch
 from stages.pretrain import Config
 from stages.pretrain.methods.swav.config import SwAVConfig
 from stages.pretrain.methods.swav.method import SwAV
+from stages.pretrain.training import pretrain
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small, train_small
 
@@ -87,6 +90,12 @@ def test_fewer_photographs_than_a_batch_train() -> None:
     config = small(SwAVConfig)
     history = train_small(config.build(), config, fabricate_images(3), "work")
     assert len(history) == 3
+
+
+def test_the_card_says_what_the_loss_would_be_by_chance() -> None:
+    fabricate_images(3)
+    pretrain(small(SwAVConfig))
+    assert read_model_card("pretrain").chance == {"loss": pytest.approx(math.log(6))}
 
 
 def refused(**values: Any) -> str:
