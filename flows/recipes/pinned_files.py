@@ -21,8 +21,10 @@ def pin_files(field: str, value: Any) -> Any:
         a folder of their own), and `sha256` filled in.
 
     Raises:
-        UserError: One is missing, or has another content than the written hash says.
+        UserError: One is missing, has another content than the written hash says, or weights are a plain name.
     """
+    if isinstance(value, str) and field.endswith(".weights"):
+        raise UserError(f"{field} = {value!r}: name the file as {field}.path={value}, and say its {field}.origin")
     if not isinstance(value, dict):
         return value
     if "path" in value and "." in field:

@@ -117,6 +117,13 @@ def test_method_and_data_set_in_the_wrong_order() -> None:
         luss("use", "sample", "swav")
 
 
+def test_weights_given_as_a_plain_name() -> None:
+    with pytest.raises(
+        UserError, match=r"pretrain.weights = 'net.pth': name the file as pretrain.weights.path=net.pth"
+    ):
+        luss("set", "pretrain.weights=net.pth")
+
+
 def test_nothing_to_change() -> None:
     Path("params.yaml").unlink()
     with pytest.raises(UserError, match=r"params.yaml: no such file; write it with `luss use METHOD DATASET`"):
