@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stages.evaluate import Config
+from stages.evaluate.evaluators.evaluator import EvaluatorResults
+from stages.evaluate.evaluators.object_protocol import OBJECTS
 from stages.evaluate.inputs import Inputs
 from stages.evaluate.protocols.definitions import PROTOCOLS
 from stages.evaluate.protocols.evaluation import Evaluation
@@ -33,14 +35,16 @@ def many_to_one(protocol: ProtocolName, clusters: int, classes: int) -> str:
     return f"{clusters} clusters may share {classes} classes{beside}"
 
 
-def find_caveats(config: Config, inputs: Inputs, evaluation: Evaluation, provenance: Provenance) -> dict[str, str]:
+def find_caveats(
+    config: Config, inputs: Inputs, evaluation: Evaluation, results: EvaluatorResults, provenance: Provenance
+) -> dict[str, str]:
     """Those of a result, by name, each with what it concerns."""
     fitted_on, threshold = evaluation.fitted_on, evaluation.threshold
     found = {
         "matched_on_scored_split": fitted_on if fitted_on in evaluation.splits else "",
         "many_to_one": many_to_one(config.protocol, inputs.clusters, inputs.classes),
         "threshold_by_masks": "validation" if threshold.uses_labels else "",
-        "clustered_on_scored_split": "objects_mIoU" if config.objects else "",
+        "clustered_on_scored_split": "objects_mIoU" if results.detail(OBJECTS) else "",
         "labels_before_scoring": "; ".join(provenance.label_uses),
     }
     if not evaluation.has_scores:

@@ -33,6 +33,7 @@ def write_metrics(
             found = {name: round(value, _DIGITS) for name, value in scores.items()}
             metrics[split] = metrics.get(split, {}) | found
     metrics["protocol"] = _describe(config, inputs, evaluation, provenance)
+    metrics["protocol"]["caveats"] = find_caveats(config, inputs, evaluation, results, provenance)
     return metrics
 
 
@@ -42,7 +43,6 @@ def _describe(config: Config, inputs: Inputs, evaluation: Evaluation, provenance
         "weights": provenance.weights.get("pretrain", "unknown"),
         "seeds": provenance.seeds,
         "strict": provenance.is_strict(evaluation.threshold),
-        "caveats": find_caveats(config, inputs, evaluation, provenance),
     }
     if not evaluation.has_scores:
         return {"name": "clusters only: no masks", **size, **origin}

@@ -87,7 +87,8 @@ def predict(rng, mask):
     return pred.astype(np.uint8), score.astype(np.uint8)
 
 
-def write_models_and_clusters(rows, count=3):
+def write_models_and_clusters(rows, count=None):
+    count = count or len(CLASSES)
     centroids = Centroids(np.eye(count, dtype=np.float32), np.bincount([row[2] for row in rows], minlength=count), True)
     columns = list(zip(*rows, strict=True))
     regions, clusters, distances = (

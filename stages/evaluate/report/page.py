@@ -68,7 +68,7 @@ def render_report(
         "protocol_title": title(config.protocol, evaluation.fitted_on, config.working_size),
         "caveats": [
             (BADGES[name], what)
-            for name, what in find_caveats(config, inputs, evaluation, provenance).items()
+            for name, what in find_caveats(config, inputs, evaluation, results, provenance).items()
             if name in BADGES
         ],
         "facts": tables.provenance_rows(config, evaluation, provenance),
