@@ -63,11 +63,18 @@ def claim_results(out: Path, masks: Iterable[str]) -> None:
     """Make sure that nothing is overwritten but what an earlier run wrote, and note what this one will write.
 
     Raises:
-        UserError: The folder holds a file of such a name that is not its own.
+        UserError: The folder holds a file of such a name that is not its own, or masks of an earlier run that this one
+            would leave among its own.
     """
     record = out / _RECORD
     own = _read_record(record)
     planned = [*_TABLES, *(f"{folder}/{name}" for name in masks for folder in ("masks", "overlays"))]
+    if left := sorted(path for path in own.difference(planned) if (out / path).exists()):
+        raise UserError(
+            f"--out {out}: holds {left[0]}"
+            + (f" and {len(left) - 1} more files" if len(left) > 1 else "")
+            + " of an earlier run, of photographs that are not among these; remove the folder or name another"
+        )
     if foreign := [path for path in planned if path not in own and (out / path).exists()]:
         raise UserError(
             f"--out {out}: holds {foreign[0]}"

@@ -291,3 +291,17 @@ def test_what_it_did_not_write_stays_as_it_is() -> None:
     for _ in range(2):
         assert predict_folder(PHOTOS, OUT) == 0
     assert (OUT / "other.html").read_text() == "mine"
+
+
+def test_masks_of_an_earlier_run_are_not_left_among_those_of_this_one() -> None:
+    PHOTOS.mkdir()
+    for name in ("kept", "gone"):
+        Image.fromarray(noise(30, 40)).save(PHOTOS / f"{name}.png")
+    fabricate_segmenter()
+    predict_folder(PHOTOS, OUT)
+    predict_folder(PHOTOS, OUT)
+    before = {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()}
+    (PHOTOS / "gone.png").unlink()
+    with pytest.raises(UserError, match=r"holds masks/gone\.png\.png and 1 more files of an earlier run"):
+        predict_folder(PHOTOS, OUT)
+    assert {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()} == before
