@@ -9,12 +9,14 @@ from torch import Tensor
 
 from stages.attend.__main__ import main
 from stages.attend.methods.cls_attention.config import ClassTokenAttentionConfig
+from stages.core.artifacts.features import read_features
 from stages.core.artifacts.models import read_model, read_model_card
 from stages.core.config.segmenter import ThresholdConfig
 from stages.core.errors import UserError
 from stages.core.nets.attention import rank_by_mass
 from stages.core.nets.features import restore_features
 from stages.core.nets.segmenter import restore_segmenter
+from stages.extract.__main__ import main as extract
 from stages.extract.methods.image.config import ImageEmbeddingConfig
 from stages.finetune.__main__ import main as finetune
 from stages.finetune.methods.none.config import NoFineTuningConfig
@@ -61,8 +63,8 @@ def test_embeddings_are_pooled_by_it_and_it_tells_the_background() -> None:
     index = fabricate_images(3, (48, 48))
     network = fabricate_transformer("pretrain")
     main(ClassTokenAttentionConfig())
-    model = read_model("attend")
-    embeddings = list(ImageEmbeddingConfig(resize=48, crop=48).extract(model, index).rows)
+    extract(ImageEmbeddingConfig(resize=48, crop=48))
+    embeddings = read_features().embeddings
     centroids = write_centroids(24)
     threshold = ThresholdConfig(rule="fixed", value=0.4)
     finetune(NoFineTuningConfig(short_side=48, background="attention", threshold=threshold))
@@ -76,7 +78,7 @@ def test_embeddings_are_pooled_by_it_and_it_tells_the_background() -> None:
         with torch.no_grad():
             features = network(images)
         wanted = (weights * features).mean((2, 3))[0]
-        np.testing.assert_allclose(embedding.embedding, wanted, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(embedding, wanted, rtol=1e-3, atol=1e-4)
         found = segmenter.segment_photograph(index.read(position), 10**6)
         enlarged = torch.nn.functional.interpolate(weights, (48, 48), mode="bilinear")[0, 0]
         np.testing.assert_allclose(found.score, np.floor(100 * enlarged.numpy()), atol=1)

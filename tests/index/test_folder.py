@@ -132,7 +132,7 @@ def test_a_file_changed_after_an_interrupt_is_read_again(monkeypatch: pytest.Mon
 def test_a_full_disk_is_a_message_and_the_next_run_goes_on() -> None:
     for number in range(40):
         put(f"{number:02d}.jpg", photograph())
-    Path("params.yaml").write_text("index:\n  method: folder\n")
+    Path("params.yaml").write_text("index:\n  method: folder\n  limit: null\n")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     command = f"ulimit -f 2; exec {sys.executable} -m stages.index"
     full = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
