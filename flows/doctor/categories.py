@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from flows.doctor.finding import Finding
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.clusters import read_centroids
-from stages.core.artifacts.names import NAMES_FILE, centroid_hash, read_naming
+from stages.core.artifacts.names import read_naming
+from stages.core.artifacts.names_content import NAMES_FILE
 from stages.core.errors import UserError
 
 _NO_BOUND = 2**16 - 1

@@ -17,7 +17,7 @@ from flows.naming.entries import Fields, fields_of, fields_of_form
 from flows.naming.gallery import Cluster, Gallery
 from flows.naming.names_file import Conflict, read_current, revision, save
 from stages.core.artifacts.categories import centroid_hash
-from stages.core.artifacts.names import encode_names
+from stages.core.artifacts.names_content import encode_names
 from stages.core.config.params import Params
 from stages.core.errors import UserError
 from stages.core.images.palette import css_color

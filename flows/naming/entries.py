@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.artifacts.names import NamedCategory, NamesFile, check_names
+from stages.core.artifacts.names import check_names
+from stages.core.artifacts.names_content import NamedCategory, NamesFile
 from stages.core.config.categories import SplitCluster
 from stages.core.config.params import Params
 from stages.core.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.naming.entries import Fields
 from flows.workspace.names_following import remember_members
 from stages.core.artifacts.categories import centroid_hash
-from stages.core.artifacts.names import NAMES_FILE, NamesFile, encode_names, read_names
+from stages.core.artifacts.names_content import NAMES_FILE, NamesFile, encode_names, read_names
 from stages.core.artifacts.shards import write_atomically
 from stages.core.config.categories import SHORTEST_HASH
 from stages.core.errors import UserError

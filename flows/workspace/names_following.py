@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.clusters import OUT, Assignments, read_assignments, read_centroids
-from stages.core.artifacts.names import NAMES_FILE, NamedCategory, NamesFile, encode_names, read_names
+from stages.core.artifacts.names_content import NAMES_FILE, NamedCategory, NamesFile, encode_names, read_names
 from stages.core.artifacts.shards import contract_name, read_table, read_table_metadata, write_atomically, write_table
 from stages.core.config.categories import SHORTEST_HASH
 from stages.core.errors import UserError

@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.core.artifacts.names import (
-    NAMES_FILE,
-    NamedCategory,
-    NamesFile,
-    centroid_hash,
-    encode_names,
-    read_naming,
-)
+from stages.core.artifacts.categories import centroid_hash
+from stages.core.artifacts.names import read_naming
+from stages.core.artifacts.names_content import NAMES_FILE, NamedCategory, NamesFile, encode_names
 from stages.core.errors import UserError
 from tests.fabricate import fabricate_clusters
 from tests.project.rooms import ROOT

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids, write_clusters
 from stages.core.artifacts.label_maps import open_label_maps, write_label_maps
-from stages.core.artifacts.names import centroid_hash
 from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.images.boxes import crop_box
 from stages.core.images.palette import color, css_color

@@ -35,7 +35,7 @@ from flows.doctor.environment import (
 )
 from flows.doctor.finding import Finding
 from flows.doctor.fingerprints import check_code
-from stages.core.artifacts.names import centroid_hash
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.fingerprint import write_fingerprints
 from tests.fabricate import fabricate_clusters
 from tests.flows.test_commands import luss

@@ -12,7 +12,7 @@ from flows.workspace import names_following as module
 from flows.workspace.names_following import MEMBERS_FILE, follow_names, remember_members
 from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.clusters import OUT
-from stages.core.artifacts.names import NAMES_FILE, NamedCategory, NamesFile, encode_names, read_names
+from stages.core.artifacts.names_content import NAMES_FILE, NamedCategory, NamesFile, encode_names, read_names
 from stages.core.errors import UserError
 from tests.fabricate import fabricate_clusters
 

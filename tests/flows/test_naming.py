@@ -19,7 +19,9 @@ from flows.naming.applying import categories_of
 from flows.naming.entries import Fields, fields_of
 from flows.naming.names_file import revision
 from flows.recipes.composing import Recipe, write_params
-from stages.core.artifacts.names import centroid_hash, read_names, read_naming
+from stages.core.artifacts.categories import centroid_hash
+from stages.core.artifacts.names import read_naming
+from stages.core.artifacts.names_content import read_names
 from stages.core.config.params import read_params
 from stages.core.errors import UserError
 from tests.fabricate import project

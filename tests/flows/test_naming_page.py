@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.core.artifacts.names import centroid_hash, read_names, read_naming
+from stages.core.artifacts.categories import centroid_hash
+from stages.core.artifacts.names import read_naming
+from stages.core.artifacts.names_content import read_names
 from tests.browser import Page, open_page
 from tests.fabricate import project
 from tests.flows.naming import fabricate_named, serve

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.models import read_model
-from stages.core.artifacts.names import centroid_hash
 from stages.core.errors import UserError
 from stages.core.images.palette import category_colors, css_color
 from stages.core.nets.segmenter import restore_segmenter

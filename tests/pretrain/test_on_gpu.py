@@ -31,7 +31,7 @@ def test_no_tensor_stays_on_the_cpu(config_type: Any) -> None:
     assert is_whole == (config_type.model_fields["method"].default not in READING)
 
 
-def test_one_that_stays_is_found() -> None:
+def test_one_that_stays_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A temperature that is no buffer does not go along."""
     method = build(still(SimCLRConfig))
     step, scale = method.step, torch.tensor([2.0])
@@ -41,7 +41,7 @@ def test_one_that_stays_is_found() -> None:
         losses.total = (losses.total * scale).sum()
         return losses
 
-    method.step = forgetful  # type: ignore[method-assign]
+    monkeypatch.setattr(method, "step", forgetful)
     batch = load_two_batches(method, fabricate_inputs())[0]
     with pytest.raises(AssertionError, match="Please convert all Tensors to FakeTensors"):
         check_no_tensor_stays_on_the_cpu(method, batch)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.core.artifacts.names import centroid_hash
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.config.params import Params, models_by_method
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import stage_folders

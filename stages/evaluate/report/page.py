@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stages.core.artifacts.names import SHORTEST_HASH, centroid_hash
+from stages.core.artifacts.categories import centroid_hash
+from stages.core.config.categories import SHORTEST_HASH
 from stages.core.images.palette import css_color
 from stages.core.metrics.counts import GROUPS
 from stages.evaluate import Config

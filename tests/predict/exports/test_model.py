@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
+from stages.core.artifacts.categories import centroid_hash
 from stages.core.artifacts.models import read_model
-from stages.core.artifacts.names import centroid_hash
 from stages.core.errors import UserError
 from stages.core.nets.segmenter import restore_segmenter
 from stages.predict import load_segmenter
