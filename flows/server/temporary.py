@@ -41,7 +41,7 @@ def start_temporary_server() -> None:
         return
     _leave_out_of_proxy()
     server.port = server.find_available_port()
-    print(f"Starting a temporary Prefect server on {server.address}", flush=True)
+    print(f"Starting a temporary Prefect server on {server.address} (no page to look at: docs/prefect.md)", flush=True)
     atexit.register(server.stop)
     with tempfile.TemporaryFile("w+") as log:
         server.server_process = _start(server.port, log)
