@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from stages.core.cli import worker_number
+from stages.core.engine.allocator import keep_freed_memory
 from stages.core.engine.launch import is_launched
 from stages.core.errors import UserError
 from stages.core.parent import exit_with_parent
@@ -37,11 +38,15 @@ def start_fabric() -> Fabric:
     precision = _choose("LUSS_PRECISION", tuple(_PRECISIONS), "bf16" if _has_bf16(device) else "fp32")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would also fill all memory before its first use, a tenth of a step; nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     options: dict[str, Any] = {"accelerator": device, "devices": 1, "precision": _PRECISIONS[precision]}
     if inference_device().type == "cuda":
         _attend_in_one_order()
+    elif inference_device().type == "cpu":
+        keep_freed_memory()
     if not is_launched():
         return Fabric(**options)
     exit_with_parent()

@@ -232,6 +232,13 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
         run(Regression(), "work")
 
 
+def test_memory_that_is_allocated_is_not_filled() -> None:
+    torch.utils.deterministic.fill_uninitialized_memory = True  # As torch has it.
+    start_fabric()
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
 def test_bf16_trains_fp32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUSS_PRECISION", "bf16")
     method = Regression()
