@@ -12,9 +12,9 @@ from torch import Tensor
 from stages.core.artifacts.models import read_model
 from stages.core.engine.method import TrainingProgress
 from stages.pseudolabel.activation.rounds import restore_backbone
-from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, attend_to
+from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, ParametricAggregation, attend_to
 from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig
-from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, number_entries
+from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, TurningMemory, number_entries
 from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
 from stages.pseudolabel.methods.rca.regions import Known, contrast, draw_mixing, pool_regions
 from tests.methods import load_two_batches, small
@@ -91,6 +91,28 @@ def test_regions_are_mixed_with_those_of_another_photograph_and_category() -> No
     assert alike.shares.tolist() == [1.0, 1.0], "there is nothing to mix with"
 
 
+def test_released_mixing_takes_any_region_there_is() -> None:
+    drawn = [draw_mixing(TAGS, 8.0, np.random.default_rng(seed), is_any=True).partners for seed in range(40)]
+    assert {int(each[0]) for each in drawn} == {0, 1, 2, 4}, "its own and its photograph's, never what is no region"
+
+
+def test_released_entries_begin_as_noise_and_are_moved_in_turn() -> None:
+    memory = TurningMemory(2, 3, MemoryConfig(size=2, momentum=0.75))
+    expected, turns = memory.entries.clone(), [0, 0]
+    assert memory.known.owners.tolist() == [0, 0, 1, 1]
+    for categories in ([1, 0, 1], [1], [0, 0]):
+        regions = torch.randn(len(categories), 3)
+        memory.update(torch.tensor(categories), regions)
+        for category, region in zip(categories, regions, strict=True):
+            number = 2 * category + turns[category] % 2
+            expected[number] = 0.75 * expected[number] + 0.25 * region
+            turns[category] += 1
+    torch.testing.assert_close(memory.entries, expected)
+    assert memory.turns.tolist() == turns
+    memory.update(torch.zeros(5, dtype=torch.long), torch.randn(5, 3))
+    assert memory.turns.tolist() == [turns[0] + 2, turns[1]], "as many of a step as there are entries"
+
+
 def test_the_mixed_contrast_of_a_step_is_equation_6() -> None:
     fabricate_inputs()
     training = build(small(RCAConfig))
@@ -127,6 +149,43 @@ def test_pixels_attend_to_centroids_by_the_softmax_of_products() -> None:
     joined = AttentiveAggregation(3)(features, centroids)
     torch.testing.assert_close(joined, torch.cat([features, found], 1))
     assert not attend_to(features, torch.zeros(0, 3)).any()
+
+
+def test_the_second_head_sees_the_features_beside_what_they_attend_to() -> None:
+    fabricate_inputs()
+    training = build(small(RCAConfig)).eval()
+    training.centroids.vectors.normal_()
+    training.centroids.is_set[:, :1] = True
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        features, found = training.features(images)[0], training.activate(images)[0]
+    weight, centroids = training.fine.weight[:, :, 0, 0].detach(), training.centroids.vectors[:, 0]
+    for category, y, x in np.ndindex(3, *features.shape[1:]):
+        pixel = features[:, y, x]
+        shares = np.exp([float(pixel @ each) for each in centroids])
+        context = sum(float(share) * each for share, each in zip(shares / shares.sum(), centroids, strict=True))
+        score = sum(float(w * v) for w, v in zip(weight[category], [*pixel, *context], strict=True))
+        assert float(found[category, y, x]) == pytest.approx(score, rel=1e-3, abs=1e-4)
+
+
+def test_released_aggregation_weighs_by_products_of_layers() -> None:
+    joining = ParametricAggregation(3)
+    features, centroids = torch.randn(1, 3, 2, 2), torch.randn(4, 3)
+
+    def apply(layer: torch.nn.Conv2d, pixel: Tensor) -> Tensor:
+        assert layer.bias is not None
+        return layer.weight[:, :, 0, 0] @ pixel + layer.bias
+
+    with torch.no_grad():
+        found = joining(features, centroids)
+        for y, x in np.ndindex(2, 2):
+            query, total = apply(joining.query, features[0, :, y, x]), torch.zeros(3)
+            for each in centroids:
+                total += 2 * (query @ joining.key(each)) * joining.value(each) / len(centroids)
+            context = apply(joining.context, total)
+            torch.testing.assert_close(
+                found[0, :, y, x], apply(joining.last, torch.cat([features[0, :, y, x], context]))
+            )
 
 
 def test_centroids_are_the_means_of_groups_and_few_entries_stand_for_themselves() -> None:
@@ -175,6 +234,26 @@ def test_gradients_reach_what_the_paper_says() -> None:
     assert reached(training, parts["classification"]) == {"features", "fine"}
 
 
+def test_released_contrast_learns_a_projection_that_the_memory_never_sees() -> None:
+    fabricate_inputs()
+    training = build(small(RCAConfig, variant="released", memory={"confidence": 0.0, "size": 4}))
+    batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+    noise = training.memory.entries.clone()
+    parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts
+    assert reached(training, parts["contrast"]) == {"features", "projection"}
+    assert reached(training, parts["classification"]) == {"features", "aggregation", "fine"}
+    with torch.no_grad():
+        features = training.features(batch.views[0])
+        shares = training.coarse(features).softmax(1)
+        first = int(training.tags_of(batch)[0, 0])
+        mask = shares[0, first] > shares[0, first].mean()
+        mask = mask if mask.any() else torch.ones_like(mask)
+        region = features[0][:, mask].mean(1)
+    training.after_step(TrainingProgress(3, 9, 1, 3))
+    number = first * 4
+    torch.testing.assert_close(training.memory.entries[number], 0.99 * noise[number] + 0.01 * region)
+
+
 def test_only_regions_of_which_the_network_is_sure_are_remembered() -> None:
     fabricate_inputs()
     training = build(small(RCAConfig, memory={"confidence": 0.7}))
@@ -193,7 +272,7 @@ def test_only_regions_of_which_the_network_is_sure_are_remembered() -> None:
 
 def test_parts_that_are_left_out_leave_the_rest_as_it_is() -> None:
     fabricate_inputs()
-    for left_out in ({"contrast": None}, {"aggregation": None}, {"aggregation": {"form": "parametric"}}):
+    for left_out in ({"contrast": None}, {"aggregation": None}, {"variant": "released"}):
         training = build(small(RCAConfig, **left_out))
         batch = load_two_batches(training, tags_for(training.config).photographs)[0]
         parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts

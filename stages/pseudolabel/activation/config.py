@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from stages.core.config.crf import CRFConfig
 from stages.core.config.params import Params
 from stages.core.config.training import TrainingConfig
-from stages.core.config.views import CropConfig, MultiCropConfig
+from stages.core.config.views import CropConfig, MultiCropConfig, ShareCropConfig
 from stages.pseudolabel.config import PseudolabelConfig
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ class TagConfig(PseudolabelConfig):
     (the ids in a mask, or the class's folder), whose result is not strict."""
     output_stride: Literal[8, 16, 32] | None = None
     """Of the backbone's last map while it classifies; null for what it was pretrained at."""
-    views: MultiCropConfig = MultiCropConfig(
+    views: MultiCropConfig | ShareCropConfig = MultiCropConfig(
         crops=(CropConfig(count=1, size=368, scale=(0.25, 1.0)),), photometric=None
     )
-    """What is seen of a photograph. RCA's code: all of it at 368 x 368, its shape lost; here a part of it."""
+    """What is seen of a photograph: by default a part of it. RCA's code: all of it at 368 x 368, its shape lost; that
+    is {size: 368, shares: [1.0], flip: 0.0}."""
     training: TrainingConfig
     """How long and in what steps."""
     maps: MapConfig = MapConfig()

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.core.engine.devices import inference_device
 from stages.core.images.inference import iterate_batches
 from stages.core.images.working_size import shrink
 from stages.core.progress import track
@@ -19,14 +21,34 @@ from stages.pseudolabel.activation.tags import Tags
 from stages.pseudolabel.activation.training import TagTraining
 
 Float32 = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 _LEAST_SIDE = 16
 _SMALL = 0.5
 """Largest scale at which an ascent takes its `small_steps`."""
 
 
+def iterate_maps(training: TagTraining, tags: Tags, config: MapConfig, rows: Rows | None = None) -> Iterator[Float32]:
+    """The maps of tagged photographs' own categories (T', h, w), in 0..1, in the order of the tags.
+
+    Args:
+        training: What has been trained; where it has accumulated maps, these.
+        tags: The photographs' categories.
+        config: How maps are made.
+        rows: Of the tags, which photographs; None for all.
+    """
+    if training.accumulated is None:
+        chosen = tags if rows is None else tags.take(rows)
+        yield from _activate_all(training, chosen, config, inference_device())
+        return
+    for row in range(len(tags.ids)) if rows is None else rows.tolist():
+        photo = tags.photographs[row]
+        scale = min(config.max_side / max(photo.height, photo.width), 1)
+        size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+        yield np.stack([cv2.resize(each, size) for each in training.accumulated.of(row)])
+
+
 @torch.no_grad()
-def iterate_maps(training: TagTraining, tags: Tags, config: MapConfig, device: torch.device) -> Iterator[Float32]:
-    """The maps of each tagged photograph's own categories (T', h, w), in 0..1, in the order of the tags."""
+def _activate_all(training: TagTraining, tags: Tags, config: MapConfig, device: torch.device) -> Iterator[Float32]:
     training.to(device).eval()
     expects = training.views.input_card
     prepare = partial(shrink, max_side=config.max_side)

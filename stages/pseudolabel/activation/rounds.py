@@ -74,6 +74,7 @@ class Rounds:
             earlier = read_json(folder / _HISTORY)["rows"]
         if config.training_rounds > 1 and not is_launched():
             print(f"pseudolabel: round {number} of {config.training_rounds}", flush=True)
+        training.open_files(folder)
         rows = train(training, config.training, self._tags.photographs, "pseudolabel", folder)
         if config.training_rounds > 1:
             done = int(earlier[-1]["iteration"]) if earlier else 0

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.core.artifacts.class_maps import FOLDER, Origin, write_class_maps
 from stages.core.artifacts.clusters import OUT as CLUSTERS
 from stages.core.artifacts.clusters import Assignments, read_centroids
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import IGNORE, LabelMap, LabelMaps, open_label_maps, write_label_maps
 from stages.core.artifacts.labels import LABELS
 from stages.core.artifacts.models import model_hash, read_model
-from stages.core.artifacts.shards import read_manifest
-from stages.core.engine.devices import inference_device
+from stages.core.artifacts.shards import ARTIFACTS, read_manifest
 from stages.core.errors import UserError
 from stages.core.images.working_size import shrink
 from stages.core.metrics.otsu import otsu_of_scores
@@ -42,6 +42,9 @@ def train_and_label(config: TagConfig, tags: Tags) -> None:
         training, history = Rounds(config, pretrained, tags, work).train()
         labels = _label(config, training, tags, saliency)
         write_label_maps("pseudolabel", config.method, labels, history=history)
+        if training.accumulated is not None:
+            origin = Origin("pseudolabel", config.method, tags.categories)
+            write_class_maps(ARTIFACTS / "pseudolabel" / FOLDER, origin, training.accumulated)
 
 
 def read_tags(config: TagConfig, index: ImageIndex, assignments: Assignments) -> Tags:
@@ -81,7 +84,7 @@ def _open_saliency(tags: Tags) -> LabelMaps:
 
 def _label(config: TagConfig, training: TagTraining, tags: Tags, saliency: LabelMaps | None) -> Iterator[LabelMap]:
     threshold, has_found = _find_threshold(config, training, tags), False
-    maps = iterate_maps(training, tags, config.maps, inference_device())
+    maps = iterate_maps(training, tags, config.maps)
     for position, found in enumerate(track(maps, len(tags.photographs), label="labels")):
         photo, ids = tags.photographs[position], tags.ids[position]
         salient = _resize(saliency[photo.image_id].map, found.shape[1:]) if saliency else None
@@ -108,11 +111,8 @@ def _find_threshold(config: TagConfig, training: TagTraining, tags: Tags) -> flo
     if rules.threshold != "otsu":
         return float(rules.threshold)
     rows = np.sort(np.random.default_rng(0).permutation(len(tags.photographs))[: rules.photographs])
-    drawn = Tags(tags.photographs.draw(rules.photographs), tags.ids[rows], tags.categories)
-    maps = iterate_maps(training, drawn, config.maps, inference_device())
-    strongest = (
-        (100 * found.max(0)).astype(np.uint8) for found in track(maps, len(drawn.photographs), label="threshold")
-    )
+    maps = iterate_maps(training, tags, config.maps, rows)
+    strongest = ((100 * found.max(0)).astype(np.uint8) for found in track(maps, len(rows), label="threshold"))
     return otsu_of_scores(strongest)
 
 

@@ -30,6 +30,12 @@ class Tags(NamedTuple):
         """(L,) photographs of each category."""
         return np.bincount(self.ids[self.ids >= 0], minlength=self.categories)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Tags":
+        """Those of some photographs, by their rows in ascending order."""
+        image_ids = self.photographs.image_ids
+        photographs = self.photographs.with_ids(image_ids[row] for row in rows)
+        return Tags(photographs, self.ids[rows], self.categories)
+
 
 def cluster_tags(index: ImageIndex, assignments: Assignments) -> Tags:
     """The clusters of each photograph, or of its regions, as its tags; no label is used.

@@ -1,6 +1,7 @@
 """What trainings of classifiers on tags have in common."""
 
 from abc import abstractmethod
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.core.config.views import MultiCropConfig
+from stages.core.config.views import ViewConfig
 from stages.core.engine.method import TrainingMethod
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
+from stages.pseudolabel.activation.accumulation import AccumulatedMaps
 from stages.pseudolabel.activation.tags import Tags
 
 Float32 = npt.NDArray[np.float32]
@@ -27,8 +29,10 @@ class TagTraining(TrainingMethod):
         views: What is seen of a photograph.
     """
 
-    def __init__(self, features: FeatureNetwork, tags: Tags, views: MultiCropConfig) -> None:
+    def __init__(self, features: FeatureNetwork, tags: Tags, views: ViewConfig) -> None:
         super().__init__()
+        self.accumulated: AccumulatedMaps | None = None
+        """Maps that training gathers, which labels are then made of; None where `activate` gives them."""
         self.views, self.categories = views, tags.categories
         self.features = features
         # Parameters and inputs decide it: no checkpoint needs to hold it.
@@ -41,6 +45,9 @@ class TagTraining(TrainingMethod):
     def classify(self, images: Tensor) -> Tensor:
         """The maps (B, L, h, w) whose means are the categories' scores, with their gradient; by default `activate`."""
         return self.activate(images)
+
+    def open_files(self, folder: Path) -> None:
+        """Called in every process before training, with the folder of its checkpoints: what lies in files there."""
 
     def tags_of(self, batch: Batch) -> Tensor:
         """The categories (B, T) of a batch's photographs; -1 where one has fewer than T."""

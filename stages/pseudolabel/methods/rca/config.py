@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
 
 
+Variant = Literal["paper", "released"]
+
+
 class MemoryConfig(Params):
     """The memory of regions: one entry per photograph and category that it shows."""
 
     size: int | None = Field(None, ge=1)
-    """Most entries of a category, of photographs drawn by the seed; null for all. It costs 4 bytes a channel: 919
-    categories of 500 entries of 512 channels take 0.94 GB. Section 4.1: all for Pascal VOC, 500 for COCO."""
+    """Most entries of a category, of photographs drawn by the seed; null for all (`released`: 500). It costs 4 bytes a
+    channel: 919 categories of 500 entries of 512 channels take 0.94 GB. Section 4.1: all for Pascal VOC, 500 for
+    COCO."""
     momentum: float = Field(0.99, ge=0, lt=1)
     """gamma, share of an entry that an update keeps; the first sets it. Equation 3, section 4.1: 0.99."""
     confidence: float = Field(0.7, ge=0, lt=1)
@@ -45,20 +49,35 @@ class AggregationConfig(Params):
     centroids: int = Field(10, ge=1)
     """K, of each category, by k-means at the beginning of each epoch; a category with fewer entries takes these as they
     are. Section 4.1: 10."""
-    form: Literal["attention", "parametric"] = "attention"
-    """`attention`: softmax of products with the centroids, which has no weights (equations 7 and 8). `parametric`:
-    layers for queries, keys and values and no softmax (RCA's code)."""
+
+
+class AccumulationConfig(Params):
+    """Accumulated attention (OAA): labels are made of the strongest maps of all epochs, not of the last network's."""
+
+    start_epoch: int = Field(1, ge=0)
+    """Epoch, from 0, in which it starts. RCA's code: 1."""
+    confidence: float = Field(0.1, ge=0, lt=1)
+    """Least probability of a category whose map counts. RCA's code: 0.1."""
+    side: int = Field(46, ge=2)
+    """Cells along both sides of a photograph; each photograph and category takes its square in bytes on the disk.
+    RCA's code: 46, a photograph of 368 pixels at stride 8."""
 
 
 class RCAConfig(TagConfig):
     """Train a classifier with regional contrast and aggregation."""
 
     method: Literal["rca"] = "rca"
+    variant: Variant = "paper"
+    """`released`: as RCA's code has it. A memory that begins as noise and whose entries are moved in turn, whatever
+    photograph a region is of; regions by the softmax over categories; contrast of a projection with it, mixed with any
+    region; layers in the aggregation and no softmax. Not taken over: stacks of convolutions before each head."""
     memory: MemoryConfig = MemoryConfig()
     contrast: ContrastConfig | None = ContrastConfig()
     """Null: without."""
     aggregation: AggregationConfig | None = AggregationConfig()
     """Null: without; the second classifier then sees the features alone."""
+    accumulation: AccumulationConfig | None = None
+    """Null: without; maps are those of the trained network."""
     coarse_weight: float = Field(0.4, ge=0)
     """alpha_2, of the first classifier's loss. Section 4.1: 0.4."""
     training: TrainingConfig = TrainingConfig(

@@ -1,5 +1,7 @@
 """The memory of regions, one entry per photograph and category, and the centroids of each category's entries."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,6 +15,8 @@ from stages.pseudolabel.methods.rca.regions import Known
 Int64 = npt.NDArray[np.int64]
 _ITERATIONS = 20
 """Of Lloyd's algorithm."""
+_ENTRIES = 500
+"""Of a category, where nothing else is asked for. RCA's code."""
 
 
 def number_entries(ids: Int64, size: int | None, seed: int) -> tuple[Int64, Int64]:
@@ -36,21 +40,18 @@ def number_entries(ids: Int64, size: int | None, seed: int) -> tuple[Int64, Int6
     return entries, np.array(owners, np.int64)
 
 
-class RegionMemory(nn.Module):
-    """All it holds lies in buffers, so that checkpoints have it.
+class Memory(nn.Module, ABC):
+    """Vectors of regions, each of a category; all lie in buffers, so that checkpoints have them.
 
     Args:
-        ids: (N, T) categories of the training photographs; -1 for none.
+        owners: (E,) category of every entry.
         size: D, channels of a region's vector.
         config: Its parameters.
-        seed: Which photographs have an entry, where not all have.
     """
 
-    def __init__(self, ids: Int64, size: int, config: MemoryConfig, seed: int) -> None:
+    def __init__(self, owners: Int64, size: int, config: MemoryConfig) -> None:
         super().__init__()
         self.config = config
-        entries, owners = number_entries(ids, config.size, seed)
-        self.numbers = nn.Buffer(torch.from_numpy(entries), persistent=False)
         self.owners = nn.Buffer(torch.from_numpy(owners), persistent=False)
         self.entries = nn.Buffer(torch.zeros(len(owners), size))
         self.is_set = nn.Buffer(torch.zeros(len(owners), dtype=torch.bool))
@@ -60,20 +61,74 @@ class RegionMemory(nn.Module):
         """The entries that have been set."""
         return Known(self.entries[self.is_set], self.owners[self.is_set])
 
-    @torch.no_grad()
-    def update(self, numbers: Tensor, regions: Tensor) -> None:
-        """Move entries towards regions, of all processes; an entry that was not set takes its region as it is.
+    @abstractmethod
+    def places(self, positions: Tensor, tags: Tensor) -> Tensor:
+        """What `update` wants to know of the regions (B, T) of photographs (B,) with tags (B, T); -1 for none."""
 
-        Args:
-            numbers: (R,) entries of this process's regions, each at most once in a step.
-            regions: (R, D)
+    @abstractmethod
+    def update(self, places: Tensor, regions: Tensor) -> None:
+        """Take in the regions (R, D) of all processes, by their places (R,)."""
 
-        Source: RCA, equation 3.
-        """
-        numbers, regions = gather(numbers), gather(regions.float())
+    def _move(self, numbers: Tensor, regions: Tensor) -> None:
+        """Move entries (R,), each at most once, towards regions; one that was not set takes its region as it is."""
         kept = torch.where(self.is_set[numbers], self.config.momentum, 0.0)[:, None]
         self.entries[numbers] = kept * self.entries[numbers] + (1 - kept) * regions
         self.is_set[numbers] = True
+
+
+class RegionMemory(Memory):
+    """An entry for every photograph and category that it shows.
+
+    Args:
+        ids: (N, T) categories of the training photographs; -1 for none.
+        size: D, channels of a region's vector.
+        config: Its parameters.
+        seed: Which photographs have an entry, where not all have.
+    """
+
+    def __init__(self, ids: Int64, size: int, config: MemoryConfig, seed: int) -> None:
+        entries, owners = number_entries(ids, config.size, seed)
+        super().__init__(owners, size, config)
+        self.numbers = nn.Buffer(torch.from_numpy(entries), persistent=False)
+
+    def places(self, positions: Tensor, tags: Tensor) -> Tensor:
+        """The numbers of their entries; see `Memory.places`."""
+        return self.numbers[positions]
+
+    @torch.no_grad()
+    def update(self, places: Tensor, regions: Tensor) -> None:
+        """Move each region's own entry. Source: RCA, equation 3."""
+        self._move(gather(places), gather(regions.float()))
+
+
+class TurningMemory(Memory):
+    """As many entries of each category, noise at first, that regions move in turn. Source: RCA's code.
+
+    Args:
+        categories: L
+        size: D, channels of a region's vector.
+        config: Its parameters.
+    """
+
+    def __init__(self, categories: int, size: int, config: MemoryConfig) -> None:
+        self.each = config.size or _ENTRIES
+        super().__init__(np.repeat(np.arange(categories), self.each), size, config)
+        self.entries.normal_()
+        self.is_set.fill_(True)
+        self.turns = nn.Buffer(torch.zeros(categories, dtype=torch.long))
+
+    def places(self, positions: Tensor, tags: Tensor) -> Tensor:
+        """Their categories; see `Memory.places`."""
+        return tags
+
+    @torch.no_grad()
+    def update(self, places: Tensor, regions: Tensor) -> None:
+        """Move the next entries of the regions' categories; a step moves each entry at most once."""
+        places, regions = gather(places), gather(regions.float())
+        earlier = (places[:, None] == places).tril(-1).sum(1)  # regions of its category before it
+        places, regions, earlier = (each[earlier < self.each] for each in (places, regions, earlier))
+        self._move(places * self.each + (self.turns[places] + earlier) % self.each, regions)
+        self.turns.add_(torch.bincount(places, minlength=len(self.turns)))
 
 
 class Centroids(nn.Module):

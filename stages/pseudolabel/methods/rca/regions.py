@@ -72,19 +72,20 @@ class Mixing(NamedTuple):
     """(R,) omega, the own part; 1 where there is no partner."""
 
 
-def draw_mixing(tags: Tensor, beta: float, rng: np.random.Generator) -> Mixing:
+def draw_mixing(tags: Tensor, beta: float, rng: np.random.Generator, is_any: bool = False) -> Mixing:
     """Draw a partner for every region of a batch: of another photograph and another category.
 
     Args:
         tags: (B, T) categories of all photographs of a step; -1 for none.
         beta: Both parameters of the distribution of shares.
         rng: The same in all processes.
+        is_any: Draw among all regions, its own too (RCA's code).
 
     Source: RCA, equation 5.
     """
     flat = tags.flatten().cpu().numpy()
     photographs = np.repeat(np.arange(len(tags)), tags.shape[1])
-    fits = (flat[:, None] != flat) & (photographs[:, None] != photographs) & (flat >= 0)
+    fits = (is_any | (flat[:, None] != flat) & (photographs[:, None] != photographs)) & (flat >= 0)
     drawn = np.where(fits, rng.random(fits.shape), -1.0).argmax(1)
     shares = np.where(fits.any(1), rng.beta(beta, beta, len(flat)), 1.0)
     found = torch.from_numpy(drawn), torch.from_numpy(shares.astype(np.float32))
