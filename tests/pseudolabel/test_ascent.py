@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,30 @@ def test_strong_places_are_held_back_once_they_have_changed() -> None:
     free, held = (climb_linear(images, 0, AscentConfig(restraint=each), 6) for each in (0.0, 7.0))
     moved = [(maps[-1][0] - maps[0][0]).abs()[0] for maps in (free, held)]
     assert moved[1][:2].max() < 0.5 * moved[0][:2].min()
+
+
+def test_each_step_is_the_slope_by_differences_of_what_is_wanted() -> None:
+    """Three steps beside central differences of the sum that section 4 maximizes, pixel by pixel."""
+    config, images = AscentConfig(restraint=0.7, step=0.1), (torch.rand(1, 3, 1, 3) + 0.3).double()
+    weight = WEIGHT.double()
+    found = climb_linear(images.float(), 0, config, 3)
+    first, strong = (weight @ images[0, :, 0]).clamp_min(0)[0], torch.zeros(3, dtype=torch.bool)
+    for after in found[1:]:
+        now = (weight @ images[0, :, 0]).clamp_min(0)[0]
+        strong = strong | (now > 0.5 * now.max())
+
+        def wanted(pixels: Tensor, strong: Tensor = strong) -> float:
+            maps = (weight @ pixels).clamp_min(0)
+            change = sum(abs(float(maps[0, x] - first[x])) for x in range(3) if strong[x])
+            return float(2 * maps[0].mean() - maps.mean(1).sum()) - config.restraint * change
+
+        slope = torch.zeros(3, 3, dtype=torch.double)
+        for channel, x in np.ndindex(3, 3):
+            shift = torch.zeros(3, 3, dtype=torch.double)
+            shift[channel, x] = 1e-6
+            slope[channel, x] = (wanted(images[0, :, 0] + shift) - wanted(images[0, :, 0] - shift)) / 2e-6
+        images = images + config.step * (slope / slope.abs().max())[None, :, None]
+        torch.testing.assert_close(after[:, 0], (weight @ images[0, :, 0]).float(), atol=1e-4, rtol=1e-4)
 
 
 def test_pixels_stay_within_the_range_of_photographs() -> None:

@@ -45,6 +45,13 @@ def test_a_step_weighs_sub_categories_five_times() -> None:
         children = training.child(training.features(batch.views[0]))
         expected = classification_loss(children, training.sub_tags[batch.positions])
     torch.testing.assert_close(losses.parts["sub_categories"], expected)
+    names = [name.partition(".")[0] for name, _ in training.named_parameters()]
+    for part, head in (("classification", "parent"), ("sub_categories", "child")):
+        slopes = torch.autograd.grad(
+            losses.parts[part], list(training.parameters()), retain_graph=True, allow_unused=True
+        )
+        reached = {name for name, slope in zip(names, slopes, strict=True) if slope is not None and slope.any()}
+        assert reached == {"features", head}, "each head learns by its own categories alone"
 
 
 def test_a_run_killed_between_rounds_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.core.artifacts.models import read_model
 from stages.core.engine.method import TrainingProgress
+from stages.core.images.dataset import Batch
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.methods.seam.config import SEAMConfig
 from stages.pseudolabel.methods.seam.correlation import (
@@ -56,10 +57,10 @@ def test_hard_and_weak_places_are_the_extremes_of_each_photograph() -> None:
     assert float(mean_of_hardest(maps, 0.2)) == pytest.approx(float(np.mean(hard)), rel=1e-5)
 
 
-def build() -> Any:
+def build(**values: Any) -> Any:
     fabricate_inputs()
     torch.manual_seed(0)
-    config = small(SEAMConfig, dropout=0.0)
+    config = small(SEAMConfig, dropout=0.0, **values)
     training = config.build(restore_backbone(config, read_model("attend")), tags_for(config)).train()
     return training, load_two_batches(training, tags_for(config).photographs)[0]
 
@@ -85,3 +86,60 @@ def test_a_step_adds_the_losses() -> None:
     losses = training.step(batch, TrainingProgress(0, 9, 0, 3))
     torch.testing.assert_close(losses.total, sum(losses.parts.values()))
     assert set(losses.parts) == {"classification", "weakest", "equivariance", "cross"}
+
+
+def normalize_by_hand(maps: np.ndarray) -> np.ndarray:
+    """Each map of (B, L, h, w) divided by its maximum, where it is above 0."""
+    found = np.zeros_like(maps)
+    for b, k in np.ndindex(maps.shape[:2]):
+        if (highest := maps[b, k].max()) > 0:
+            found[b, k] = maps[b, k].clip(0) / highest
+    return found
+
+
+def average_by_hand(maps: np.ndarray, side: int) -> np.ndarray:
+    given, found = maps.shape[-1], np.zeros((*maps.shape[:2], side, side))
+    ends = [(each * given // side, -(-(each + 1) * given // side)) for each in range(side)]
+    for y, x in np.ndindex(side, side):
+        (top, bottom), (left, right) = ends[y], ends[x]
+        found[:, :, y, x] = maps[:, :, top:bottom, left:right].mean((2, 3))
+    return found
+
+
+def cross_by_hand(plain: np.ndarray, refined: np.ndarray) -> float:
+    """Of each photograph a fifth of the differences, the largest, between what one size decides and the other says."""
+    means = []
+    for own, other in zip(plain, refined, strict=True):
+        all_maps = np.concatenate([1 - own.max(0, keepdims=True), own])
+        decided = np.where(all_maps == all_maps.max(0), all_maps, 0)
+        differences = sorted(np.abs(decided - other).ravel(), reverse=True)
+        means.append(np.mean(differences[: int(len(differences) * 0.2)]))
+    return float(np.mean(means))
+
+
+def test_the_losses_of_a_step_are_those_of_its_maps_by_hand() -> None:
+    training, _ = build(output_stride=8)
+    images = torch.randn(3, 3, 64, 64)
+    batch = Batch([images], torch.zeros(0), {}, torch.tensor([0, 4, 8]))
+    tags = [0, 1, 2]
+    with torch.no_grad():
+        parts = training.eval().step(batch, TrainingProgress(0, 9, 0, 3)).parts
+    small_copy = torch.nn.functional.interpolate(images, scale_factor=0.3, mode="bilinear", align_corners=True)
+    with torch.no_grad():
+        seen = [training._map(each) for each in (images, small_copy)]
+    own = np.zeros((3, 3, 1, 1))
+    own[range(3), tags] = 1
+    with_ground = np.concatenate([np.ones((3, 1, 1, 1)), own], 1)
+    side = seen[1].plain.shape[-1]
+    assert 1 < side < seen[0].plain.shape[-1]
+    plain = [average_by_hand(normalize_by_hand(each.plain.numpy()), side) * own for each in seen]
+    refined = [average_by_hand(normalize_by_hand(each.refined.numpy()), side) * with_ground for each in seen]
+    assert float(parts["equivariance"]) == pytest.approx(np.abs(plain[0] - plain[1]).mean(), abs=1e-4)
+    cross = cross_by_hand(plain[1], refined[0]) + cross_by_hand(plain[0], refined[1])
+    assert float(parts["cross"]) == pytest.approx(cross, abs=1e-4)
+    pushed = []
+    for each in seen:
+        for number, tag in enumerate(tags):
+            places = sorted(each.refined[number, 1 + tag].clamp_min(0).flatten().tolist())
+            pushed.append(np.mean(places[: int(len(places) * 0.25)]) / 6)
+    assert float(parts["weakest"]) == pytest.approx(sum(pushed), abs=1e-4)

@@ -25,6 +25,9 @@ _STAGES = 4
 _STRIDE = 32
 """Of a convolutional network's last map, where nothing else is asked for."""
 _FIRST_STRIDE = 4
+_HARDLY_ANY = 1 / 4096
+"""Width of a VGG's fully connected layers, which are left out: at timm's, drawing their 120 million weights takes
+seconds."""
 
 
 def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -> nn.Module:
@@ -50,8 +53,8 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
     try:
         backbone = create_transformer(config) or _create_convolutional(config)
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
-        stride = config.output_stride or _STRIDE
-        raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {error}") from None
+        stride, reason = config.output_stride or _STRIDE, str(error) or "timm has it at another one only"
+        raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {reason}") from None
     if weights:
         load_weights(backbone, weights)
     return backbone
@@ -62,15 +65,42 @@ def _create_convolutional(config: BackboneConfig) -> nn.Module:
     if config.transformer:
         raise UserError(f"backbone.transformer: {config.name} is no vision transformer; set it to null")
     stride = config.output_stride or _STRIDE
-    network = timm.create_model(
-        config.name, output_stride=stride, num_classes=0, global_pool="", drop_path_rate=config.drop_path
-    )
+    if config.name.startswith("vgg"):
+        network = _create_vgg(config, stride)
+    else:
+        network = timm.create_model(
+            config.name, output_stride=stride, num_classes=0, global_pool="", drop_path_rate=config.drop_path
+        )
     network.card = config
     if not config.zero_init_last:
         _start_norms_at_one(network)
     if config.dilated_first_blocks:
         _dilate_stages(network, config.name, stride)
     return cast(nn.Module, network)
+
+
+def _create_vgg(config: BackboneConfig, stride: int) -> Any:
+    """A VGG without its fully connected layers, whose pools beyond a stride keep their resolution.
+
+    Convolutions behind such a pool are dilated.
+
+    Source: Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs, ICLR 2015,
+    section 3.1; pools of 3 x 3 from its code.
+    """
+    if config.drop_path:
+        raise UserError(f"backbone.drop_path: {config.name} has no paths to drop; set it to 0")
+    network = load_timm().create_model(config.name, num_classes=0, global_pool="", mlp_ratio=_HARDLY_ANY)
+    network.pre_logits = nn.Identity()
+    reached, rate = 1, 1
+    for number, layer in enumerate(network.features):
+        if isinstance(layer, nn.MaxPool2d) and reached < stride:
+            reached *= 2
+        elif isinstance(layer, nn.MaxPool2d):
+            rate *= 2
+            network.features[number] = nn.MaxPool2d(3, stride=1, padding=1)
+        elif isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (rate, rate)
+    return network
 
 
 def _start_norms_at_one(network: nn.Module) -> None:

@@ -7,10 +7,12 @@ import copy
 import pytest
 import timm
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from stages.core.config.networks import BackboneConfig
 from stages.core.errors import UserError
-from stages.core.nets.backbones import build_backbone, embedding_size, map_stride
+from stages.core.nets.backbones import build_backbone, embedding_size, map_stride, stage_channels, stage_maps
 from tests.fabricate import backbone_card
 
 
@@ -110,3 +112,35 @@ def test_first_blocks_are_dilated_as_the_others_where_that_is_asked_for(name: st
 def test_only_resnets_have_first_blocks_to_dilate() -> None:
     with pytest.raises(UserError, match="dilated_first_blocks: test_convnext is no ResNet; set it to false"):
         build_backbone(BackboneConfig(name="test_convnext", dilated_first_blocks=True))
+
+
+def run_vgg(tensors: dict[str, Tensor], images: Tensor, pools: list[tuple[int, int]]) -> Tensor:
+    """VGG11 layer by layer; kernel and stride of each pool, and dilated behind those of stride 1."""
+    rate, waiting = 1, list(pools)
+    for number in (0, 3, 6, 8, 11, 13, 16, 18):  # where the convolutions stand
+        weight, bias = tensors[f"features.{number}.weight"], tensors[f"features.{number}.bias"]
+        images = F.conv2d(images, weight, bias, padding=rate, dilation=rate).relu()
+        if number in (0, 3, 8, 13, 18):
+            kernel, stride = waiting.pop(0)
+            images = F.max_pool2d(images, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
+            rate *= 2 if stride == 1 else 1
+    return images
+
+
+@pytest.mark.parametrize(("stride", "kept"), [(32, 0), (16, 1), (8, 2)])
+def test_pools_of_a_vgg_beyond_the_stride_keep_their_resolution(stride: int, kept: int) -> None:
+    backbone = build_backbone(BackboneConfig.model_validate({"name": "vgg11", "output_stride": stride})).eval()
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        found, maps = backbone(images), stage_maps(backbone, images)
+    expected = run_vgg(dict(backbone.state_dict()), images, [(2, 2)] * (5 - kept) + [(3, 1)] * kept)
+    torch.testing.assert_close(found, expected)
+    assert found.shape == (1, embedding_size(backbone), 64 // stride, 96 // stride)
+    assert [each.shape[1] for each in maps] == stage_channels(backbone)
+
+
+def test_a_vgg_has_the_convolutions_of_torchvisions_and_no_paths_to_drop() -> None:
+    convolutions = build_backbone(BackboneConfig(name="vgg16", output_stride=8))
+    assert sum(each.numel() for each in convolutions.parameters()) == 14_714_688, "vgg16.features of torchvision"
+    with pytest.raises(UserError, match=r"backbone\.drop_path: vgg16 has no paths to drop; set it to 0"):
+        build_backbone(BackboneConfig(name="vgg16", drop_path=0.1))
