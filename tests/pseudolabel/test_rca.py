@@ -16,7 +16,7 @@ from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, Par
 from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig
 from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, TurningMemory, number_entries
 from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
-from stages.pseudolabel.methods.rca.regions import Known, contrast, draw_mixing, pool_regions
+from stages.pseudolabel.methods.rca.regions import Known, compare, contrast, draw_mixing, pool_regions
 from tests.methods import load_two_batches, small
 from tests.pseudolabel.test_trained import fabricate_inputs, tags_for
 
@@ -52,14 +52,14 @@ def test_the_first_region_sets_an_entry_and_later_ones_move_it() -> None:
     torch.testing.assert_close(memory.entries[0], 0.75 * first[0] + 0.25 * second[0])
     torch.testing.assert_close(memory.entries[3], first[1])
     assert memory.is_set.tolist() == [True, False, False, True]
-    assert memory.known.owners.tolist() == [0, 2]
+    assert memory.known.owners.tolist() == [0, -1, -1, 2]
 
 
 def contrast_by_loops(region: Tensor, tag: int, known: Known, temperature: float) -> float:
     def similarity(other: Tensor) -> float:
         return math.exp(float(region @ other / region.norm() / other.norm()) / temperature)
 
-    pairs = list(zip(known.vectors, known.owners.tolist(), strict=True))
+    pairs = [each for each in zip(known.vectors, known.owners.tolist(), strict=True) if each[1] >= 0]
     negatives = sum(similarity(entry) for entry, owner in pairs if owner != tag)
     positives = [similarity(entry) for entry, owner in pairs if owner == tag]
     if not negatives or not positives:
@@ -68,14 +68,15 @@ def contrast_by_loops(region: Tensor, tag: int, known: Known, temperature: float
 
 
 def test_contrast_sets_each_positive_against_all_entries_of_other_categories() -> None:
-    known = Known(torch.randn(9, 4), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2]))
+    known = Known(torch.randn(11, 4), torch.tensor([0, 0, -1, 0, 1, 1, 2, 2, 2, 2, -1]))
     regions, tags = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0])
-    found = contrast(regions, tags, known, 0.2)
+    found = contrast(compare(regions, known, 0.2), tags, known.owners)
     expected = [contrast_by_loops(region, int(tag), known, 0.2) for region, tag in zip(regions, tags, strict=True)]
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
-    alone = Known(known.vectors[:3], known.owners[:3])
-    assert contrast(regions, torch.zeros(5).long(), alone, 0.2).tolist() == [0.0] * 5, "no category to be told from"
-    assert contrast(regions, tags, Known(torch.zeros(0, 4), torch.zeros(0).long()), 0.2).tolist() == [0.0] * 5
+    cosines = compare(regions, known, 0.2)[:, :4]
+    alone = contrast(cosines, torch.zeros(5).long(), known.owners[:4])
+    assert alone.tolist() == [0.0] * 5, "no category to be told from"
+    assert contrast(cosines, tags, torch.full((4,), -1)).tolist() == [0.0] * 5
 
 
 def test_regions_are_mixed_with_those_of_another_photograph_and_category() -> None:

@@ -58,8 +58,8 @@ class Memory(nn.Module, ABC):
 
     @property
     def known(self) -> Known:
-        """The entries that have been set."""
-        return Known(self.entries[self.is_set], self.owners[self.is_set])
+        """All entries, and which of them have been set."""
+        return Known(self.entries, torch.where(self.is_set, self.owners, -1))
 
     @abstractmethod
     def places(self, positions: Tensor, tags: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class Centroids(nn.Module):
         self.vectors.zero_()
         if rank() == 0:
             vectors, owners = known.vectors.cpu().numpy(), known.owners.cpu().numpy()
-            for category in np.unique(owners):
+            for category in np.unique(owners[owners >= 0]):
                 own = vectors[owners == category]
                 found = own if len(own) <= self.count else kmeans(own, self.count, 1, _ITERATIONS, seed).centroids
                 self.vectors[category, : len(found)] = torch.from_numpy(found).to(self.vectors)

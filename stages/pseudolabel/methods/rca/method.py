@@ -19,7 +19,7 @@ from stages.pseudolabel.activation.training import TagTraining, class_layer, cla
 from stages.pseudolabel.methods.rca.aggregation import Aggregation, AttentiveAggregation, ParametricAggregation
 from stages.pseudolabel.methods.rca.config import AccumulationConfig, ContrastConfig, RCAConfig
 from stages.pseudolabel.methods.rca.memory import Centroids, Memory, RegionMemory, TurningMemory
-from stages.pseudolabel.methods.rca.regions import contrast, draw_mixing, pool_regions
+from stages.pseudolabel.methods.rca.regions import compare, contrast, draw_mixing, pool_regions
 
 _ACCUMULATED = "accumulated.bin"
 """File beside the checkpoints."""
@@ -135,7 +135,7 @@ class RegionalContrastTraining(TagTraining):
         known, own = self.memory.known, tags.flatten()
         flat = regions.flatten(0, 1)  # (B T, D)
         if settings.mixup is None:
-            each = contrast(flat, own, known, settings.temperature)
+            each = contrast(compare(flat, known, settings.temperature), own, known.owners)
         else:
             all_tags, all_regions = gather_with_gradient(tags), gather_with_gradient(regions).flatten(0, 1)
             rng = np.random.default_rng([self.seed, 2, progress.iteration])
@@ -143,9 +143,9 @@ class RegionalContrastTraining(TagTraining):
             here = slice(rank() * len(own), (rank() + 1) * len(own))
             partners, shares = drawn.partners[here], drawn.shares[here]
             mixed = shares[:, None] * flat + (1 - shares[:, None]) * all_regions[partners]
-            each = shares * contrast(mixed, own, known, settings.temperature)
-            others = all_tags.flatten()[partners]
-            each = each + (1 - shares) * contrast(mixed, others, known, settings.temperature)
+            cosines = compare(mixed, known, settings.temperature)
+            each = shares * contrast(cosines, own, known.owners)
+            each = each + (1 - shares) * contrast(cosines, all_tags.flatten()[partners], known.owners)
         there = (tags >= 0).float()
         return ((each.view_as(there) * there).sum(1) / there.sum(1)).mean()
 

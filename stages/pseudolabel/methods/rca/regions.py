@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 _FAR = -1e4
 """In place of a cosine over the temperature: adds nothing to a sum of exponentials."""
+_SHORTEST = 1e-12
+"""Length that vectors count with at least."""
 
 
 def pool_regions(features: Tensor, maps: Tensor, tags: Tensor) -> Tensor:
@@ -33,34 +35,41 @@ def pool_regions(features: Tensor, maps: Tensor, tags: Tensor) -> Tensor:
 
 
 class Known(NamedTuple):
-    """The entries of a memory that have been set."""
+    """A memory: what it holds is not copied, since it may be most of what a training holds."""
 
     vectors: Tensor
     """(E, D)"""
     owners: Tensor
-    """(E,) their categories."""
+    """(E,) their categories; -1 for an entry that has not been set."""
 
 
-def contrast(regions: Tensor, tags: Tensor, known: Known, temperature: float) -> Tensor:
+def compare(regions: Tensor, known: Known, temperature: float) -> Tensor:
+    """Cosines (R, E) of regions (R, D) with the entries of a memory, divided by a temperature."""
+    lengths = known.vectors.norm(dim=1).clamp_min(_SHORTEST)
+    cosines: Tensor = F.normalize(regions.float(), dim=1) @ known.vectors.T / (lengths * temperature)
+    return cosines
+
+
+def contrast(cosines: Tensor, tags: Tensor, owners: Tensor) -> Tensor:
     """The mean over all entries of a region's own category of -log its share beside those of all other categories.
 
     Args:
-        regions: (R, D)
+        cosines: (R, E) see `compare`.
         tags: (R,) categories.
-        known: What they are compared with.
-        temperature: tau.
+        owners: (E,) see `Known`.
 
     Returns:
         (R,); 0 for a region whose category has no entry, or no other category has one.
 
     Source: RCA, equation 4: every positive stands in the denominator alone with all negatives.
     """
-    cosines = F.normalize(regions.float(), dim=1) @ F.normalize(known.vectors, dim=1).T / temperature  # (R, E)
-    is_own = tags[:, None] == known.owners
-    others = cosines.masked_fill(is_own, _FAR).logsumexp(1, keepdim=True)
+    is_set = owners >= 0
+    is_own = (tags[:, None] == owners) & is_set
+    is_other = ~is_own & is_set
+    others = cosines.masked_fill(~is_other, _FAR).logsumexp(1, keepdim=True)
     each = F.softplus(others - cosines)  # -log(e^s / (e^s + sum of e^others))
     losses = (each * is_own).sum(1) / is_own.sum(1).clamp_min(1)
-    return losses * ~is_own.all(1)
+    return losses * is_other.any(1)
 
 
 class Mixing(NamedTuple):
