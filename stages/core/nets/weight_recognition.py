@@ -21,7 +21,7 @@ _SIZES = ("small", "base", "large")
 
 KNOWN = (
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
-    *("wide_resnet50_2", "resnext50_32x4d", "convnext_tiny", "convnext_small", "convnext_base"),
+    *("vgg16", "vgg16_bn", "wide_resnet50_2", "resnext50_32x4d", "convnext_tiny", "convnext_small", "convnext_base"),
     *("vit_tiny_patch16_224", "vit_small_patch8_224", "vit_base_patch8_224", "vit_huge_patch14_224"),
     *(f"vit_{size}_patch16_224" for size in _SIZES),
     *(f"vit_{size}_patch14{registers}_dinov2" for registers in ("", "_reg4") for size in (*_SIZES, "giant")),
@@ -30,7 +30,14 @@ KNOWN = (
 )
 """Names of timm's that a file is compared with."""
 
-_LABEL_HEADS = ("fc.weight", "head.weight", "classifier.weight", "heads.head.weight")
+_LABEL_HEADS = (
+    "fc.weight",
+    "head.weight",
+    "head.fc.weight",
+    "classifier.weight",
+    "classifier.6.weight",
+    "heads.head.weight",
+)
 _LABELS = (1000, 11221, 21841, 21843)
 """Classes of ImageNet in its versions: who has a head of so many has learnt from labels."""
 _MOCO_V3 = ("base_encoder", 384, 12)
