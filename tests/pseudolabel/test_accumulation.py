@@ -131,6 +131,18 @@ def test_labels_are_made_of_the_accumulated_maps() -> None:
         assert found[1][0, row, column] == pytest.approx(by_hand, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"training": {"epochs": 1}}, r"accumulation\.start_epoch must lie below training\.epochs, 1"),
+        ({"maps": {"flip": True}}, "leave maps.scales, flip and ascent out"),
+    ],
+)
+def test_what_would_accumulate_nothing_or_is_not_used_is_refused(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        RCAConfig.model_validate({"accumulation": {}, **values})
+
+
 def written() -> dict[str, bytes]:
     out = Path("artifacts/pseudolabel")
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
 from stages.core.config.training import OptimizerConfig, TrainingConfig
-from stages.pseudolabel.activation.config import TagConfig
+from stages.pseudolabel.activation.config import MapConfig, TagConfig
 
 if TYPE_CHECKING:
     from stages.core.nets.features import FeatureNetwork
@@ -89,6 +89,18 @@ class RCAConfig(TagConfig):
     )
     """Section 4.1: 30 epochs of batches of 8 at 0.01, 0.001 for the backbone; there divided by 10 every 5 epochs, which
     comes to nothing after 15; here along a cosine."""
+
+    @model_validator(mode="after")
+    def _accumulates_something(self) -> "RCAConfig":
+        if self.accumulation is None:
+            return self
+        if self.accumulation.start_epoch >= self.training.epochs:
+            raise ValueError(f"accumulation.start_epoch must lie below training.epochs, {self.training.epochs}")
+        if self.maps != MapConfig(max_side=self.maps.max_side):
+            raise ValueError(
+                "accumulation makes labels of the maps of training: leave maps.scales, flip and ascent out"
+            )
+        return self
 
     def build(self, features: "FeatureNetwork", tags: "Tags") -> "RegionalContrastTraining":
         """What is trained; see `TagConfig.build`."""
