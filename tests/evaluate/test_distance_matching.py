@@ -41,6 +41,15 @@ def test_votes_equal_those_counted_pixel_by_pixel():
             assert found[y, x] == votes.argmax()
 
 
+def test_features_that_tell_the_classes_are_segmented_perfectly_and_others_all_alike():
+    ids = np.array([[0, 0, 1], [2, 1, 1000]], np.uint16)
+    told = np.eye(4, dtype=np.float32)[np.minimum(ids, 3)].transpose(2, 0, 1)
+    found = segment_by_neighbors(told, describe_regions(told, ids, 1000), (2, 3), Voting(neighbors=1))
+    assert found.ravel().tolist()[:5] == [0, 0, 1, 2, 1]
+    alike = np.ones((4, 2, 3), np.float32)
+    assert np.unique(segment_by_neighbors(alike, describe_regions(alike, ids, 1000), (2, 3), Voting())).size == 1
+
+
 def test_fewer_regions_than_neighbors_are_enough():
     bank = Bank(np.eye(2, dtype=np.float32), np.array([0, 7]))
     features = np.zeros((2, 1, 2), np.float32)

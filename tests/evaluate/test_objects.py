@@ -78,6 +78,42 @@ def test_kmeans_equals_painted_maps_under_the_best_bijection(seed: int) -> None:
     assert found.deviation < 1e-9
 
 
+def of_four_photographs() -> tuple[np.ndarray, np.ndarray]:
+    """20 pixels each: true ids, two cats, a dog and void, and what was found: an object in all but the last."""
+    true = [[0] * 10 + [1] * 10, [0] * 10 + [1] * 10, [0] * 8 + [2] * 12, [0] * 12 + [1000] * 8]
+    seen = [[0] * 8 + [1] * 12, [0] * 15 + [1] * 5, [0] * 4 + [1] * 16, [0] * 20]
+    return np.array(true)[:, None], np.array(seen, bool)[:, None]
+
+
+VECTORS = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], np.float32)
+
+
+def count_two(true: np.ndarray, seen: np.ndarray) -> ObjectCounts:
+    both = np.stack([count_object(t, s, 2, 1000) for t, s in zip(true, seen, strict=True)])
+    return ObjectCounts(both[:, 0], both[:, 1])
+
+
+def test_four_photographs_by_hand() -> None:
+    counts = count_two(*of_four_photographs())
+    background = 34 / 45  # 34 of 40 pixels, 39 predicted
+    expected = 100 * np.mean([background, 15 / 22, 12 / 16])
+    assert score_kmeans(VECTORS, counts, 2, [0]).mean == pytest.approx(expected)
+    assert score_retrieval([1, 1, 2, 0], counts) == pytest.approx(expected)
+    assert score_retrieval([1, 1, 1, 0], counts) == pytest.approx(100 * np.mean([background, 15 / 38, 0]))
+
+
+def test_perfect_objects_score_100_and_constant_ones_an_id() -> None:
+    """Of 72 pixels that count 40 are background and 20 cat; an object everywhere is matched with the background."""
+    true, seen = of_four_photographs()
+    perfect = count_two(true, (true > 0) & (true < 1000))
+    assert score_kmeans(VECTORS, perfect, 2, [0]).mean == score_retrieval([1, 1, 2, 0], perfect) == 100
+    everywhere = count_two(true, np.ones_like(seen))
+    assert score_kmeans(np.ones((4, 2), np.float32), everywhere, 2, [0]).mean == pytest.approx(100 * 40 / 72 / 3)
+    assert score_retrieval([1] * 4, everywhere) == pytest.approx(100 * 20 / 72 / 3)
+    nowhere = count_two(true, np.zeros_like(seen))
+    assert score_retrieval([0] * 4, nowhere) == pytest.approx(100 * 40 / 72 / 3)
+
+
 def test_overclustering_takes_the_class_of_largest_iou() -> None:
     true, seen, vectors = draw(0)
     every = score_kmeans(vectors, count(true, seen), 30, [0])  # an object each: nothing is lost but the outlines

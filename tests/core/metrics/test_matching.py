@@ -98,6 +98,12 @@ def test_mutual_information_equals_scikit_learn(seed, images, clusters, classes)
     assert abs(agreement.accuracy - 100 * best_sum(contingency) / images) < 1e-9
 
 
+def test_clusters_of_photographs_by_hand():
+    perfect, constant = compare_clusters(np.array([[0, 3], [2, 0]])), compare_clusters(np.array([[3, 2], [0, 0]]))
+    assert (perfect.nmi, perfect.accuracy) == (100, 100)
+    assert (constant.nmi, constant.accuracy) == (0, 60)
+
+
 def test_match_files_go_there_and_back(tmp_path):
     match = np.array([0, 3, -1, 1])
     path = tmp_path / "match.json"

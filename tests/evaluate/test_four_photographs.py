@@ -1,4 +1,4 @@
-"""Background as a scored id and void pixels: four photographs whose scores are counted by hand, in every protocol."""
+"""Four photographs whose scores are counted by hand in every protocol, perfect ones and constant ones."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ BACKGROUND = 34 / 45
 """34 of 40 pixels, 39 predicted."""
 WITH_LEFTOVER = 38 / 45
 """Where the four pixels of id 3 count as background too: 38 of 40, 43 predicted."""
+
+SCENES = ([1] * 10 + [2] * 10, [1] * 10 + [2] * 10, [1] * 8 + [3] * 12, [1] * 12 + [255] * 8)
+"""20 pixels each: sky 40, road 20, car 12, void 8."""
+SEGMENTED = (
+    [1] * 8 + [2] * 2 + [1] * 10,  # most of the sky, and all of the road
+    [1] * 8 + [2] * 2 + [1] * 10,
+    [1] * 4 + [2] * 4 + [3] * 12,  # half of the sky, and the car
+    [1] * 8 + [2] * 4 + [3] * 8,  # two thirds of the sky, and void, which does not count
+)
+"""Id 1 covers 28 pixels of sky and 20 of road, id 2 12 of sky, id 3 the 12 of the car."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,6 +130,49 @@ def test_a_constant_prediction_scores_one_id(protocol: ProtocolName, constant: i
     area = 40 if constant == 0 or protocol not in ("imagenet_s", "given") else 20
     ids = 4 if protocol in ("imagenet_s", "iou_hungarian", "given") else 3
     assert scores(protocol, TRUTH, [[constant] * 20] * 4)["mIoU"] == pytest.approx(100 * area / 72 / ids)
+
+
+def test_the_benchmark_counts_photographs_and_sizes_by_hand() -> None:
+    """ImageNet-S, as matched: id 2 is the cat, 1 the dog, 3 the cow."""
+    found = scores("imagenet_s", TRUTH, PREDICTED)
+    f = [
+        1.3 * precision * recall / (0.3 * precision + recall)
+        for precision, recall in ((10 / 12, 1), (1, 0.5), (0.75, 1))
+    ]
+    assert found["F"] == pytest.approx(100 * sum(f) / 4)
+    assert found["accuracy"] == pytest.approx(75)
+    # Cats fill half of their photographs and the dog more: middle to large, and large; none is small.
+    assert found["mIoU_ML"] == pytest.approx(100 * np.mean([18 / 25, 15 / 22]))
+    assert found["mIoU_L"] == pytest.approx(100 * np.mean([4 / 8, 1]))
+    assert found["mIoU_S"] is found["mIoU_MS"] is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ious", "right"),
+    [
+        ("scenes", [40 / 60, 0, 1], 52),  # ids 1 and 2 are both sky
+        ("optimal", [12 / 40, 20 / 48, 1], 44),  # id 1 is road, 2 sky: 44 pixels agree, the other way round 40
+        ("scenes_given", [28 / 60, 0, 1], 40),
+    ],
+)
+def test_four_scenes_score_as_counted_by_hand(protocol: str, ious: list[float], right: int) -> None:
+    ending = "_optimal" if protocol == "optimal" else ""
+    found = scores("scenes" if ending else protocol, SCENES, SEGMENTED)
+    assert found[f"mIoU{ending}"] == pytest.approx(100 * np.mean(ious))
+    assert found[f"pixel_accuracy{ending}"] == pytest.approx(100 * right / 72)
+
+
+@pytest.mark.parametrize("protocol", ["scenes", "scenes_given"])
+def test_perfect_scenes_score_100_and_constant_ones_a_class(protocol: ProtocolName) -> None:
+    """Of 72 pixels 40 are sky, which the constant takes in every match; without cars the mean is over two classes."""
+    turned = {1: 1, 2: 2, 3: 3, 255: 1} if protocol == "scenes_given" else {1: 2, 2: 3, 3: 1, 255: 1}
+    without_cars = [[2 if each == 3 else each for each in row] for row in SCENES]
+    for truth, classes in ((SCENES, 3), (without_cars, 2)):
+        perfect = scores(protocol, truth, [[turned[each] for each in row] for row in truth])
+        constant = scores(protocol, truth, [[1] * 20] * 4)
+        assert list(perfect.values()) == pytest.approx([100] * len(perfect))
+        for name, score in constant.items():
+            assert score == pytest.approx(100 * 40 / 72 / (classes if "mIoU" in name else 1)), name
 
 
 def test_protocols_of_scenes_have_no_place_for_background() -> None:
