@@ -12,7 +12,7 @@ def describe_data(most: int | None = None) -> None:
     Raises:
         UserError: There is no data/, or the layout of params.yaml does not find what it needs.
     """
-    from flows.recipes.fitting import find_fitting
+    from flows.recipes.fitting import Fit, find_fitting
     from stages.core.config.params import load_section
     from stages.core.errors import UserError
     from stages.index import Config
@@ -21,7 +21,12 @@ def describe_data(most: int | None = None) -> None:
 
     require_data()
     config = load_section("index", Config)
-    fits = ", ".join(f"{fit.recipe} ({fit.photographs:,} photographs, {fit.masks:,} masks)" for fit in find_fitting())
+
+    def describe(fit: Fit) -> str:
+        mistaken = f", but takes {fit.mistaken:,} masks for photographs" if fit.mistaken else ""
+        return f"{fit.recipe} ({fit.photographs:,} photographs, {fit.masks:,} masks{mistaken})"
+
+    fits = ", ".join(map(describe, find_fitting()))
     told = f"Recipes of data sets that find photographs here: {fits or 'none'}"
     try:
         lines = list(describe_survey(survey_data(config, most)))

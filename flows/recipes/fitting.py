@@ -11,6 +11,7 @@ from flows.recipes.reading import COUNTED, RECIPES, recipe_names
 from stages.core.config.params import validate_section
 from stages.core.errors import UserError
 from stages.index import Config
+from stages.index.layout import Layout
 
 
 class Fit(NamedTuple):
@@ -18,15 +19,24 @@ class Fit(NamedTuple):
 
     recipe: str
     photographs: int
+    """Without those that are masks to another recipe."""
     masks: int
+    mistaken: int
+    """Files that would be taken for photographs though they are masks to another recipe."""
 
 
 def find_fitting() -> list[Fit]:
     """The recipes that fit, by file names alone; those that find most masks first, then most photographs."""
-    return sorted(_find(), key=lambda fit: (-fit.masks, -fit.photographs, fit.recipe))
+    found = dict(_find())
+    masks = {path for layout in found.values() for path in layout.masks}
+    fits = []
+    for recipe, layout in found.items():
+        mistaken = sum(photo.path in masks for photo in layout.photographs)
+        fits.append(Fit(recipe, len(layout.photographs) - mistaken, len(layout.masks), mistaken))
+    return sorted(fits, key=lambda fit: (-fit.masks, -fit.photographs, fit.recipe))
 
 
-def _find() -> Iterator[Fit]:
+def _find() -> Iterator[tuple[str, Layout]]:
     for name in recipe_names("datasets"):
         recipe = yaml.safe_load((RECIPES / "datasets" / f"{name}.yaml").read_text())
         section = {**recipe["index"]}
@@ -37,4 +47,4 @@ def _find() -> Iterator[Fit]:
         except UserError:
             continue
         if any(photo.split == "train" for photo in layout.photographs):
-            yield Fit(name, len(layout.photographs), len(layout.masks))
+            yield name, layout

@@ -1,5 +1,7 @@
 """Batch norm over all photographs of a step or groups of them, however many processes share them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.engine.distributed import rank, sum_with_gradient, world_size
+from stages.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,29 @@ class NormGroups:
 
 ALL = NormGroups(1)
 """All samples share statistics."""
+
+
+@contextmanager
+def report_single_values(stage: str, photographs: int) -> Iterator[None]:
+    """Say in one line what torch says of a step that has a single value for a batch norm.
+
+    Args:
+        stage: Stage that trains.
+        photographs: Of a step.
+
+    Raises:
+        UserError: It has.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1 value per channel when training"):
+            raise
+        raise UserError(
+            f"{stage}: {photographs} photograph a step is too few for batch norm, which has a single value then; "
+            "training needs at least two photographs, and training.batch_size of 2 or more (where few have labels: a "
+            "larger pseudolabel.share)"
+        ) from None
 
 
 def sync_batch_norm(module: nn.Module, device: torch.device, groups: NormGroups = ALL) -> None:

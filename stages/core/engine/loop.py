@@ -14,7 +14,7 @@ from torch import nn
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.config.training import TrainingConfig
-from stages.core.engine.batch_norm import ALL, NormGroups, sync_batch_norm
+from stages.core.engine.batch_norm import ALL, NormGroups, report_single_values, sync_batch_norm
 from stages.core.engine.devices import start_fabric
 from stages.core.engine.distributed import rank, world_size
 from stages.core.engine.history import History, Row, SpeedLog
@@ -118,6 +118,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     with (
         Progress(plan.iterations, stage, "steps", run.iteration, is_shown=rank() == 0) as bar,
         report_lost_process(),
+        report_single_values(stage, share),
         run.writer,
     ):
         for batch, waited in _epochs(fabric, method, config, index, plan, run.iteration):

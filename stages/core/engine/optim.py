@@ -73,7 +73,8 @@ def learning_rate(config: OptimizerConfig, batch_size: int, iteration: int, iter
     """The learning rate of an iteration; the first `warmup` iterations warm up.
 
     Source: SwAV's schedule, final + (base - final)(1 + cos(pi t / T)) / 2, and DeepLab's,
-    final + (base - final)(1 - t / T)^power, with t counted from the end of the warm-up.
+    final + (base - final)(1 - t / T)^power, with t counted from the end of the warm-up; and that of MaskContrast's
+    linear probe, which falls once, after 40 of 60 epochs.
     """
     base, final, start = (rate * batch_size / 256 for rate in (config.base_lr, config.final_lr, config.warmup_lr))
     if iteration < warmup:
@@ -81,6 +82,8 @@ def learning_rate(config: OptimizerConfig, batch_size: int, iteration: int, iter
     t = (iteration - warmup) / max(iterations - warmup, 1)
     if config.schedule == "constant":
         return base
+    if config.schedule == "step":
+        return base if 3 * (iteration - warmup) < 2 * (iterations - warmup) else final
     shape = (1 + math.cos(math.pi * t)) / 2 if config.schedule == "cosine" else math.pow(1 - t, config.power)
     return final + (base - final) * shape
 

@@ -161,6 +161,15 @@ def test_batch_norm_sees_the_groups_of_photographs_that_were_asked_for() -> None
     assert not torch.allclose(*weights)
 
 
+def test_a_step_of_one_photograph_is_too_few_where_batch_norm_sees_one_value() -> None:
+    method = Regression()
+    method.net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+    with pytest.raises(
+        UserError, match=r"^pretrain: 1 photograph a step is too few for batch norm.*at least two photo"
+    ):
+        run(method, "single", training(batch_size=1))
+
+
 def test_a_method_sees_views_that_its_coverage_allows_only() -> None:
     index = fabricate_images(7)
     empty = [LabelMap(image_id, 32, 32, np.zeros((32, 32), np.uint8)) for image_id in index.image_ids]

@@ -132,6 +132,18 @@ def test_the_rate_agrees_with_torchs_poly() -> None:
         poly.step()
 
 
+def test_a_rate_that_falls_once_does_so_after_40_of_60_epochs() -> None:
+    """As torch's MultiStepLR, at the beginning of the epoch."""
+    config = OptimizerConfig(base_lr=0.4, final_lr=0.04, schedule="step")
+    plan = TrainingPlan(TrainingConfig(epochs=60, batch_size=256, optimizer=config), 7 * 256)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.4)
+    steps = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[40 * 7], gamma=0.1)
+    for iteration in range(60 * 7):
+        assert plan.learning_rate(iteration) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        steps.step()
+
+
 def test_a_constant_rate_is_constant_after_a_warm_up_from_its_start() -> None:
     config = OptimizerConfig(base_lr=0.4, warmup_lr=0.2, schedule="constant")
     assert rates(config, warmup=4) == pytest.approx([0.25, 0.3, 0.35] + [0.4] * 17)
