@@ -19,7 +19,7 @@ class OptimizerConfig(Params):
     final_lr: float = Field(0.0006, ge=0)
     """Learning rate at the end, for 256 photographs a batch. SwAV: 0.0006."""
     schedule: Literal["cosine", "poly", "step", "constant"] = "cosine"
-    """Way from base_lr to final_lr; `step`: at once, after two thirds. SwAV: cosine; MaskContrast: poly; probe: step."""
+    """Way from base_lr to final_lr; `step`: at once after two thirds. SwAV: cosine; MaskContrast: poly; probe: step."""
     power: float = Field(0.9, gt=0)
     """Of `poly`. DeepLab and MaskContrast: 0.9."""
     lr_step: Literal["iteration", "epoch"] = "iteration"
