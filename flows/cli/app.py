@@ -23,11 +23,17 @@ app = typer.Typer(
 
 Photographs = Annotated[
     Path,
-    typer.Option(help="Photographs: a folder with its subfolders, a file, or a pattern as 'photos/*.jpg'."),
+    typer.Option(help="Photographs: a folder with its subfolders, a file, a pattern as 'photos/*.jpg', or a video."),
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(help="Name (as in names.yaml) or number of a category: all others are background; can be repeated."),
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="What scores less is background; by default the segmenter's own threshold decides."
+    ),
 ]
 AtOnce = Annotated[int, typer.Option(min=1, help="How many experiments run at the same time, e.g. the number of GPUs.")]
 Results = Annotated[Path, typer.Option(help="Folder for masks, overlays and legend; created if missing.")]
@@ -145,12 +151,12 @@ def serve(
 
 
 @app.command()
-def predict(images: Photographs, out: Results, only: Only = None) -> None:
+def predict(images: Photographs, out: Results, only: Only = None, min_score: MinScore = None) -> None:
     """Segment photographs with the segmenter that the pipeline has trained, and write masks, overlays and tables."""
     from stages.core.data_link import through_link
     from stages.predict.folder import predict_folder
 
-    raise typer.Exit(int(predict_folder(through_link(images), out, only or ()) > 0))
+    raise typer.Exit(int(predict_folder(through_link(images), out, only or (), min_score) > 0))
 
 
 @app.command()

@@ -44,13 +44,14 @@ def use(
     from flows.recipes.setting import list_resets
     from flows.workspace.lock import check_params_are_free
 
-    recipe = Recipe(method, dataset, _quickened(dataset, overrides or ()) if quick else tuple(overrides or ()))
+    quickening = _quicken(dataset, overrides or ()) if quick else ()
+    recipe = Recipe(method, dataset, (*quickening, *(overrides or ())))
     composed = compose_sized(recipe)
     check_params_are_free()
     resets = list_resets(recipe)
     changed = write_composed(composed)
     print(f"Wrote params.yaml: method {method} on data set {dataset}.")
-    _print_sizes(composed.sizes)
+    _print_sizes(composed.sizes, quickening)
     if resets:
         print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
     print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
@@ -75,7 +76,7 @@ def set_params(
     print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
 
 
-def _quickened(dataset: str, overrides: Sequence[str]) -> tuple[str, ...]:
+def _quicken(dataset: str, overrides: Sequence[str]) -> tuple[str, ...]:
     """The values of `--quick`, but for keys that are given.
 
     Raises:
@@ -89,14 +90,16 @@ def _quickened(dataset: str, overrides: Sequence[str]) -> tuple[str, ...]:
     if "effort" not in read_recipe("datasets", dataset, ["shared", DATASET_SECTION, "evaluate"]).get("shared", {}):
         raise UserError(f"--quick: {dataset} has sizes of its own; --quick is for folder, which is sized here")
     given = {override.partition("=")[0] for override in overrides}
-    return (*(value for value in QUICK if value.partition("=")[0] not in given), *overrides)
+    return tuple(value for value in QUICK if value.partition("=")[0] not in given)
 
 
-def _print_sizes(sizes: Sequence[Size]) -> None:
+def _print_sizes(sizes: Sequence[Size], quickening: Sequence[str]) -> None:
     if not sizes:
         return
     print("Sized for the photographs that are there:")
     key_width = max(len(size.key) for size in sizes)
     value_width = max(len(str(size.value)) for size in sizes)
+    quick = {value.partition("=")[0] for value in quickening}
     for size in sizes:
-        print(f"  {size.key:<{key_width}}  {size.value!s:>{value_width}}  {size.why}")
+        why = "by --quick" if size.key in quick else size.why
+        print(f"  {size.key:<{key_width}}  {size.value!s:>{value_width}}  {why}")

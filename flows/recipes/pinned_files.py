@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flows.recipes.weight_header import check_weight_header
 from stages.core.errors import UserError
 from stages.core.hashing import hash_file, hash_folder
 
@@ -21,7 +22,8 @@ def pin_files(field: str, value: Any) -> Any:
         a folder of their own), and `sha256` filled in.
 
     Raises:
-        UserError: One is missing, has another content than the written hash says, or weights are a plain name.
+        UserError: One is missing, has another content than the written hash says, or weights are a plain name or of
+            no known form.
     """
     if isinstance(value, str) and field.endswith(".weights"):
         raise UserError(f"{field} = {value!r}: name the file as {field}.path={value}, and say its {field}.origin")
@@ -36,6 +38,8 @@ def _pin(field: str, path: str, written: str | None) -> dict[str, str]:
     outside = Path(path).expanduser().resolve()
     if not outside.exists():
         raise UserError(f"{field}.path = {path!r}: no such file or folder")
+    if field.endswith(".weights"):
+        check_weight_header(outside, field)
     found = hash_folder(outside) if outside.is_dir() else hash_file(outside)
     if written and written != found:
         raise UserError(

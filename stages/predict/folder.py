@@ -19,13 +19,14 @@ from stages.core.png_files import encode_png
 from stages.predict import load_segmenter
 from stages.predict.photographs import Photographs, find_photographs
 from stages.predict.results import Summary, claim_results, write_page, write_tables
+from stages.predict.videos import Frames, is_video
 
 _PREVIEW_SIDE = 1600
 _TOLD = 10
 """Categories, or files that could not be read, that are printed."""
 
 
-def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
+def predict_folder(images: Path, out: Path, only: Sequence[str] = (), min_score: float | None = None) -> int:
     """Segment photographs with `artifacts/finetune`, by the project's settings of `predict` and its `names.yaml`.
 
     Writes `out/masks/NAME.png` (single-channel, id = cluster + 1, 0 background, of the photograph's own size after EXIF
@@ -34,9 +35,10 @@ def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
     not usable photographs, by the rule of the stage `index`, are listed in `out/rejected.csv`.
 
     Args:
-        images: Folder, file, or pattern; see `find_photographs`.
+        images: Folder, file, pattern, or a video; see `find_photographs`.
         out: Folder; made if missing. What lies there and is not of an earlier run is never overwritten.
         only: Names or numbers of categories; all others become background. Empty for all.
+        min_score: In 0..1: what scores less becomes background, in place of the segmenter's own threshold.
 
     Returns:
         How many photographs could not be read.
@@ -45,7 +47,9 @@ def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
         UserError: No folder, nothing usable in it, `out` lies where photographs are read or cannot be written to, no
             such category, or no trained segmenter.
     """
-    photographs = find_photographs(images, out)
+    photographs = find_photographs(images, out)  # Of a video, too: what it says of `out` holds for both.
+    if is_video(images):
+        photographs = Frames(images)
     segmenter = load_segmenter(ARTIFACTS / "finetune")
     naming = read_naming(segmenter.clusters)
     summary = Summary(naming.only(only, "--only") if only else naming)
@@ -53,7 +57,7 @@ def predict_folder(images: Path, out: Path, only: Sequence[str] = ()) -> int:
     claim_results(out, photographs.targets.values())
     colors, done = category_colors(segmenter.clusters), dict[str, str]()
     for path, target, image in photographs.read("predict"):
-        mask = summary.naming.apply(segmenter(image))
+        mask = summary.naming.apply(segmenter(image, min_score))
         if _write_pictures(out, target, image, mask, colors):
             summary.add(mask)
             done[path] = target

@@ -63,31 +63,40 @@ class PhotographSegmenter:
         return self.segmenter.card.clusters
 
     @overload
-    def __call__(self, images: Photograph) -> Mask: ...  # type: ignore[overload-overlap]  # A str is iterable, too.
+    def __call__(  # type: ignore[overload-overlap]  # A str is iterable, too.
+        self, images: Photograph, min_score: float | None = None
+    ) -> Mask: ...
     @overload
-    def __call__(self, images: Iterable[Photograph]) -> list[Mask]: ...
-    def __call__(self, images: Photograph | Iterable[Photograph]) -> Mask | list[Mask]:
+    def __call__(self, images: Iterable[Photograph], min_score: float | None = None) -> list[Mask]: ...
+    def __call__(self, images: Photograph | Iterable[Photograph], min_score: float | None = None) -> Mask | list[Mask]:
         """Segment one photograph, or many.
 
         Args:
             images: A file, a Pillow image or an array, or several of them, of any sizes. Files and Pillow images are
                 turned as their EXIF says, and transparency is laid on white.
+            min_score: In 0..1, in place of the segmenter's own threshold.
 
         Returns:
-            For each a mask of its own height and width: 0 where the score lies below the segmenter's threshold,
-            otherwise cluster + 1.
+            For each a mask of its own height and width: 0 where the score lies below the threshold, otherwise
+            cluster + 1.
 
         Raises:
             UserError: A file cannot be read as a photograph, or something else than a photograph was given.
         """
-        if _is_one(images):
-            return self([cast(Photograph, images)])[0]
-        threshold = self.segmenter.card.threshold
-        return [found.above(threshold) for found in self.segment(cast(Iterable[Photograph], images))]
+        threshold = self.segmenter.card.threshold if min_score is None else min_score
+        found = self.segment(images)
+        return found.above(threshold) if isinstance(found, Segmentation) else [one.above(threshold) for one in found]
 
-    def segment(self, images: Iterable[Photograph]) -> list[Segmentation]:
+    @overload
+    def segment(self, images: Photograph) -> Segmentation: ...  # type: ignore[overload-overlap]  # As above.
+    @overload
+    def segment(self, images: Iterable[Photograph]) -> list[Segmentation]: ...
+    def segment(self, images: Photograph | Iterable[Photograph]) -> Segmentation | list[Segmentation]:
         """The category of every pixel before any threshold, and its score in hundredths; else as `__call__`."""
-        pictures = (_to_pixels(image, f"photograph {number}") for number, image in enumerate(images))
+        if _is_one(images):
+            return self.segment([cast(Photograph, images)])[0]
+        several = cast(Iterable[Photograph], images)
+        pictures = (_to_pixels(image, f"photograph {number}") for number, image in enumerate(several))
         if self.config.crf:
             return [self._refine(image) for image in pictures]
         found: dict[int, Segmentation] = {}

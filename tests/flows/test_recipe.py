@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from flows.recipes.composing import Recipe, compose, stage_names, write_params
 from flows.recipes.reading import RECIPES, recipe_names
@@ -62,7 +64,7 @@ def test_committed_params_are_those_of_the_sample() -> None:
 
 
 def test_a_whole_section_may_be_given_and_refer_to_others(project: Path) -> None:
-    (project / "net.safetensors").write_bytes(b"x")
+    (project / "net.safetensors").write_bytes(b"\x80")
     values = (
         "saliency={method: token_cut, weights: '${pretrain.weights}', backbone: '${pretrain.backbone}'}",
         "pretrain.weights.path=net.safetensors",
@@ -73,7 +75,7 @@ def test_a_whole_section_may_be_given_and_refer_to_others(project: Path) -> None
     saliency, pretrain = sections["saliency"], sections["pretrain"]
     assert saliency["method"] == "token_cut"
     assert saliency["weights"] == pretrain["weights"]
-    assert saliency["weights"]["sha256"] == hashlib.sha256(b"x").hexdigest()
+    assert saliency["weights"]["sha256"] == hashlib.sha256(b"\x80").hexdigest()
     assert saliency["backbone"]["name"] == "vit_small_patch8_224"
     assert saliency["facet"] == "keys", "what is left out is the default"
     attending = ("attend={method: cls_attention, block: 9}", "finetune.background=attention")
@@ -246,24 +248,42 @@ WEIGHTS = "pretrain.weights={{path: '{}', origin: supervised}}"
 
 
 def test_a_file_inside_the_project_is_pinned_by_its_content(project: Path) -> None:
-    (project / "w.pth").write_bytes(b"weights")
+    (project / "w.pth").write_bytes(b"\x80weights")
     written = compose(Recipe("swav", "sample", (WEIGHTS.format(project / "w.pth"),)))["pretrain"]["weights"]
-    pinned = {"path": "w.pth", "sha256": hashlib.sha256(b"weights").hexdigest(), "origin": "supervised"}
+    pinned = {"path": "w.pth", "sha256": hashlib.sha256(b"\x80weights").hexdigest(), "origin": "supervised"}
     assert written == {**pinned, "license": "", "branch": None}
 
 
 def test_a_file_outside_is_written_absolute(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("elsewhere") / "w.pth"
-    file.write_bytes(b"weights")
+    file.write_bytes(b"\x80weights")
     assert compose(Recipe("swav", "sample", (WEIGHTS.format(file),)))["pretrain"]["weights"]["path"] == str(file)
 
 
 def test_a_missing_or_changed_file_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match=r"pretrain\.weights\.path = 'w\.pth': no such file"):
         compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"),)))
-    (project / "w.pth").write_bytes(b"weights")
+    (project / "w.pth").write_bytes(b"\x80weights")
     with pytest.raises(UserError, match="another content than its sha256 says"):
         compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"), "pretrain.weights.sha256=abc")))
+
+
+@pytest.mark.parametrize("content", [b"notes on weights\n" * 40, b"", b"<!doctype html>", b"version https://git-lfs"])
+def test_what_cannot_be_weights_is_refused_when_typed(project: Path, content: bytes) -> None:
+    (project / "w.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"pretrain\.weights\.path = '.*w\.pth': is (empty|neither safetensors)"):
+        compose(Recipe("swav", "sample", (WEIGHTS.format("w.pth"),)))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "old.pth", "safetensors"])
+def test_every_form_of_weights_is_taken(project: Path, suffix: str) -> None:
+    file = project / f"w.{suffix}"
+    tensors = {"weight": torch.ones(2)}
+    if suffix == "safetensors":
+        save_file(tensors, file)
+    else:
+        torch.save(tensors, file, _use_new_zipfile_serialization=suffix == "pth")
+    assert compose(Recipe("swav", "sample", (WEIGHTS.format(file),)))["pretrain"]["weights"]["path"] == file.name
 
 
 def test_a_folder_of_maps_is_pinned_as_the_stage_pins_it(project: Path) -> None:

@@ -89,7 +89,9 @@ def test_what_is_given_stays_and_is_named() -> None:
 
 def test_quick_takes_some_photographs_and_half_the_steps() -> None:
     draw(8)
-    assert CliRunner().invoke(app, ["use", "swav", "folder", "--quick", "index.limit=4"]).exit_code == 0
+    used = CliRunner().invoke(app, ["use", "swav", "folder", "--quick", "index.limit=4"])
+    told = {line.split()[0]: line.split(maxsplit=2)[2] for line in used.output.splitlines() if line.startswith("  ")}
+    assert (told["shared.resize"], told["index.limit"]) == ("by --quick", "given")
     sections = compose("swav", "shared.photographs=1000")
     quick = compose("swav", "shared.photographs=1000", "shared.effort=0.5")
     assert quick["pretrain"]["training"]["epochs"] * 2 == sections["pretrain"]["training"]["epochs"]

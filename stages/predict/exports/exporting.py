@@ -19,6 +19,7 @@ from stages.core.progress import track
 from stages.predict.exports import find_writer
 from stages.predict.exports.writer import Segmented
 from stages.predict.photographs import Photographs, find_photographs
+from stages.predict.videos import is_video
 
 
 def export_masks(kind: str, images: Path | None, out: Path) -> int:
@@ -40,6 +41,8 @@ def export_masks(kind: str, images: Path | None, out: Path) -> int:
     writer_type = find_writer(kind)
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out {out}: holds files already; name an empty or a new folder")
+    if images and is_video(images):
+        raise UserError(f"{images}: is a video; luss predict segments its frames, export takes photographs")
     photographs = find_photographs(images, out) if images else None
     card = read_model_card("finetune").segmenter
     if card is None:

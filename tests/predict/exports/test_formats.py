@@ -160,12 +160,13 @@ def decode_brush(data: list[int]) -> np.ndarray:
         return int(bits[place - count : place], 2)
 
     total, size = read(32), read(5) + 1
-    lengths, values = [read(4) + 1 for _ in range(4)], []
-    while len(values) < total:
+    lengths, parts, done = [read(4) + 1 for _ in range(4)], list[np.ndarray](), 0
+    while done < total:
         is_run = read(1)
         count = read(lengths[read(2)]) + 1
-        values += [read(size)] * count if is_run else [read(size) for _ in range(count)]
-    return np.array(values)
+        parts.append(np.full(count, read(size), np.uint8) if is_run else np.array([read(size) for _ in range(count)]))
+        done += count
+    return np.concatenate(parts)
 
 
 def test_label_studio() -> None:
