@@ -96,7 +96,7 @@ def draw_wide() -> Mask:
     return mask
 
 
-@pytest.fixture(scope="module", params=[draw_checkers, draw_wide])
+@pytest.fixture(scope="module", params=[draw_checkers, pytest.param(draw_wide, marks=pytest.mark.slow)])
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Segmented:
     folder = tmp_path_factory.mktemp("photographs")
     mask = request.param()
@@ -105,6 +105,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Segmented("a.png", folder, image, mask)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Of pycocotools itself.
 @pytest.mark.parametrize("kind", READERS)
 def test_every_pixel_returns(kind: str, large: Segmented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
