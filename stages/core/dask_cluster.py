@@ -1,15 +1,20 @@
 """A Dask cluster as the place where work is done; one that works no more is told, and not waited for."""
 
+import fcntl
 import logging
 import os
-from collections import defaultdict
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 from stages.core.cli import WORKER_NUMBER
 from stages.core.errors import UserError
+from stages.core.hashing import hash_bytes
 
 _PATIENCE = 10
 """Seconds in which a scheduler answers, and in which it has a worker."""
@@ -48,7 +53,8 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # What went wrong is told below.
     with client:
-        client.run(_prepare_worker, _number_workers(client.scheduler_info(n_workers=-1)["workers"]), _told_devices())
+        # Of those that come later, too.
+        client.register_worker_callbacks(partial(_prepare_worker, address, _told_devices()))
         # Not as a context, which would wait for work that nobody does.
         executor = client.get_executor(pure=False)
         try:
@@ -62,19 +68,36 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
             executor.shutdown(wait=False)
 
 
-def _number_workers(workers: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """By address, which of its machine's workers each is: they take its GPUs in turn."""
-    by_host: dict[str, list[str]] = defaultdict(list)
-    for address in sorted(workers):
-        by_host[str(workers[address]["host"])].append(address)
-    return {address: number for addresses in by_host.values() for number, address in enumerate(addresses)}
-
-
 def _told_devices() -> dict[str, str]:
     return {"LUSS_DEVICE": os.environ["LUSS_DEVICE"]} if os.environ.get("LUSS_DEVICE") else {}
 
 
-def _prepare_worker(numbers: Mapping[str, int], environment: Mapping[str, str], dask_worker: Any) -> None:
+def _prepare_worker(cluster: str, environment: Mapping[str, str]) -> None:
     """Called on each worker, by Dask; a number that it has already stays, as networks may lie on that GPU."""
-    os.environ.setdefault(WORKER_NUMBER, str(numbers.get(dask_worker.address, 0)))
     os.environ.update(environment)
+    if WORKER_NUMBER not in os.environ:
+        os.environ[WORKER_NUMBER] = str(_take_number(cluster))
+
+
+def _take_number(cluster: str) -> int:
+    """The least number that no other worker of this machine holds: workers take its GPUs in turn.
+
+    It is held until this process ends, by a lock on a file, so that a worker that comes later, or in the place of one
+    that was killed, takes a free one.
+    """
+    folder = Path(tempfile.gettempdir(), f"luss-workers-{os.getuid()}-{hash_bytes(cluster.encode())[:16]}")
+    folder.mkdir(exist_ok=True)
+    for number in count():
+        held = (folder / str(number)).open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held.close()
+        else:
+            _held.append(held)
+            return number
+    raise AssertionError
+
+
+_held: list[IO[str]] = []
+"""Open for as long as this process lives."""

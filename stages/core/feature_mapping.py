@@ -16,35 +16,40 @@ from stages.core.resume import resumable_work
 Describe = Compute[list[Feature]]
 
 
-class FeatureJob(NamedTuple):
-    """What is made, of what."""
+class FeaturePlan(NamedTuple):
+    """What vectors are made of, and how."""
 
-    config: Params
-    inputs: dict[str, str]
-    """Content hash of each input artifact, by name; see `resumable_work`."""
     described: FeatureFormat
+    shards: Sequence[Shard]
+    """The photographs."""
+    describe: Describe
+    """Makes the rows of each, sorted by region."""
+    at_once: int | None = None
+    """Photographs that it is called with; see `iterate_results`."""
 
 
-def map_features(job: FeatureJob, shards: Sequence[Shard], describe: Describe, at_once: int | None = None) -> None:
+def map_features(config: Params, inputs: dict[str, str], plan: FeaturePlan) -> None:
     """Write the features `artifacts/extract`, resumable; on GPUs, in threads or on a Dask cluster.
 
     Args:
-        job: What it is for.
-        shards: The photographs.
-        describe: Makes the rows of each, sorted by region.
-        at_once: Photographs that it is called with; see `iterate_results`.
+        config: The stage's parameters.
+        inputs: Content hash of each input artifact, by name; see `resumable_work`.
+        plan: The photographs and how they are described.
     """
-    write = partial(_write_features, job.described, describe, at_once)
-    with resumable_work("extract", job.config, job.inputs) as work:
-        compute_shards(shards, write, work.resolve(), network_processes())
-        with atomic_out(OUT, "features", "extract", job.described.method) as out:
-            take_over_shards(work, out, len(shards))
+    with resumable_work("extract", config, inputs) as work:
+        describe_photographs(plan, work, OUT)
 
 
-def _write_features(
-    described: FeatureFormat, describe: Describe, at_once: int | None, task: tuple[Path, Shard]
-) -> list[str]:
+def describe_photographs(plan: FeaturePlan, work: Path, out: Path) -> None:
+    """Write features to a folder; finished shards of them stay in a folder of unfinished work."""
+    method = plan.described.method
+    compute_shards(plan.shards, partial(_write_features, plan._replace(shards=())), work.resolve(), network_processes())
+    with atomic_out(out, "features", "extract", method) as partial_out:
+        take_over_shards(work, partial_out, len(plan.shards))
+
+
+def _write_features(plan: FeaturePlan, task: tuple[Path, Shard]) -> list[str]:
     path, shard = task
-    rows = [row for found in iterate_results(describe, shard, at_once) for row in found]
-    write_feature_shard(path, described, rows)
+    rows = [row for found in iterate_results(plan.describe, shard, plan.at_once) for row in found]
+    write_feature_shard(path, plan.described, rows)
     return []

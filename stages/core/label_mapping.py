@@ -5,7 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.core.artifacts.label_maps import EncodedMap, LabelMap, encode_map, shard_path, write_shard
+from stages.core.artifacts.label_maps import (
+    IGNORE,
+    SHARDS,
+    EncodedMap,
+    LabelMap,
+    encode_map,
+    iterate_shard,
+    shard_path,
+    write_shard,
+)
 from stages.core.artifacts.shards import ARTIFACTS, atomic_out, write_atomically
 from stages.core.config.params import Params
 from stages.core.engine.devices import network_processes
@@ -43,15 +52,32 @@ def map_labels(job: Job, plan: LabelPlan, beside: Mapping[str, bytes] | None = N
         plan: The photographs and how they are labelled.
         beside: Content of further files in the artifact, by name.
     """
-    write = partial(_write_labels, job.stage, job.method, plan.label)
     with resumable_work(job.stage, job.config, plan.inputs) as work:
-        compute_shards(plan.shards, write, work.resolve(), network_processes())
-        with atomic_out(ARTIFACTS / job.stage, "label_maps", job.stage, job.method) as out:
-            take_over_shards(work, out, len(plan.shards))
-            if not plan.shards:
-                write_shard(shard_path(out, 0), list[LabelMap](), job.stage, job.method)
-            for name, content in (beside or {}).items():
-                write_atomically(out / name, content)
+        label_shards(job, plan, work)
+        gather_labels(job, work, ARTIFACTS / job.stage, beside)
+
+
+def label_shards(job: Job, plan: LabelPlan, work: Path) -> None:
+    """Make the shards that a folder of unfinished work lacks; wherever workers are."""
+    write = partial(_write_labels, job.stage, job.method, plan.label)
+    compute_shards(plan.shards, write, work.resolve(), network_processes())
+
+
+def gather_labels(job: Job, work: Path, out: Path, beside: Mapping[str, bytes] | None = None) -> None:
+    """Put finished shards together to an artifact; see `map_labels`."""
+    with atomic_out(out, "label_maps", job.stage, job.method) as partial_out:
+        shards = len(list(work.glob(SHARDS)))
+        take_over_shards(work, partial_out, shards)
+        if not shards:
+            write_shard(shard_path(partial_out, 0), list[LabelMap](), job.stage, job.method)
+        for name, content in (beside or {}).items():
+            write_atomically(partial_out / name, content)
+
+
+def teaches_anything(work: Path) -> bool:
+    """Whether a pixel of finished shards has a label; they are read until one has."""
+    stored = (each.map for path in sorted(work.glob(SHARDS)) for each in iterate_shard(path))
+    return any(bool(((found != 0) & (found != IGNORE)).any()) for found in stored)
 
 
 def _write_labels(stage: str, method: str, label: Compute[LabelMap], task: tuple[Path, Shard]) -> list[str]:

@@ -88,9 +88,13 @@ def loaded_once(load: Callable[Key, Result]) -> Callable[Key, Result]:
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """Compute without gradients; on a GPU when at most one other thread does, so that its memory suffices."""
-    with torch.inference_mode():
+def turn(may_differentiate: bool = False) -> Iterator[None]:
+    """Compute without gradients; on a GPU when at most one other thread does, so that its memory suffices.
+
+    Args:
+        may_differentiate: Whether gradients may be asked for inside of it, by `torch.enable_grad`.
+    """
+    with torch.no_grad() if may_differentiate else torch.inference_mode():
         if inference_device().type == "cpu":
             yield
         else:
@@ -148,5 +152,10 @@ def _batch_alike(photographs: ImageIndex) -> list[list[int]]:
 
 def iterate_photographs(compute: Compute[Result], index: ImageIndex, label: str) -> Iterator[Result]:
     """What is computed of each photograph, in this process; `label` stands in the progress."""
-    with Progress(len(index), label):
-        yield from iterate_results(compute, Shard(index, 0))
+    return iterate_known(compute, Shard(index, 0), label)
+
+
+def iterate_known(compute: Compute[Result], shard: Shard, label: str) -> Iterator[Result]:
+    """As `iterate_photographs`, of photographs of which something is known."""
+    with Progress(len(shard), label):
+        yield from iterate_results(compute, shard)

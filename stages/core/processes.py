@@ -51,7 +51,8 @@ def map_in_processes(
         UserError: A process was ended from outside, or there is no such cluster, or it works no more.
     """
     count, is_here = min(processes or worker_count(), len(items)), "DASK_SCHEDULER_ADDRESS" not in os.environ
-    work = _RestoredOnce(partial(_work, function, worker_count() // max(count, 1) if is_here else 1))
+    share = partial(_work, function, worker_count() // max(count, 1)) if is_here else partial(_work_on_cluster, function)
+    work = _RestoredOnce(share)
     if count < 2 and is_here:
         yield from enumerate(map(work, items))
         return
@@ -110,6 +111,14 @@ def _work(function: Callable[[Item], Result], share: int, item: Item) -> Result:
             return function(item)
     finally:
         cv2.setNumThreads(threads)
+
+
+def _work_on_cluster(function: Callable[[Item], Result], item: Item) -> Result:
+    """The same in a worker whose threads work side by side: what one of them restored, others would still count on."""
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+    with sharing_workers(1):
+        return function(item)
 
 
 @contextmanager

@@ -4,26 +4,24 @@ Source: Zadaianchuk et al., COMUS: Unsupervised Semantic Segmentation with Self-
 Representations, ICLR 2023, whose self-training is iterated so.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from stages.core.artifacts.categories import count_categories
 from stages.core.artifacts.image_index import ImageIndex, read_images
-from stages.core.artifacts.label_maps import LabelMap, LabelMaps, open_label_maps, write_label_maps
+from stages.core.artifacts.label_maps import LabelMaps, open_label_maps
 from stages.core.artifacts.labels import read_labels
 from stages.core.artifacts.models import Model, model_hash, read_model
 from stages.core.artifacts.shards import MANIFEST, encode_json, read_json, write_atomically
-from stages.core.engine.devices import inference_device, seed_everything
+from stages.core.engine.devices import seed_everything
 from stages.core.engine.history import Row
 from stages.core.engine.launch import is_launched
 from stages.core.engine.loop import train
-from stages.core.errors import UserError
-from stages.core.images.inference import iterate_batches
+from stages.core.label_mapping import Job
 from stages.core.nets.features import restore_features
 from stages.core.nets.segmenter import Segmenter
-from stages.core.progress import track
 from stages.core.resume import resumable_work
 from stages.finetune.config import TrainedFinetuneConfig
+from stages.finetune.relabelling import write_predictions
 from stages.finetune.training import SegmenterTraining, assemble_segmenter, set_threshold, write_segmenter
 
 _LABELS, _HISTORY = "labels", "history.json"
@@ -41,7 +39,8 @@ def finetune(config: TrainedFinetuneConfig) -> None:
     inputs = {"images": index.content_hash, "pseudolabel": labels.content_hash, "pretrain": model_hash("pretrain")}
     with resumable_work("finetune", config, inputs | config.further_inputs) as work:
         segmenter, history = Rounds(config, pretrained, index, work).train()
-        write_segmenter(config, pretrained.card, segmenter, index, history)
+        set_threshold(config, segmenter, index)
+        write_segmenter(config, pretrained.card, segmenter, history)
 
 
 class Rounds:
@@ -96,11 +95,11 @@ class Rounds:
         return config.build(features, self._categories)
 
     def _write_labels(self, number: int, segmenter: Segmenter, history: list[Row]) -> None:
-        set_threshold(self._config, segmenter, self._index)
-        folder = self._folder(number)
+        config, folder = self._config, self._folder(number)
+        set_threshold(config, segmenter, self._index)
         write_atomically(folder / _HISTORY, encode_json({"rows": history}))
-        labels = _predict(segmenter, self._index, f"labels of round {number}")
-        write_label_maps("finetune", self._config.method, labels, folder / _LABELS)
+        write_segmenter(config, self._pretrained.card, segmenter, history, folder)
+        write_predictions(Job("finetune", config.method, config), self._index, folder, folder / _LABELS)
 
     def _folder(self, number: int) -> Path:
         """Named after the run: logs of training are called as the folder."""
@@ -110,23 +109,3 @@ class Rounds:
 def _count_categories(config: TrainedFinetuneConfig) -> int:
     """Classes where masks are trained on, otherwise clusters, or what a person has made of them."""
     return max(read_labels().classes) if config.supervision == "labels" else count_categories()
-
-
-def _predict(segmenter: Segmenter, index: ImageIndex, label: str) -> Iterator[LabelMap]:
-    """A segmenter's labels of the photographs, at the size that it works at; `label` stands in the progress.
-
-    Raises:
-        UserError: All of them are background.
-    """
-    device, has_found = inference_device(), False
-    batches = iterate_batches(index, segmenter.prepare, segmenter.expects, device, batch_size=1)
-    for seen in track(batches, len(index), label=label):
-        photo, size = index[seen.positions[0]], (seen.images.shape[2], seen.images.shape[3])
-        found = segmenter.segment(seen.images, size, size[0] * size[1]).above(segmenter.card.threshold)
-        has_found |= bool(found.any())
-        yield LabelMap(photo.image_id, photo.height, photo.width, found)
-    if not has_found:
-        raise UserError(
-            "finetune.rounds: the segmenter finds background alone in all photographs, which teaches the next round "
-            "nothing; train the first one longer (finetune.training), or set rounds: 1"
-        )

@@ -1,11 +1,13 @@
 """What the trainings of segmenters have in common, and how a segmenter is put together and written."""
 
 from abc import abstractmethod
+from pathlib import Path
 
 from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMaps
 from stages.core.artifacts.model_card import ModelCard
 from stages.core.artifacts.models import describe_parts, write_model
+from stages.core.artifacts.shards import ARTIFACTS
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.engine.history import Row
@@ -56,18 +58,17 @@ def set_threshold(config: FinetuneConfig, segmenter: Segmenter, index: ImageInde
 
 
 def write_segmenter(
-    config: FinetuneConfig, origin: ModelCard, segmenter: Segmenter, index: ImageIndex, history: list[Row]
+    config: FinetuneConfig, origin: ModelCard, segmenter: Segmenter, history: list[Row], root: Path = ARTIFACTS
 ) -> None:
-    """Find the threshold of the background where it is searched, and write the model `artifacts/finetune`.
+    """Write the model `artifacts/finetune`.
 
     Args:
         config: Of the method.
         origin: Card of the model that the segmenter's features come from.
         segmenter: What is written.
-        index: Photographs whose scores the threshold is found by.
         history: Rows of history.csv.
+        root: Directory of artifacts.
     """
-    set_threshold(config, segmenter, index)
     card = ModelCard(
         method=config.method,
         parts=describe_parts(segmenter.parts),
@@ -80,4 +81,4 @@ def write_segmenter(
         params=config.model_dump(mode="json"),
         segmenter=segmenter.card,
     )
-    write_model("finetune", segmenter.parts, card, history)
+    write_model("finetune", segmenter.parts, card, history, root)

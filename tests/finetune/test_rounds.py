@@ -100,14 +100,14 @@ def stop_training(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 def stop_labelling(monkeypatch: pytest.MonkeyPatch) -> None:
-    segment, calls = Segmenter.segment, iter(range(99))
+    segment, calls = Segmenter.segment_batch, iter(range(99))
 
     def stopping(self: Segmenter, *given: Any) -> Any:
         if next(calls) == 12 + 7:  # the threshold's photographs come first
             raise KeyboardInterrupt
         return segment(self, *given)
 
-    monkeypatch.setattr(Segmenter, "segment", stopping)
+    monkeypatch.setattr(Segmenter, "segment_batch", stopping)
 
 
 def test_killed_anywhere_and_taken_up_it_ends_in_the_same_bytes(

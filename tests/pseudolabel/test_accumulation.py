@@ -15,10 +15,11 @@ from stages.core.artifacts.class_maps import open_class_maps
 from stages.core.artifacts.models import read_model
 from stages.core.engine import state
 from stages.core.engine.method import TrainingProgress
+from stages.core.network_mapping import Shard
 from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.activation import running
 from stages.pseudolabel.activation.accumulation import AccumulatedMaps, place_in_frame
-from stages.pseudolabel.activation.inference import iterate_maps
+from stages.pseudolabel.activation.inference import enlarge_accumulated
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.activation.tags import Tags
 from stages.pseudolabel.methods.rca.config import RCAConfig
@@ -122,7 +123,8 @@ def test_labels_are_made_of_the_accumulated_maps() -> None:
     training, tags = build()
     assert training.accumulated is not None
     training.accumulated.add(torch.tensor([4]), torch.eye(SIDE)[None])
-    found = list(iterate_maps(training, tags, training.config.maps, np.array([3, 4])))
+    shard = Shard(tags.photographs, 0, tags.own)
+    found = enlarge_accumulated(training.accumulated.stored, training.config.maps.max_side, shard, [3, 4])
     assert not found[0].any()
     assert found[1].shape == (1, 32, 32)
     diagonal = np.eye(SIDE, dtype=np.float32)

@@ -10,7 +10,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stages.core.artifacts.histories import HISTORY, encode_history
-from stages.core.artifacts.shards import ARTIFACTS, atomic_out, contract_name, write_atomically, write_table
+from stages.core.artifacts.shards import (
+    ARTIFACTS,
+    atomic_out,
+    contract_name,
+    explain_broken_parquet,
+    open_table,
+    write_atomically,
+    write_table,
+)
 from stages.core.artifacts.stored_rows import StoredRows
 from stages.core.errors import UserError
 from stages.core.image_files import UnreadableImage
@@ -22,6 +30,8 @@ IGNORE = 65535
 SALIENT = 128
 """From here on a pixel of a stored saliency map (0..255) belongs to the object. MaskContrast: 0.5."""
 
+SHARDS = "part-*.parquet"
+"""Names of shards."""
 _SHARD_ROWS = 256
 _FIELDS = [("image_id", pa.string()), ("height", pa.int32()), ("width", pa.int32()), ("map_png", pa.binary())]
 
@@ -113,6 +123,17 @@ def write_label_maps(
 def shard_path(out: Path, shard: int) -> Path:
     """Where a shard of an artifact lies."""
     return out / f"part-{shard:05d}.parquet"
+
+
+def iterate_shard(path: Path) -> Iterator[LabelMap]:
+    """The maps of one shard, in order, without its artifact.
+
+    Raises:
+        UserError: It is broken.
+    """
+    with explain_broken_parquet(path), open_table(path, "label_maps") as file:
+        for rows in file.iter_batches(_SHARD_ROWS):
+            yield from map(_decode_row, rows.to_pylist())
 
 
 def write_shard(path: Path, maps: Iterable[LabelMap] | Iterable[EncodedMap], stage: str, method: str) -> None:

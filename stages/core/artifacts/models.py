@@ -38,7 +38,11 @@ def describe_parts(parts: Mapping[str, "nn.Module"]) -> PartsCard:
 
 
 def write_model(
-    stage: str, parts: Mapping[str, "nn.Module"], card: ModelCard, history: Sequence[Mapping[str, float | int]]
+    stage: str,
+    parts: Mapping[str, "nn.Module"],
+    card: ModelCard,
+    history: Sequence[Mapping[str, float | int]],
+    root: Path = ARTIFACTS,
 ) -> None:
     """Write `artifacts/<stage>`.
 
@@ -47,6 +51,7 @@ def write_model(
         parts: Trained modules by part; see `PARTS`.
         card: What model.json says; contract and stage are filled in.
         history: Rows of history.csv; nothing in them may depend on time.
+        root: Directory of artifacts.
     """
     from safetensors.torch import save
 
@@ -56,7 +61,7 @@ def write_model(
         if part in parts
         for key, value in parts[part].state_dict().items()
     }
-    with atomic_out(ARTIFACTS / stage, "model", stage, card.method) as out:
+    with atomic_out(root / stage, "model", stage, card.method) as out:
         write_atomically(out / _WEIGHTS, save(state))
         write_atomically(out / _CARD, _encode(card, stage))
         write_atomically(out / HISTORY, encode_history(history))

@@ -6,6 +6,7 @@ Source: Jiang et al., Integral Object Mining via Online Attention Accumulation, 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,18 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 _LEVELS = 255
 """Steps of a value."""
+
+
+class StoredMaps(NamedTuple):
+    """Where accumulated maps lie, for whoever reads them."""
+
+    path: Path
+    side: int
+
+    def of(self, entries: Int64) -> Float32:
+        """The maps (E', side, side) in 0..1 of some entries."""
+        stored = np.memmap(self.path, np.uint8, "r").reshape(-1, self.side, self.side)
+        return np.asarray(stored[entries] / np.float32(_LEVELS), np.float32)
 
 
 class AccumulatedMaps:
@@ -39,10 +52,9 @@ class AccumulatedMaps:
     """
 
     def __init__(self, tags: Tags, side: int, path: Path) -> None:
-        self._tags, self.side = tags, side
-        there = tags.ids >= 0
-        self.numbers = np.where(there, np.cumsum(there).reshape(there.shape) - 1, -1)  # (N, T)
-        shape = (int(there.sum()), side, side)
+        self._tags, self.side, self.stored = tags, side, StoredMaps(path.resolve(), side)
+        self.numbers = tags.entries  # (N, T)
+        shape = (int((self.numbers >= 0).sum()), side, side)
         if not path.exists():
             _allocate(path, shape[0] * side * side)
         self._maps = np.memmap(path, np.uint8, "r+", shape=shape)
@@ -64,7 +76,7 @@ class AccumulatedMaps:
     def of(self, row: int) -> Float32:
         """The maps (T', side, side) in 0..1 of a photograph's categories, by its row in the tags."""
         own = self.numbers[row]
-        return np.asarray(self._maps[own[own >= 0]] / np.float32(_LEVELS), np.float32)
+        return self.stored.of(own[own >= 0])
 
     def __iter__(self) -> Iterator[ClassMaps]:
         """As they are stored: of all photographs, but the categories that were never seen in theirs."""

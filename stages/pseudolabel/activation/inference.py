@@ -1,8 +1,10 @@
 """Class activation maps of photographs, seen at several sizes and mirrored."""
 
-from collections.abc import Iterator
+import io
 from functools import partial
 from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,63 +13,96 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.core.artifacts.features import Feature, FeatureFormat, read_features
+from stages.core.artifacts.image_index import Photo
+from stages.core.artifacts.shards import write_atomically
 from stages.core.engine.devices import inference_device
-from stages.core.images.inference import iterate_batches
+from stages.core.feature_mapping import FeaturePlan, describe_photographs
 from stages.core.images.working_size import shrink
-from stages.core.progress import track
+from stages.core.label_mapping import SHARD
+from stages.core.network_mapping import Look, Shard, cut_shards, loaded_once, turn
+from stages.pseudolabel.activation.accumulation import StoredMaps
 from stages.pseudolabel.activation.ascent import climb, room_of_pixels
 from stages.pseudolabel.activation.config import MapConfig
 from stages.pseudolabel.activation.tags import Tags
 from stages.pseudolabel.activation.training import TagTraining
 
 Float32 = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 _LEAST_SIDE = 16
 _SMALL = 0.5
 """Largest scale at which an ascent takes its `small_steps`."""
 
 
-def iterate_maps(training: TagTraining, tags: Tags, config: MapConfig, rows: Rows | None = None) -> Iterator[Float32]:
-    """The maps of tagged photographs' own categories (T', h, w), in 0..1, in the order of the tags.
+class MapSource(NamedTuple):
+    """What a worker makes maps by."""
+
+    trained: Path
+    """File of the classifier; its folder's name tells its content."""
+    config: MapConfig
+
+
+def save_trained(training: TagTraining, path: Path) -> Path:
+    """Write what has been trained for workers to restore; the absolute path."""
+    content = io.BytesIO()
+    torch.save(training, content)
+    write_atomically(path, content.getvalue())
+    return path.resolve()
+
+
+@loaded_once
+def restore_trained(path: Path) -> TagTraining:
+    """What `save_trained` wrote, on the device for inference."""
+    training: TagTraining = torch.load(path, map_location=inference_device(), weights_only=False)
+    return training.eval().requires_grad_(False)
+
+
+def map_own_categories(source: MapSource, shard: Shard, positions: list[int]) -> list[Float32]:
+    """Maps of photographs' own categories, each (T', h, w) in 0..1; the shard knows the `OwnTags` of each."""
+    training, maps = restore_trained(source.trained), []
+    for position in positions:
+        images = _look(source, training).read(shard.photographs, [position]).images
+        ids = torch.from_numpy(shard.known[position].ids).to(images.device)
+        with turn(may_differentiate=True):
+            maps.append(activate(training, images, ids, source.config))
+    return maps
+
+
+def enlarge_accumulated(stored: StoredMaps, max_side: int, shard: Shard, positions: list[int]) -> list[Float32]:
+    """The same of maps that were accumulated, bilinearly at the size that photographs are seen at."""
+    return [_enlarge(stored.of(shard.known[at].entries), shard.photographs[at], max_side) for at in positions]
+
+
+def _enlarge(maps: Float32, photo: Photo, max_side: int) -> Float32:
+    scale = min(max_side / max(photo.height, photo.width), 1)
+    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    return np.stack([cv2.resize(each, size) for each in maps])
+
+
+def mean_features(source: MapSource, tags: Tags, work: Path) -> Float32:
+    """The mean of each tagged photograph's features (N, D); resumable, wherever workers are.
 
     Args:
-        training: What has been trained; where it has accumulated maps, these.
-        tags: The photographs' categories.
-        config: How maps are made.
-        rows: Of the tags, which photographs; None for all.
+        source: By what.
+        tags: The photographs.
+        work: Folder of unfinished work.
     """
-    if training.accumulated is None:
-        chosen = tags if rows is None else tags.take(rows)
-        yield from _activate_all(training, chosen, config, inference_device())
-        return
-    for row in range(len(tags.ids)) if rows is None else rows.tolist():
-        photo = tags.photographs[row]
-        scale = min(config.max_side / max(photo.height, photo.width), 1)
-        size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-        yield np.stack([cv2.resize(each, size) for each in training.accumulated.of(row)])
+    described = FeatureFormat("mean", restore_trained(source.trained).features.size)
+    plan = FeaturePlan(described, cut_shards(tags.photographs, SHARD), partial(_describe, source))
+    describe_photographs(plan, work / "described", work / "vectors")
+    return read_features(work / "vectors").embeddings
 
 
-@torch.no_grad()
-def _activate_all(training: TagTraining, tags: Tags, config: MapConfig, device: torch.device) -> Iterator[Float32]:
-    training.to(device).eval()
-    expects = training.views.input_card
-    prepare = partial(shrink, max_side=config.max_side)
-    for seen in iterate_batches(tags.photographs, prepare, expects, device, batch_size=1):
-        ids = tags.ids[seen.positions[0]]
-        yield activate(training, seen.images, torch.from_numpy(ids[ids >= 0]).to(device), config)
+def _describe(source: MapSource, shard: Shard, positions: list[int]) -> list[list[Feature]]:
+    training = restore_trained(source.trained)
+    seen = _look(source, training).read(shard.photographs, positions)
+    with turn():
+        vectors = training.features(seen.images).float().mean((2, 3)).cpu().numpy()  # (B, D)
+    photos = [shard.photographs[position] for position in positions]
+    return [[Feature(photo.image_id, 0, 1, vector)] for photo, vector in zip(photos, vectors, strict=True)]
 
 
-@torch.no_grad()
-def mean_features(training: TagTraining, tags: Tags, config: MapConfig, device: torch.device) -> Float32:
-    """The mean of each tagged photograph's features (N, D)."""
-    training.to(device).eval()
-    prepare = partial(shrink, max_side=config.max_side)
-    batches = iterate_batches(tags.photographs, prepare, training.views.input_card, device, batch_size=1)
-    vectors = [
-        training.features(seen.images).float().mean((2, 3))
-        for seen in track(batches, len(tags.photographs), label="features")
-    ]
-    return np.asarray(torch.cat(vectors).cpu().numpy(), np.float32)
+def _look(source: MapSource, training: TagTraining) -> Look:
+    return Look(partial(shrink, max_side=source.config.max_side), training.views.input_card)
 
 
 def activate(training: TagTraining, images: Tensor, ids: Tensor, config: MapConfig) -> Float32:

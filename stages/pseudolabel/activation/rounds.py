@@ -7,17 +7,17 @@ import numpy as np
 
 from stages.core.artifacts.models import Model
 from stages.core.artifacts.shards import encode_json, read_json, write_atomically
-from stages.core.engine.devices import inference_device, seed_everything
+from stages.core.engine.devices import seed_everything
 from stages.core.engine.history import Row
 from stages.core.engine.launch import is_launched
 from stages.core.engine.loop import train
 from stages.core.nets.features import FeatureNetwork, restore_features
 from stages.pseudolabel.activation.config import TagConfig
-from stages.pseudolabel.activation.inference import mean_features
+from stages.pseudolabel.activation.inference import MapSource, mean_features, save_trained
 from stages.pseudolabel.activation.tags import Tags
-from stages.pseudolabel.activation.training import GroupTraining, Int64, TagTraining
+from stages.pseudolabel.activation.training import GroupTraining, TagTraining
 
-_GROUPS, _HISTORY = "groups.npy", "history.json"
+_BEFORE, _GROUPS, _HISTORY = "before.pt", "groups.npy", "history.json"
 
 
 def restore_backbone(config: TagConfig, pretrained: Model) -> FeatureNetwork:
@@ -83,18 +83,13 @@ class Rounds:
 
     def _write_groups(self, number: int, training: TagTraining, history: list[Row]) -> None:
         """Write the groups of a round by what has been trained before it, if the method learns groups."""
-        groups = self._find_groups(training)
-        if groups is None:
+        if not isinstance(training, GroupTraining):
             return
         folder, content = self._folder(number), io.BytesIO()
-        np.save(content, groups)
+        source = MapSource(save_trained(training, folder / _BEFORE), self._config.maps)
+        np.save(content, training.regroup(mean_features(source, self._tags, folder)))
         write_atomically(folder / _HISTORY, encode_json({"rows": history}))
         write_atomically(folder / _GROUPS, content.getvalue())
-
-    def _find_groups(self, training: TagTraining) -> Int64 | None:
-        if not isinstance(training, GroupTraining):
-            return None
-        return training.regroup(mean_features(training, self._tags, self._config.maps, inference_device()))
 
     def _folder(self, number: int) -> Path:
         """Named after the run: logs of training are called as the folder."""

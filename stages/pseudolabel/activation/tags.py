@@ -30,11 +30,26 @@ class Tags(NamedTuple):
         """(L,) photographs of each category."""
         return np.bincount(self.ids[self.ids >= 0], minlength=self.categories)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Tags":
-        """Those of some photographs, by their rows in ascending order."""
-        image_ids = self.photographs.image_ids
-        photographs = self.photographs.with_ids(image_ids[row] for row in rows)
-        return Tags(photographs, self.ids[rows], self.categories)
+    @property
+    def entries(self) -> npt.NDArray[np.int64]:
+        """(N, T) a number for every photograph and category of its own, from 0; -1 where it has fewer than T."""
+        there = self.ids >= 0
+        return np.where(there, np.cumsum(there).reshape(there.shape) - 1, -1)
+
+    @property
+    def own(self) -> "list[OwnTags]":
+        """Of each photograph."""
+        rows = zip(self.ids, self.entries, strict=True)
+        return [OwnTags(ids[ids >= 0], entries[ids >= 0]) for ids, entries in rows]
+
+
+class OwnTags(NamedTuple):
+    """The categories of one photograph."""
+
+    ids: npt.NDArray[np.int64]
+    """(T',) in ascending order."""
+    entries: npt.NDArray[np.int64]
+    """(T',) their `Tags.entries`."""
 
 
 def cluster_tags(index: ImageIndex, assignments: Assignments) -> Tags:

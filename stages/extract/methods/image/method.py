@@ -13,7 +13,7 @@ from stages.core.config.networks import Space
 from stages.core.config.views import InputCard
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.feature_mapping import FeatureJob, map_features
+from stages.core.feature_mapping import FeaturePlan, map_features
 from stages.core.image_files import UInt8
 from stages.core.images.crops import center_crop, resize_short_side
 from stages.core.nets.backbones import embedding_size
@@ -46,8 +46,8 @@ def write(config: ImageEmbeddingConfig, index: ImageIndex) -> None:
     model = model_hash("attend")
     restored = _restore(config, model)
     described = FeatureFormat(config.method, restored.size, config.dtype, restored.space)
-    job = FeatureJob(config, {"images": index.content_hash, "model": model}, described)
-    map_features(job, cut_shards(index, _SHARD), partial(_describe, config, model), _BATCH)
+    plan = FeaturePlan(described, cut_shards(index, _SHARD), partial(_describe, config, model), _BATCH)
+    map_features(config, {"images": index.content_hash, "model": model}, plan)
 
 
 @loaded_once

@@ -13,7 +13,7 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.artifacts.label_maps import LabelMaps, open_label_maps
 from stages.core.artifacts.models import model_hash, read_model
 from stages.core.engine.devices import inference_device
-from stages.core.feature_mapping import FeatureJob, map_features
+from stages.core.feature_mapping import FeaturePlan, map_features
 from stages.core.images.crops import resize_short_side
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.core.nets.regions import region_means
@@ -44,7 +44,7 @@ def write(config: RegionEmbeddingConfig, index: ImageIndex) -> None:
     network = _restore(source).network
     described = FeatureFormat(config.method, network.size, config.dtype, network.space)
     inputs = {"images": index.content_hash, "attend": source.model, "superpixels": source.superpixels}
-    map_features(FeatureJob(config, inputs, described), cut_shards(index, _SHARD), partial(_describe, source))
+    map_features(config, inputs, FeaturePlan(described, cut_shards(index, _SHARD), partial(_describe, source)))
 
 
 def _hash_superpixels(config: RegionEmbeddingConfig) -> str:

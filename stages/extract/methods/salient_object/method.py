@@ -1,7 +1,7 @@
 """One embedding per photograph: that of its salient object."""
 
-from collections.abc import Iterator
 from functools import partial
+from itertools import starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.core.artifacts.features import OUT, Feature, FeatureFormat, write_features
+from stages.core.artifacts.features import OUT, Feature, FeatureFormat, read_features, write_features
 from stages.core.artifacts.image_index import ImageIndex, Photo
 from stages.core.artifacts.label_maps import SALIENT, LabelMaps, open_label_maps
 from stages.core.artifacts.models import model_hash, read_model
 from stages.core.artifacts.shards import shard_paths
 from stages.core.engine.devices import inference_device
 from stages.core.errors import UserError
-from stages.core.feature_mapping import FeatureJob, map_features
+from stages.core.feature_mapping import FeaturePlan, describe_photographs, map_features
 from stages.core.images.crops import resize_short_side
 from stages.core.nets.objects import ObjectMaps, ObjectNetwork, restore_objects
-from stages.core.network_mapping import Look, Shard, cut_shards, iterate_photographs, loaded_once, turn
+from stages.core.network_mapping import Look, Shard, cut_shards, loaded_once, turn
+from stages.core.resume import resumable_work
 from stages.core.whitening import whiten
 from stages.extract.methods.salient_object.config import SalientObjectConfig
 
@@ -29,6 +30,8 @@ OBJECT = 1
 
 _SHARD = 256
 """Photographs of a shard, at least."""
+_PLAIN = "plain"
+"""Folder of vectors that are to be whitened."""
 
 
 class _Source(NamedTuple):
@@ -53,14 +56,14 @@ def write(config: SalientObjectConfig, index: ImageIndex) -> None:
     """
     saliency = open_label_maps("saliency").content_hash if config.mask == "saliency_maps" else ""
     source = _Source(config, model_hash("attend"), saliency)
-    network, describe = _restore(source).network, partial(_describe, source)
-    if config.whiten:  # By what all of them have in common: they are in memory.
-        found = [row for rows in iterate_photographs(describe, index, "objects") for row in rows]
-        write_features(_whiten(found, config.whiten), config.whiten, config.dtype, config.method, "whitened")
+    network = _restore(source).network
+    described = FeatureFormat(config.method, network.size, "float32" if config.whiten else config.dtype, network.space)
+    plan = FeaturePlan(described, cut_shards(index, _SHARD), partial(_describe, source))
+    inputs = {"images": index.content_hash, "attend": source.model, "saliency": saliency}
+    if config.whiten:
+        _write_whitened(config, inputs, plan)
     else:
-        described = FeatureFormat(config.method, network.size, config.dtype, network.space)
-        inputs = {"images": index.content_hash, "attend": source.model, "saliency": saliency}
-        map_features(FeatureJob(config, inputs, described), cut_shards(index, _SHARD), describe)
+        map_features(config, inputs, plan)
     count = sum(pq.read_metadata(path).num_rows for path in shard_paths(OUT))
     print(f"extract: {count} of {len(index)} photographs have a salient object")
 
@@ -114,7 +117,11 @@ def _pool(config: SalientObjectConfig, objects: ObjectMaps, mask: Tensor) -> Ten
     return F.normalize(pixels @ objects.salient[0, mask], dim=0)
 
 
-def _whiten(features: list[Feature], components: int) -> Iterator[Feature]:
-    vectors = whiten(np.stack([feature.embedding for feature in features]), components, "extract.whiten")
-    for feature, vector in zip(features, vectors, strict=True):
-        yield feature._replace(embedding=vector)
+def _write_whitened(config: SalientObjectConfig, inputs: dict[str, str], plan: FeaturePlan) -> None:
+    """By what all vectors have in common: they are in memory, after they have been written as they are."""
+    with resumable_work("extract", config, inputs) as work:
+        describe_photographs(plan, work, work / _PLAIN)
+        found = read_features(work / _PLAIN)
+        vectors = whiten(found.embeddings, config.whiten, "extract.whiten")
+        rows = zip(found.image_ids, found.region_ids.tolist(), found.areas.tolist(), vectors, strict=True)
+        write_features(starmap(Feature, rows), config.whiten, config.dtype, config.method, "whitened")

@@ -11,7 +11,7 @@ from stages.core.nets.features import restore_features
 from stages.core.nets.heads import PixelClassifier, classify_by_centroids
 from stages.core.nets.objects import ObjectNetwork, restore_objects
 from stages.finetune.methods.none.config import NoFineTuningConfig
-from stages.finetune.training import assemble_segmenter, write_segmenter
+from stages.finetune.training import assemble_segmenter, set_threshold, write_segmenter
 
 
 def write_centroid_segmenter(config: NoFineTuningConfig) -> None:
@@ -25,7 +25,8 @@ def write_centroid_segmenter(config: NoFineTuningConfig) -> None:
     saliency = network.saliency if config.background == "saliency_head" else None
     features = restore_features(*model, is_attended=True) if config.background == "attention" else network.features
     segmenter = assemble_segmenter(config, features, head, model.card.input, saliency)
-    write_segmenter(config, model.card, segmenter, read_images().in_splits("train"), [])
+    set_threshold(config, segmenter, read_images().in_splits("train"))
+    write_segmenter(config, model.card, segmenter, [])
 
 
 def join_centroids(
