@@ -51,8 +51,8 @@ def map_in_processes(
         UserError: A process was ended from outside, or there is no such cluster, or it works no more.
     """
     count, is_here = min(processes or worker_count(), len(items)), "DASK_SCHEDULER_ADDRESS" not in os.environ
-    share = partial(_work, function, worker_count() // max(count, 1)) if is_here else partial(_work_on_cluster, function)
-    work = _RestoredOnce(share)
+    here = partial(_work, function, worker_count() // max(count, 1))
+    work = _RestoredOnce(here if is_here else partial(_work_on_cluster, function))
     if count < 2 and is_here:
         yield from enumerate(map(work, items))
         return

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,11 +18,12 @@ from stages.core.image_files import UInt8
 from stages.core.images.inference import normalize
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.transformers import is_transformer, patch_size
+from stages.core.network_mapping import loaded_once
 
 
-@lru_cache(maxsize=1)
+@loaded_once
 def restore_transformer(backbone: BackboneConfig, weights: WeightsFile | None) -> nn.Module:
-    """The network, on the device for inference; the shards of one process share it.
+    """The network, on the device for inference; the shards and threads of one process share it.
 
     Raises:
         UserError: It is no vision transformer, its blocks have no such vectors, or the weights do not fit it.
