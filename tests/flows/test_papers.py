@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A folder with the weights and masks that commands name."""
     folder = tmp_path_factory.mktemp("papers")
     shutil.copy(ROOT / "dvc.yaml", folder)
-    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "weights.safetensors").write_bytes(b"\x80weights")
     (folder / "masks").mkdir()
     (folder / "masks/1.png").write_bytes(b"mask")
     with pytest.MonkeyPatch.context() as patch:
