@@ -305,7 +305,7 @@ def cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.filterwarnings("ignore")  # Dask's own
-@pytest.mark.parametrize("names", [BRIEFLY, pytest.param(STAGES, marks=SLOW)], ids=["briefly", "all"])
+@pytest.mark.parametrize("names", [BRIEFLY, pytest.param(STAGES, marks=pytest.mark.long)], ids=["briefly", "all"])
 def test_two_dask_workers_write_what_one_process_does(
     names: Iterable[str], cluster: Any, index: ImageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

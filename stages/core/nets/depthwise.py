@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 _MOST_PLACES = 36
-"""h w, from where on the matrices (h w x h w for each channel) cost more than the convolution."""
+"""h w, from where on the matrices (h w x h w for each channel) cost more than a dilated convolution."""
+_MOST_PLACES_UNDILATED = 4
 
 
 class SmallDepthwiseConv2d(nn.Conv2d):
@@ -19,7 +20,8 @@ class SmallDepthwiseConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape."""
         places = x.shape[-2] * x.shape[-1]
-        if not self.training or x.device.type != "cpu" or places > _MOST_PLACES:
+        most = _MOST_PLACES if self.dilation[0] > 1 else _MOST_PLACES_UNDILATED
+        if not self.training or x.device.type != "cpu" or places > most:
             return super().forward(x)
         count, channels, height, width = x.shape
         taps = _taps(height, width, self.kernel_size[0], self.dilation[0])  # (k k, h w h w)

@@ -98,11 +98,11 @@ def draw_wide() -> Mask:
     return mask
 
 
-SLOW = pytest.mark.slow
+LONG = pytest.mark.long
 """pycocotools merges 65,000 parts in 20 s."""
 
 
-@pytest.fixture(scope="module", params=[draw_checkers, pytest.param(draw_wide, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[draw_checkers, pytest.param(draw_wide, marks=pytest.mark.long)])
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Segmented:
     folder = tmp_path_factory.mktemp("photographs")
     mask = request.param()
@@ -112,7 +112,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Of pycocotools itself.
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=SLOW if kind == "coco" else ()) for kind in READERS])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=LONG if kind == "coco" else ()) for kind in READERS])
 def test_every_pixel_returns(kind: str, large: Segmented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     OUT.mkdir()
