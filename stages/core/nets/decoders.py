@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from stages.core.config.networks import DecoderConfig, DeepLabV3Config, DeepLabV3PlusConfig, FPNConfig
 from stages.core.nets.decoder import Decoder
-from stages.core.nets.depthwise import quicken_depthwise
 from stages.core.nets.resizing import average_areas
 from stages.core.nets.vice_decoder import ViCEDecoder
 
@@ -103,7 +102,6 @@ def _pyramid(channels: int, size: int, rates: tuple[int, int, int], separable: b
     from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
 
     pyramid: nn.Module = ASPP(channels, size, rates, separable, dropout)
-    quicken_depthwise(pyramid)
     return pyramid
 
 
