@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -87,16 +86,22 @@ def _take_number(cluster: str) -> int:
     """
     folder = Path(tempfile.gettempdir(), f"luss-workers-{os.getuid()}-{hash_bytes(cluster.encode())[:16]}")
     folder.mkdir(exist_ok=True)
-    for number in count():
-        held = (folder / str(number)).open("w")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held.close()
-        else:
-            _held.append(held)
-            return number
-    raise AssertionError
+    number = 0
+    while not _hold(folder / str(number)):
+        number += 1
+    return number
+
+
+def _hold(path: Path) -> bool:
+    """Lock a file, unless another process has."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    _held.append(file)
+    return True
 
 
 _held: list[IO[str]] = []

@@ -53,8 +53,11 @@ class Progress:
         return " ".join(part for part in parts if part)
 
     def _rate(self, done: int, now: float) -> str:
-        elapsed = now - self._start_time
-        return f"{(done - self._start_done) / elapsed:.1f} {self.unit}/s" if elapsed > 0.5 else ""
+        elapsed, fresh = now - self._start_time, done - self._start_done
+        if elapsed <= 0.5 or not fresh:
+            return ""
+        rate = fresh / elapsed
+        return f"{rate:.1f} {self.unit}/s" if rate >= 1 else f"{rate:.2g} {self.unit}/s"
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -59,3 +59,15 @@ def test_hours_are_told_as_hours(clock: Clock, capsys: pytest.CaptureFixture[str
         clock.now += 3600
         bar.update(100)
     assert "9 h 00 min left" in capsys.readouterr().err
+
+
+def test_slow_work_has_a_rate_above_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(171, "pretraining", unit="steps") as bar:
+        clock.now += 15
+        bar.update(0)
+        bar.update(1)
+        clock.now += 15
+        bar.update(2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "[progress] 0/171 pretraining"
+    assert lines[-1] == "[progress] 2/171 pretraining 0.067 steps/s 42 min 15 s left"
