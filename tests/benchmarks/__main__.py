@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.core.cli import guard
 
-FRAME = {"__init__", "__main__", "timing", "pixels", "objects", "supervised", "disturbances"}
+FRAME = {"__init__", "__main__", "timing", "pixels", "objects", "supervised", "disturbances", "peers"}
 
 
 def names() -> list[str]:

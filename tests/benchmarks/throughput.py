@@ -18,7 +18,8 @@ from stages.core.artifacts.image_index import ImageIndex
 from stages.core.cli import worker_count
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.core.images.dataset import Batch, EpochBatches, ViewDataset, augment_batch, load_batches
-from tests.benchmarks.step import Plain, Training, configure
+from tests.benchmarks.peers import SwAV
+from tests.benchmarks.step import Training, configure
 from tests.benchmarks.views import photographs, torchvision_views
 
 OURS, PEER = "ours", "plain AMP + channels_last, lightly"
@@ -137,7 +138,7 @@ def plain_batches(
 
 
 def plain_step(backbone: str, device: torch.device) -> Callable[[list[torch.Tensor]], None]:
-    network = Plain(backbone).to(device, memory_format=torch.channels_last).train()
+    network = SwAV(backbone).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
 
     def step(views: list[torch.Tensor]) -> None:
