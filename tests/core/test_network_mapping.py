@@ -324,5 +324,5 @@ def test_two_dask_workers_write_what_one_process_does(
             assert hash_folder(out) == alone, name
             if name == "predict":
                 cluster.scale(2)
-                client.wait_for_workers(2)
+                client.wait_for_workers(2, timeout=120)
         assert sorted(client.run(worker_number).values()) == [0, 1], "they would take one GPU"
