@@ -18,7 +18,7 @@ from stages.core.image_files import UInt8
 from stages.core.images.inference import normalize
 from stages.core.nets.backbones import build_backbone
 from stages.core.nets.transformers import is_transformer, patch_size
-from stages.core.network_mapping import loaded_once
+from stages.core.network_mapping import loaded_once, turn
 
 
 @loaded_once
@@ -78,6 +78,6 @@ def resize_to_patches(image: UInt8, side: int, patch: int) -> UInt8:
 def _pass(network: nn.Module, expects: InputCard, images: list[UInt8]) -> Tensor:
     """Vectors (B, h, w, D) of photographs of one size."""
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()).to(inference_device())
-    with torch.inference_mode():
+    with turn():
         features: Tensor = network(normalize(pixels, expects))
     return features.permute(0, 2, 3, 1).float().cpu()

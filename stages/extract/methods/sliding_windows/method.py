@@ -26,7 +26,7 @@ from stages.core.mapping import compute_shards, read_batches, take_over_shards
 from stages.core.nets.backbones import embedding_size
 from stages.core.nets.features import restore_backbone
 from stages.core.nets.transformers import ClassTokens, check_attention, class_attention, patch_size, run_transformer
-from stages.core.network_mapping import loaded_once
+from stages.core.network_mapping import loaded_once, turn
 from stages.core.resume import resumable_work
 from stages.extract.methods.sliding_windows.config import SlidingWindowsConfig
 from stages.extract.methods.sliding_windows.windows import (
@@ -119,7 +119,7 @@ def _describe(
     squashed = np.stack([squash(image, (grid[0] * patch, grid[1] * patch)) for image in images])
     pixels = torch.from_numpy(squashed.transpose(0, 3, 1, 2).copy()).to(inference_device())
     windows = slide_windows(grid, config.scales, config.step)
-    with torch.inference_mode():
+    with turn():
         seen = normalize(pixels, network.expects)
         groups = _sort(config, network, seen, windows)
         places = [(int(n), int(w)) for n, w in np.argwhere(groups != NEITHER)]

@@ -28,7 +28,7 @@ from stages.core.nets.backbones import embedding_size
 from stages.core.nets.class_gradients import ClassGradients, check_gradients, class_gradients
 from stages.core.nets.features import restore_backbone
 from stages.core.nets.transformers import patch_size
-from stages.core.network_mapping import loaded_once
+from stages.core.network_mapping import loaded_once, turn
 from stages.core.resume import resumable_work
 from stages.pseudolabel.methods.vit_gradcam.config import ViTGradCAMConfig
 
@@ -111,11 +111,12 @@ def _map_classes(
     patch = patch_size(network.backbone)
     height, width = (max(round(side / patch), 1) * patch for side in config.size)
     squashed = np.stack([squash(image, (height, width)) for image in images]).transpose(0, 3, 1, 2)
-    pixels = torch.from_numpy(squashed.copy()).to(inference_device())
-    gradients = class_gradients(network.backbone, normalize(pixels, network.expects), network.centroids)
-    base, above = raise_attention(gradients, config.gradient_batch, config.mass)
-    if config.groups_apart and network.groups is not None:
-        above = part_groups(base, above, network.groups)
+    with turn(may_differentiate=True):
+        pixels = torch.from_numpy(squashed.copy()).to(inference_device())
+        gradients = class_gradients(network.backbone, normalize(pixels, network.expects), network.centroids)
+        base, above = raise_attention(gradients, config.gradient_batch, config.mass)
+        if config.groups_apart and network.groups is not None:
+            above = part_groups(base, above, network.groups)
     ids = np.arange(len(network.centroids), dtype=np.uint16)
     maps = zip(photos, base.cpu().numpy(), above.cpu().numpy(), strict=True)
     return [ClassMaps(photo.image_id, photo.height, photo.width, ids, high, low) for photo, low, high in maps]
