@@ -97,7 +97,7 @@ def _hold(path: Path) -> bool:
     file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         return False
     _held.append(file)

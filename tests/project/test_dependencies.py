@@ -19,7 +19,7 @@ UNIMPORTED = {
     "faiss-cpu": "in place of faiss-gpu where there is no Linux",
 }
 """Main dependencies that no module imports, and why they are there."""
-TOOLS = {"pre-commit", "pytest-xdist", "ruff", "types-pyyaml", "import-linter", "mypy"}
+TOOLS = {"pre-commit", "pytest-timeout", "pytest-xdist", "ruff", "types-pyyaml", "import-linter", "mypy"}
 """Development's command-line tools, plugins and stubs."""
 THROUGH_OTHERS = {
     "onnx": "torch.onnx",
