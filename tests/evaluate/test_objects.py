@@ -114,6 +114,19 @@ def test_perfect_objects_score_100_and_constant_ones_an_id() -> None:
     assert score_retrieval([0] * 4, nowhere) == pytest.approx(100 * 40 / 72 / 3)
 
 
+def test_overclustering_of_a_constant_takes_the_background_and_of_whole_photographs_what_each_shows() -> None:
+    """Of 72 pixels that count 40 are background, 20 cat and 12 dog; four clusters of objects beside the background."""
+    true, seen = of_four_photographs()
+    everywhere, nowhere = count_two(true, np.ones_like(seen)), count_two(true, np.zeros_like(seen))
+    alike = np.ones((4, 2), np.float32)
+    assert score_kmeans(alike, everywhere, 4, [0]).mean == pytest.approx(100 * 40 / 72 / 3)
+    assert score_kmeans(alike, nowhere, 4, [0]).mean == pytest.approx(100 * 40 / 72 / 3)
+    # A cluster for each photograph: IoU of 10 cat of 20 is 1/3 against 1/5 of the background, of 12 dog of 20 3/5
+    # against 2/13, and where there is nothing but background it is that: 12 of 40.
+    each = score_kmeans(np.eye(4, dtype=np.float32), everywhere, 4, [0]).mean
+    assert each == pytest.approx(100 * np.mean([12 / 40, 20 / 40, 12 / 20]))
+
+
 def test_overclustering_takes_the_class_of_largest_iou() -> None:
     true, seen, vectors = draw(0)
     every = score_kmeans(vectors, count(true, seen), 30, [0])  # an object each: nothing is lost but the outlines
