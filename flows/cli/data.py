@@ -12,14 +12,22 @@ data = typer.Typer(no_args_is_help=True, help="Link photographs that stay where 
 
 @data.command()
 def link(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the photographs; it is only ever read.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Folder of the photographs; it is only ever read.")
+    ],
 ) -> None:
     """Let data/ lead to a folder of photographs instead of holding copies; again, after they have changed."""
     from flows.workspace.dvc_process import check_workspace
     from flows.workspace.linked_data import link_data
+    from stages.core.errors import UserError
 
     check_workspace()
-    made, before = link_data(path)
+    if len(paths) > 1:
+        raise UserError(
+            f"{len(paths)} roots: {', '.join(map(str, paths))}; data/ leads to one folder: link one that holds them "
+            "all, if only by symbolic links, and put a name with blanks in quotes"
+        )
+    made, before = link_data(paths[0])
     print(f"data/ leads to {made.root}: {made.files:,} files, {made.bytes / 1e6:,.1f} MB, read there and never copied.")
     if made == before:
         print("Nothing has changed since it was linked.")
@@ -48,7 +56,10 @@ def check(
         typer.Option("--most", min=1, help="Read so many photographs of each split; all take as long as index does."),
     ] = None,
 ) -> None:
-    """Look whether linked photographs are those that were linked, and say what `index` sees and which recipe fits."""
+    """Look whether linked photographs are those that were linked, and say what `index` sees and which recipe fits.
+
+    Ends with 1 where files cannot be used as masks.
+    """
     from flows.cli.data_check import describe_data
     from flows.workspace.dvc_process import check_workspace
     from flows.workspace.linked_data import compare_data
@@ -65,4 +76,5 @@ def check(
         print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e6:,.1f} MB, as they were linked.")
     else:
         raise UserError(found.describe())
-    describe_data(most)
+    if wrong := describe_data(most):
+        raise UserError(wrong)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 
-def describe_data(most: int | None = None) -> None:
+def describe_data(most: int | None = None) -> str:
     """Print what `index` would find and leave out by params.yaml, and the recipes of data sets that fit.
 
     Args:
         most: Photographs of each split that are read; None for all.
+
+    Returns:
+        What is wrong with the masks, in a line; empty if nothing is.
 
     Raises:
         UserError: There is no data/, or the layout of params.yaml does not find what it needs.
@@ -17,7 +20,7 @@ def describe_data(most: int | None = None) -> None:
     from stages.core.errors import UserError
     from stages.index import Config
     from stages.index.layout import require_data
-    from stages.index.survey import describe_survey, survey_data
+    from stages.index.survey import describe_bad_masks, describe_survey, survey_data
 
     require_data()
     config = load_section("index", Config)
@@ -29,9 +32,10 @@ def describe_data(most: int | None = None) -> None:
     fits = ", ".join(map(describe, find_fitting()))
     told = f"Recipes of data sets that find photographs here: {fits or 'none'}"
     try:
-        lines = list(describe_survey(survey_data(config, most)))
+        survey = survey_data(config, most)
     except UserError as error:
         raise UserError(f"{error}\n{told}") from None
     part = "" if most is None else f" (at most {most:,} photographs of each split were read, evenly spread over it)"
     print(f"The layout {config.method} of params.yaml finds{part}:")
-    print("\n".join([*lines, told]))
+    print("\n".join([*describe_survey(survey), told]))
+    return describe_bad_masks(survey)

@@ -78,6 +78,18 @@ def describe_survey(survey: Survey) -> Iterator[str]:
     yield from _describe_classes(survey, masked)
 
 
+def describe_bad_masks(survey: Survey) -> str:
+    """The first file that cannot be used as a mask and what to do about it, in one line; empty if there is none."""
+    if not survey.rejected_masks:
+        return ""
+    (path, reason), *others = survey.rejected_masks
+    more = f", and {len(others):,} more as listed above" if others else ""
+    return (
+        f"{data_root() / readable_name(path)}: no usable mask ({readable_name(reason)}){more}; mend the file or move "
+        "it away: `index` goes on, but its photograph is not scored"
+    )
+
+
 def _sizes(photos: Sequence[Photo]) -> str:
     sides = np.array([(photo.width, photo.height) for photo in photos])
     low, middle, high = sides.min(0), np.median(sides, 0).astype(int), sides.max(0)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flows.cli.data_check import describe_data
 from flows.recipes.composing import Recipe, write_params
 from flows.recipes.fitting import find_fitting
 from stages.core.errors import UserError
 from tests.index.miniatures import VOC, gray, palette, put_cityscapes, put_coco, put_voc
-from tests.index.photographs import mask, photograph, put
+from tests.index.photographs import encode, mask, photograph, put
 from tests.project.rooms import ROOT
 
 
@@ -70,6 +71,32 @@ def test_a_class_without_a_train_photograph_is_told(capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out
     assert "1 classes of which train shows nothing: dog" in told
     assert "  0: background, 95.83 %\n  2: dog, 4.17 %" in told
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode(Image.new("RGB", (3, 2)), "PNG"), "PNG with RGB; masks of this layout hold one id per pixel"),
+        (encode(Image.new("RGBA", (3, 2)), "PNG"), "PNG with RGB with alpha; masks of this layout"),
+        (photograph(3, 2), "not a PNG; masks are lossless PNG files"),
+        (palette(np.zeros((2, 2))), "2x2 pixels, but the photograph has 3x2 (after EXIF rotation)"),
+        (palette(np.full((2, 3), 21)), "id 21, which is neither a class, background nor void"),
+    ],
+    ids=["RGB", "RGBA", "JPEG", "size", "ids"],
+)
+def test_masks_that_cannot_be_used_end_the_check_in_one_line_that_names_one(data: bytes, reason: str) -> None:
+    first, *_, last = put_voc()
+    write_params(Recipe("swav", "voc"))
+    assert describe_data() == ""
+    place = f"{VOC}/SegmentationClass"
+    put(f"{place}/{last}.png", data)
+    said = describe_data()
+    assert said.startswith(f"data/{place}/{last}.png: no usable mask ({reason}")
+    assert said.endswith("; mend the file or move it away: `index` goes on, but its photograph is not scored")
+    assert "\n" not in said
+    put(f"{place}/{first}.png", data)
+    assert f"data/{place}/{first}.png" in (said := describe_data())
+    assert ", and 1 more as listed above; " in said
 
 
 def test_where_the_layout_does_not_fit_the_recipe_that_does_is_named() -> None:

@@ -193,3 +193,6 @@ def test_the_commands_end_in_one_line_and_an_exit_status(root: Path) -> None:
     done = luss("check")
     assert (done.returncode, done.stdout.count("\n")) == (1, 1)
     assert "1 missing (a.jpg)" in done.stdout
+    done = luss("link", str(root), "my photographs")
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+    assert done.stdout.startswith(f"luss: 2 roots: {root}, my photographs; data/ leads to one folder: link one that")
