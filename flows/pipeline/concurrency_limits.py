@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from prefect import get_client, get_run_logger
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from flows.server.connection import server_answers
+from stages.core.held_numbers import hold_number
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
+_LOOK = 0.5
 _PATIENCE = 5.0
 """Seconds between two looks at whether the run has been stopped while it waits."""
 
 
 @contextmanager
 def concurrency_slots(tags: Sequence[str], is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Hold one slot of each tag's concurrency limit while inside; without a server there is no limit.
+    """Hold one slot of each tag's concurrency limit while inside.
+
+    The server counts the slots. A temporary one would lose count when its run is killed, and whoever comes after wait
+    for ever: the slots are locks on files in PREFECT_HOME then, which end with the run.
 
     Args:
         tags: Names of limits. One that the server does not know is made, with a slot per GPU and at least one; change
@@ -28,12 +35,29 @@ def concurrency_slots(tags: Sequence[str], is_stopped: Callable[[], bool]) -> It
         is_stopped: Waiting ends when this says so.
     """
     slots = ExitStack()
-    if tags and server_answers():
+    if tags and PREFECT_API_URL.value() is None:
+        _lock(slots, tags, is_stopped)
+    elif tags and server_answers():
         _acquire(slots, list(tags), is_stopped)
     try:
         yield
     finally:
         _release(slots)
+
+
+def _lock(slots: ExitStack, tags: Sequence[str], is_stopped: Callable[[], bool]) -> None:
+    try:
+        for tag in sorted(tags):
+            folder, told = PREFECT_HOME.value() / "luss-slots" / tag, False
+            while not (held := hold_number(folder, _count_gpus())) and not is_stopped():
+                if not told:
+                    get_run_logger().info(f"Waits for another run on this machine that holds {tag}")
+                told = True
+                time.sleep(_LOOK)
+            if held:
+                slots.enter_context(closing(held.file))
+    except OSError as error:
+        get_run_logger().warning(f"Goes on without a concurrency limit: {error}")
 
 
 def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) -> None:
@@ -46,7 +70,11 @@ def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) 
                 return
             except TimeoutError:
                 if not told:
-                    get_run_logger().info(f"Waits for another stage that holds {', '.join(tags)}: `prefect gcl ls`")
+                    names = ", ".join(tags)
+                    get_run_logger().info(
+                        f"Waits for another stage that holds {names}: `prefect gcl ls`. One that was killed holds it "
+                        "for five minutes; after a restart of the server: `prefect gcl update NAME --active-slots 0`"
+                    )
                 told = True
     except Exception as error:
         get_run_logger().warning(f"Goes on without a concurrency limit, the server does not answer: {error}")

@@ -1,6 +1,5 @@
 """A Dask cluster as the place where work is done; one that works no more is told, and not waited for."""
 
-import fcntl
 import logging
 import os
 import tempfile
@@ -9,11 +8,12 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from stages.core.cli import WORKER_NUMBER
 from stages.core.errors import UserError
 from stages.core.hashing import hash_bytes
+from stages.core.held_numbers import HeldNumber, hold_number
 
 _PATIENCE = 10
 """Seconds in which a scheduler answers, and in which it has a worker."""
@@ -81,28 +81,15 @@ def _prepare_worker(cluster: str, environment: Mapping[str, str]) -> None:
 def _take_number(cluster: str) -> int:
     """The least number that no other worker of this machine holds: workers take its GPUs in turn.
 
-    It is held until this process ends, by a lock on a file, so that a worker that comes later, or in the place of one
-    that was killed, takes a free one.
+    It is held until this process ends, so that a worker that comes later, or in the place of one that was killed,
+    takes a free one.
     """
     folder = Path(tempfile.gettempdir(), f"luss-workers-{os.getuid()}-{hash_bytes(cluster.encode())[:16]}")
-    folder.mkdir(exist_ok=True)
-    number = 0
-    while not _hold(folder / str(number)):
-        number += 1
-    return number
+    held = hold_number(folder)
+    assert held is not None, "there is no end of numbers"
+    _held.append(held)
+    return held.number
 
 
-def _hold(path: Path) -> bool:
-    """Lock a file, unless another process has."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return False
-    _held.append(file)
-    return True
-
-
-_held: list[IO[str]] = []
+_held: list[HeldNumber] = []
 """Open for as long as this process lives."""
