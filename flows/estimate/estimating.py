@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.estimate.trial import Loop, StageTrial, Trial, run_trial
+from flows.estimate.trial import StageTrial, Trial, run_trial
 from flows.recipes.measuring import measure_photographs
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
@@ -45,26 +45,28 @@ def print_estimate(sections: Mapping[str, dict[str, Any]]) -> None:
 def estimate_stage(stage: str, trial: Trial, section: Mapping[str, Any], photographs: int) -> float:
     """Seconds that a stage will take.
 
-    Its loops of steps are stretched to the steps of the run, all others to its photographs; the rest is taken as it is.
+    Its loops of steps are stretched to the steps of the run and what they hold, all others to its photographs; the rest
+    is taken as it is, and a training loads what the trial loaded for all.
     """
     done: StageTrial = trial.stages[stage]
-    tried = _steps(trial.sections[stage], trial.photographs)
+    tried = trial.sections[stage]
+    steps, growth = _steps(tried, trial.photographs), photographs / trial.photographs
+    factor = _steps(section, photographs) * _batch(section) / (steps * _batch(tried)) if steps else growth
     in_loops = sum(loop.unit_seconds * loop.total for loop in done.loops)
-    stretched = sum(
-        loop.unit_seconds * _units(loop, tried, section, photographs / trial.photographs, photographs)
-        for loop in done.loops
-    )
-    return max(done.seconds - in_loops, 0.0) + stretched
-
-
-def _units(loop: Loop, tried: int, section: Mapping[str, Any], growth: float, photographs: int) -> float:
-    return _steps(section, photographs) if loop.total == tried else loop.total * growth
+    stretched = sum(loop.unit_seconds * loop.total * (factor if loop.total == steps else growth) for loop in done.loops)
+    loading = trial.loading if "training" in section else 0.0
+    return max(done.seconds - in_loops, 0.0) + stretched + loading
 
 
 def _steps(section: Mapping[str, Any], photographs: int) -> int:
     """Of a section's training; 0 without one."""
     training = section.get("training")
     return training["epochs"] * max(photographs // training["batch_size"], 1) if training else 0
+
+
+def _batch(section: Mapping[str, Any]) -> int:
+    """Photographs of a step of a section's training."""
+    return int(section["training"]["batch_size"])
 
 
 def _show_steps(section: Mapping[str, Any], photographs: int) -> str:

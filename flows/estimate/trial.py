@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from flows.estimate import in_one_process
 from flows.workspace.monitor import read_progress
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
@@ -20,7 +21,7 @@ from stages.index.methods.folder import FolderConfig
 STEPS = 3
 """Of each training: the first warms up, the others are timed."""
 _FEWEST = 24
-"""Photographs that are taken at least."""
+"""Photographs at least, and in a batch at most: a step is taken to last by the number of its photographs."""
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +48,8 @@ class Trial(NamedTuple):
     sections: dict[str, Any]
     """The parameters that it was run with."""
     photographs: int
+    loading: float
+    """Seconds until what trainings need was loaded, once for all stages; in a run each training loads it."""
     stages: dict[str, StageTrial]
 
 
@@ -71,21 +74,26 @@ def run_trial(sections: Mapping[str, dict[str, Any]], folder: Path) -> Trial:
         link.symlink_to((data_root() / path).resolve())
     tried = {stage: _shorten(section, count) for stage, section in sections.items()}
     (folder / "params.yaml").write_text(yaml.safe_dump(tried, sort_keys=False))
-    return Trial(tried, count, {stage: _run_stage(stage, folder) for stage in tried})
+    trainings = [stage for stage in tried if "training" in tried[stage]]
+    names = [part for stage in tried for part in ([in_one_process.LOADING] * (stage in trainings[:1]) + [stage])]
+    stages = dict(_run_stages(names, folder))
+    loading = stages.pop(in_one_process.LOADING).seconds if trainings else 0.0
+    return Trial(tried, count, loading, stages)
 
 
 def _photographs_needed(sections: Mapping[str, dict[str, Any]]) -> int:
-    """As many as the largest batch holds, and two for each cluster."""
-    batches: list[int] = [section["training"]["batch_size"] for section in sections.values() if "training" in section]
-    return max(_FEWEST, *batches, 2 * int(sections["cluster"].get("k", 0)))
+    """Two for each cluster, and one for each that a network learns."""
+    learnt: int | list[int] = sections["pretrain"].get("clusters", 0)
+    return max(_FEWEST, 2 * int(sections["cluster"].get("k", 0)), *(learnt if isinstance(learnt, list) else [learnt]))
 
 
 def _shorten(section: dict[str, Any], photographs: int) -> dict[str, Any]:
     """A section with few steps, whose files are found from another folder."""
     shortened: dict[str, Any] = _with_absolute_paths(section)
     if "training" in section:
-        per_epoch = max(photographs // section["training"]["batch_size"], 1)
-        shortened["training"] = section["training"] | {"epochs": -(-STEPS // per_epoch)}
+        batch = min(section["training"]["batch_size"], _FEWEST)
+        per_epoch = max(photographs // batch, 1)
+        shortened["training"] = section["training"] | {"epochs": -(-STEPS // per_epoch), "batch_size": batch}
     return shortened
 
 
@@ -96,11 +104,12 @@ def _with_absolute_paths(value: Any) -> Any:
     return inner | {"path": str(Path(inner["path"]).absolute())} if {"path", "sha256"} <= set(inner) else inner
 
 
-def _run_stage(stage: str, folder: Path) -> StageTrial:
+def _run_stages(stages: Sequence[str], folder: Path) -> Iterator[tuple[str, StageTrial]]:
+    """Run stages, and the loading among them, in one process; gives each when it has ended."""
     path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH", "")]))
-    start, told, tail = time.monotonic(), list[tuple[float, int, int]](), ""
+    stage, start, told, tail = "", time.monotonic(), list[tuple[float, int, int]](), ""
     with subprocess.Popen(
-        [sys.executable, "-m", f"stages.{stage}"],
+        [sys.executable, "-m", in_one_process.__name__, *stages],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
@@ -108,13 +117,17 @@ def _run_stage(stage: str, folder: Path) -> StageTrial:
         text=True,
     ) as process:
         for line in process.stdout or ():
-            if progress := read_progress(line):
+            if begun := in_one_process.read_begin(line):
+                if stage:
+                    yield stage, StageTrial(time.monotonic() - start, _find_loops(told, start))
+                stage, start, told = begun, time.monotonic(), []
+            elif progress := read_progress(line):
                 told.append((time.monotonic(), progress.done, progress.total))
             else:
                 tail = line.strip() or tail
     if process.returncode:
         raise UserError(f"--estimate: the stage {stage} ends on {folder.name} with an error, as it would later: {tail}")
-    return StageTrial(time.monotonic() - start, _find_loops(told, start))
+    yield stage, StageTrial(time.monotonic() - start, _find_loops(told, start))
 
 
 def _find_loops(told: list[tuple[float, int, int]], start: float) -> list[Loop]:

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.cli.use import QUICK
 from flows.recipes.composing import Recipe, compose_sized
 from flows.recipes.measuring import measure_photographs, part
 from flows.recipes.setting import list_resets, set_values
@@ -87,20 +88,50 @@ def test_what_is_given_stays_and_is_named() -> None:
     ]  # fmt: skip
 
 
-def test_quick_takes_some_photographs_and_half_the_steps() -> None:
+def test_quick_takes_some_photographs_and_little_of_them() -> None:
     draw(8)
     used = CliRunner().invoke(app, ["use", "swav", "folder", "--quick", "index.limit=4"])
     told = {line.split()[0]: line.split(maxsplit=2)[2] for line in used.output.splitlines() if line.startswith("  ")}
     assert (told["shared.resize"], told["index.limit"]) == ("by --quick", "given")
-    sections = compose("swav", "shared.photographs=1000")
-    quick = compose("swav", "shared.photographs=1000", "shared.effort=0.5")
-    assert quick["pretrain"]["training"]["epochs"] * 2 == sections["pretrain"]["training"]["epochs"]
     taken = [photo.path for photo in FolderConfig(limit=4).find().photographs]
     assert taken == [f"sub/{number:06}.png" for number in (0, 2, 4, 6)]
     assert "shared.photographs=4" in Path("params.yaml").read_text()
     refused = CliRunner().invoke(app, ["use", "swav", "sample", "--quick"]).exception
     assert isinstance(refused, UserError)
     assert "--quick: sample has sizes of its own" in str(refused)
+
+
+@pytest.mark.parametrize("method", ["swav", "luss", "rotation", "maskcontrast", "sc_cam", "vice"])
+@pytest.mark.parametrize("count", [20, 180, 300])
+def test_quick_bounds_what_every_training_sees(method: str, count: int) -> None:
+    measured = (f"shared.photographs={count}", "shared.short_side=375")
+    sections, full = compose(method, *measured, *QUICK), compose(method, *measured, "shared.resize=80")
+    for stage, section in sections.items():
+        if (training := section.get("training")) is None:
+            continue
+        crops = section["views"].get("crops") or [{"count": 2, "size": 64}]
+        pixels = sum(crop["count"] * crop["size"] ** 2 for crop in crops) * section.get("rounds", 1)
+        batch, before = training["batch_size"], full[stage]["training"]
+        steps, steps_before = (each["epochs"] * max(count // each["batch_size"], 1) for each in (training, before))
+        # Whole epochs: half of one more at most.
+        assert steps * batch * pixels <= 20e6 + max(count, batch) * pixels / 2
+        has_steps = steps + count // batch / 2 >= 120 and batch >= 24
+        assert has_steps or batch == min(24, before["batch_size"]) or steps == steps_before
+        assert batch <= before["batch_size"]
+
+
+def test_a_bound_leaves_what_is_given() -> None:
+    training = compose("swav", "shared.photographs=180", "shared.megapixels=1", "pretrain.training.batch_size=50")
+    assert training["pretrain"]["training"]["batch_size"] == 50
+    assert compose("swav", "shared.photographs=180", "shared.megapixels=1", "pretrain.training.epochs=9")["pretrain"][
+        "training"
+    ]["epochs"] == 9  # fmt: skip
+
+
+def test_half_the_effort_is_half_the_steps() -> None:
+    sections = compose("swav", "shared.photographs=1000")
+    half = compose("swav", "shared.photographs=1000", "shared.effort=0.5")
+    assert half["pretrain"]["training"]["epochs"] * 2 == sections["pretrain"]["training"]["epochs"]
 
 
 def test_a_hundred_thousand_photographs_are_counted_without_torch() -> None:
