@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median_low
@@ -32,17 +33,21 @@ class Measured(NamedTuple):
     """What lies in a folder."""
 
     photographs: int
-    """Files with the suffix of a photograph."""
+    """Files with the suffix of a photograph, but for empty ones and those of the sample that cannot be opened."""
     short_side: int
     """Median of a sample, in pixels; a usual one if there is none."""
 
 
 def measure_photographs(root: Path) -> Measured:
-    """Count the photographs below a folder by their names, and read the headers of an even sample of them."""
-    paths = sorted(path for path, _ in walk_files(root) if suffix_of(path) in IMAGE_SUFFIXES) if root.is_dir() else []
+    """Count the photographs below a folder by their names, and read the headers of an even sample of them.
+
+    One that is cut short behind its header is counted: only `index`, which decodes all, finds it.
+    """
+    files = walk_files(root) if root.is_dir() else iter(())
+    paths = sorted(path for path, entry in files if suffix_of(path) in IMAGE_SUFFIXES and _is_filled(entry))
     sampled = paths[:: max(1, len(paths) // _HEADERS)]
     sides = [side for path in sampled for side in _short_side(root / path)]
-    return Measured(len(paths), median_low(sides) if sides else _SIDE)
+    return Measured(len(paths) - len(sampled) + len(sides), median_low(sides) if sides else _SIDE)
 
 
 class Counted(NamedTuple):
@@ -82,6 +87,13 @@ def register_resolvers() -> None:
     functions: dict[str, Any] = {"part": part, "working_size": working_size}
     for name, function in functions.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def _is_filled(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.stat().st_size > 0
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def _short_side(path: Path) -> Iterator[int]:

@@ -26,7 +26,7 @@ _STRIDE = 32
 _IN_EPOCHS = ("warmup_epochs", "start_epoch", "bootstrapping.start", "bootstrapping.intervals")
 """Ends of the keys that count epochs of their section's training."""
 _WHY = {
-    "photographs": "in data/, by their names",
+    "photographs": "in data/, by names and headers; index reads each whole",
     "short_side": "pixels, median of a sample of them",
     "resize": "pixels at which they are seen, enlarged nowhere; 256 from 20,000 photographs on, 144 below",
     "view_size": "pixels of a view in training",

@@ -79,7 +79,7 @@ def test_what_is_given_stays_and_is_named() -> None:
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in told if line.startswith("  ")}
     assert rows["finetune.training.epochs"] == "3 given: 3 steps"
     assert rows["shared.classes"] == "5 given"
-    assert rows["shared.photographs"] == "10 in data/, by their names"
+    assert rows["shared.photographs"] == "10 in data/, by names and headers; index reads each whole"
     assert rows["pretrain.training.epochs"] == "120 120 steps; 800 for 1,000 photographs"
     draw(60)
     assert set_values(["cluster.k=4"]) == ["cluster"], "luss set sizes nothing anew"
@@ -135,19 +135,28 @@ def test_half_the_effort_is_half_the_steps() -> None:
 
 
 def test_a_hundred_thousand_photographs_are_counted_without_torch() -> None:
-    """Names alone, and the headers of two hundred; broken ones among them are passed over."""
+    """Names alone, and the headers of two hundred; broken ones among them are passed over, and not counted."""
     draw(20, (500, 375))
     for number in range(20, 4000):
-        Path(f"data/sub/{number:06}.png").touch()
+        Path(f"data/sub/{number:06}.png").write_bytes(b"no photograph")
     code = (
         "import sys; from pathlib import Path; from flows.recipes.measuring import measure_photographs as measure\n"
         "print(*measure(Path('data')), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["4000", "375", "False"]
+    assert done.stdout.split() == ["3801", "375", "False"]
     start = time.process_time()
     measure_photographs(Path("data"))
     assert time.process_time() - start < 1, "for 4,000; a hundred thousand take 25 times as long to list"
+
+
+def test_what_is_empty_or_no_photograph_is_not_counted() -> None:
+    draw(8)
+    Path("data/empty.jpg").touch()
+    Path("data/gone.jpg").symlink_to("nowhere.jpg")
+    Path("data/page.jpg").write_text("<html>not found</html>")
+    Path("data/notes.txt").write_text("of these")
+    assert measure_photographs(Path("data")) == (8, 48)
 
 
 def test_without_photographs_it_says_what_it_assumes() -> None:
