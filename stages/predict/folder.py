@@ -52,7 +52,7 @@ def predict_folder(images: Path, out: Path, only: Sequence[str] = (), min_score:
         photographs = Frames(images)
     segmenter = load_segmenter(ARTIFACTS / "finetune")
     naming = read_naming(segmenter.clusters)
-    summary = Summary(naming.only(only, "--only") if only else naming)
+    summary = Summary(naming.only(only, "--only") if only else naming, photographs.noun)
     make_output_folder(out, "--out")
     claim_results(out, photographs.targets.values())
     colors, done = category_colors(segmenter.clusters), dict[str, str]()
@@ -91,11 +91,11 @@ def _write_pictures(out: Path, target: str, image: UInt8, mask: npt.NDArray[np.u
 
 def _tell(out: Path, summary: Summary, photographs: Photographs, done: int) -> None:
     lines, rejected = summary.lines(), photographs.all_rejected
-    print(f"{done} photographs segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
+    print(f"{done} {photographs.noun} segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
     print("\n".join(f"  {line}" for line in lines[:_TOLD]) + ("\n  ..." * (len(lines) > _TOLD)))
     if summary.naming.warning:
         print(f"predict: {summary.naming.warning}", file=sys.stderr)
     if photographs.unreadable:
         told = "".join(f"\n  {file.path}: {file.reason}" for file in photographs.unreadable[:_TOLD])
         more = f"\n  ... all of them in {out}/rejected.csv" if len(photographs.unreadable) > _TOLD else ""
-        print(f"predict: {len(photographs.unreadable)} photographs cannot be read:{told}{more}", file=sys.stderr)
+        print(f"predict: {len(photographs.unreadable)} {photographs.noun} cannot be read:{told}{more}", file=sys.stderr)

@@ -15,6 +15,9 @@ from stages.core.progress import track
 class Photographs:
     """Photographs to segment, and, as it goes on, the files that turned out to be none."""
 
+    noun = "photographs"
+    """What a person calls them."""
+
     def __init__(self, root: Path, targets: dict[str, str], rejected: list[Rejected]) -> None:
         self.root, self.targets, self.rejected = root, targets, rejected
         self.unreadable: list[Rejected] = []

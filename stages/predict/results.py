@@ -33,8 +33,8 @@ td:first-child,th:first-child{text-align:left}i{display:inline-block;width:.8em;
 class Summary:
     """How many pixels and photographs each number was found in."""
 
-    def __init__(self, naming: Naming) -> None:
-        self.naming = naming
+    def __init__(self, naming: Naming, noun: str) -> None:
+        self.naming, self.noun = naming, noun
         self.pixels = np.zeros(len(naming.shown), np.int64)
         self.photographs = np.zeros(len(naming.shown), np.int64)
 
@@ -53,7 +53,7 @@ class Summary:
         found = sorted(self.naming.legend, key=lambda number: (-self.pixels[number], number))
         return [
             f"{self.naming.name(number)}: {100 * self.share(number):.1f} % of pixels, "
-            f"{self.photographs[number]} photographs"
+            f"{self.photographs[number]} {self.noun}"
             for number in found
             if self.pixels[number]
         ]
@@ -131,12 +131,13 @@ def write_page(out: Path, summary: Summary, masks: Mapping[str, str]) -> None:
         f"<figcaption>{html.escape(path)}</figcaption></figure>\n"
         for path, mask in shown
     )
-    more = f"<p>{len(masks) - len(shown)} more photographs lie in overlays/.</p>" if len(masks) > len(shown) else ""
+    more = f"<p>{len(masks) - len(shown)} more {summary.noun} lie in overlays/.</p>" if len(masks) > len(shown) else ""
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Segmented photographs</title>'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{len(masks)} photographs</h1>\n<table><tr><th>category</th>"
-        f"<th>of pixels</th><th>photographs</th></tr>\n{rows}</table>\n<main>\n{pictures}</main>{more}</body></html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>Segmented {summary.noun}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{len(masks)} {summary.noun}</h1>\n"
+        f"<table><tr><th>category</th><th>of pixels</th><th>{summary.noun}</th></tr>\n{rows}</table>\n"
+        f"<main>\n{pictures}</main>{more}</body></html>\n"
     )
     write_atomically(out / "index.html", page.encode())
 

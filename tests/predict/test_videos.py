@@ -33,14 +33,16 @@ def test_every_frame_gets_a_mask() -> None:
     write_clip(frames)
     fabricate_varied_segmenter(4, 0.3)
     found = CliRunner().invoke(app, ["predict", "--images", "clip.avi", "--out", "out"])
-    assert (found.exit_code, "3 photographs segmented into out" in found.output) == (0, True), found.output
+    assert (found.exit_code, "3 frames segmented into out" in found.output) == (0, True), found.output
+    page = (OUT / "index.html").read_text()
+    assert "<h1>3 frames</h1>" in page
+    assert "photographs" not in found.output + page
     candidates = load_segmenter()([*frames, *(frame[..., ::-1].copy() for frame in frames)])
     for number in range(3):
         mask = np.asarray(Image.open(OUT / f"masks/clip.avi/{number:06}.png"))
         equal = [np.mean(mask == candidate) for candidate in candidates]
         assert np.argmax(equal) == number, "not that of another frame, nor of red and blue exchanged"
         assert equal[number] > 0.8, "the frame's own, but for the losses of JPEG"
-    assert (OUT / "index.html").is_file()
 
 
 def test_what_is_no_video_is_said() -> None:
