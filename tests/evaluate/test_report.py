@@ -214,6 +214,11 @@ def test_without_masks_the_report_warns_of_background_and_of_categories_that_cov
     assert "1 of 3 categories cover no pixel anywhere: 2." in report
     checks = json.loads((OUT / "metrics.json").read_text())["checks"]
     assert (checks["background"], checks["empty"]) == (75.0, pytest.approx(100 / 3, abs=1e-6))
+    for named in ({"ids": [1, 2]}, {"ids": [2], "hidden": True}):
+        Path("names.yaml").write_text(yaml.safe_dump({"centroids": centroid_hash(), "categories": [named]}))
+        main(Config())
+        assert "cover no pixel anywhere" not in (OUT / "report.html").read_text(), "it is no category any more"
+        assert json.loads((OUT / "metrics.json").read_text())["checks"]["empty"] == 0
 
 
 def test_names_change_no_score_and_names_of_other_clusters_are_told(project, capsys):

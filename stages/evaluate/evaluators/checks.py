@@ -11,6 +11,7 @@ import numpy as np
 from stages.core.artifacts.granularity import Stability, read_stability
 from stages.core.artifacts.histories import HISTORY
 from stages.core.artifacts.models import read_model_card
+from stages.core.artifacts.names import Naming
 from stages.core.artifacts.shards import ARTIFACTS, MANIFEST
 from stages.evaluate import Config
 from stages.evaluate.evaluators.color_clusters import ColorAgreement, compare_with_colors
@@ -57,11 +58,11 @@ def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Evaluato
     segments = survey_segments(inputs, evaluation.threshold, config.gallery_segments)
     stability, colors = read_stability(), compare_with_colors(inputs)
     loss = loss_by_chance()
-    empty = 100 * float(np.mean(segments.areas[1:] == 0))
+    missing = _missing_categories(segments, inputs.naming)
     values = {
         **_measure_clusters(stability, colors),
         "background": segments.shares[0],
-        "empty": empty,
+        "empty": 100 * (len(missing) / max(len(inputs.naming.legend) - 1, 1)),
         **({"loss": loss} if loss is not None else {}),
     }
     values = {name: values[name] for name in MEANINGS if name in values}
@@ -69,7 +70,7 @@ def _measure(config: Config, inputs: Inputs, evaluation: Evaluation) -> Evaluato
         *_warn_of_training(values),
         *_warn_of_clusters(stability, colors),
         # Where masks score the predictions, the scores tell it.
-        *([] if evaluation.has_scores else _warn_of_segments(segments)),
+        *([] if evaluation.has_scores else _warn_of_segments(segments, missing, inputs.naming)),
     ]
     return EvaluatorResult({"checks": values}, Checks(values, warnings, segments, stability))
 
@@ -123,12 +124,18 @@ def _warn_of_clusters(stability: Stability | None, colors: ColorAgreement | None
         )
 
 
-def _warn_of_segments(segments: Segments) -> Iterator[str]:
+def _missing_categories(segments: Segments, naming: Naming) -> list[int]:
+    """Numbers that are shown and cover no pixel; one that is merged into another, or hidden, is no category."""
+    areas = np.bincount(naming.shown, weights=segments.areas, minlength=len(segments.areas))
+    return [number for number in naming.legend if number and not areas[number]]
+
+
+def _warn_of_segments(segments: Segments, missing: list[int], naming: Naming) -> Iterator[str]:
     if segments.shares[0] > _MUCH_BACKGROUND:
         yield f"{segments.shares[0]:.0f} % of all pixels are background: little is segmented."
-    if missing := [str(number) for number in np.flatnonzero(segments.areas[1:] == 0) + 1]:
-        told = ", ".join(missing[:_TOLD]) + (" …" * (len(missing) > _TOLD))
-        yield f"{len(missing)} of {len(segments.areas) - 1} categories cover no pixel anywhere: {told}."
+    if missing:
+        told = ", ".join(map(str, missing[:_TOLD])) + (" …" * (len(missing) > _TOLD))
+        yield f"{len(missing)} of {len(naming.legend) - 1} categories cover no pixel anywhere: {told}."
 
 
 CHECKS = Evaluator(
