@@ -178,7 +178,7 @@ async function save(force = false) {
   $("draft").hidden = answer.ok || !told.draft;
   $("draft").value = told.draft || "";
   if (!$("draft").hidden) $("draft").scrollIntoView({ block: "center" });
-  if (answer.ok) { revision = told.revision; saved = sent; draw(); return say("Saved to names.yaml."); }
+  if (answer.ok) { revision = told.revision; saved = sent; draw(); return say("Saved to names.yaml: predict and exports take it at once, `dvc repro` brings it into the report."); }
   say(told.message, true);
   if (answer.status === 409 && /was changed/.test(told.message)) {
     const button = document.createElement("button");
