@@ -126,10 +126,13 @@ def test_five_hundred_clusters(browser: Page) -> None:
 
 
 def test_a_narrow_window_needs_no_sideways_scrolling(browser: Page) -> None:
-    fabricate_named(6, 12)
+    fabricate_named(2, 24)
     with serve() as address:
         browser.resize(360, 740)
         browser.open(address)
+        browser.press("Enter", *("long" * 20), "Enter", "Escape", "x", "k", "x", "m")
+        assert len(state(browser)["into"]) == 1
         assert browser.run("document.documentElement.scrollWidth") <= 360
+        assert browser.run("Math.max(...visible().map((node) => node.getBoundingClientRect().right))") <= 360
         assert browser.run("columns()") == 1
         browser.call("Emulation.clearDeviceMetricsOverride")
