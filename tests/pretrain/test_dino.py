@@ -11,17 +11,20 @@ from lightly.models.modules import DINOProjectionHead
 from timm.layers import DropPath
 
 from stages.core.config.params import validate_section
+from stages.core.engine.diagnosis import Row, diagnose
 from stages.core.engine.method import TrainingProgress
 from stages.core.errors import UserError
 from stages.core.images.dataset import Batch
 from stages.pretrain import Config
 from stages.pretrain.methods.dino.config import DINOConfig, DINOHeadConfig, TeacherTemperatureConfig
+from stages.pretrain.methods.dino.confusion import CHANCE, confusion
 from stages.pretrain.methods.dino.head import DINOHead
 from stages.pretrain.methods.dino.method import DINO
 from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small
 
 FIRST = TrainingProgress(iteration=0, iterations=10, epoch=0, epochs=5)
+LONG = 2000
 TRANSFORMER = {"name": "test_vit", "drop_path": 0.2}
 
 
@@ -121,3 +124,57 @@ def test_two_sizes_in_place_of_two_large_views_are_refused() -> None:
     crops = [{"count": 1, "size": size, "scale": [0.2, 1.0]} for size in (64, 32)]
     with pytest.raises(UserError, match="the first two views must be of one size"):
         validate_section("pretrain", {"method": "dino", "views": {"crops": crops}}, Config, "params.yaml")
+
+
+HEADS = [{"hidden": 16, "bottleneck": 4, "prototypes": 6}, {"hidden": 64, "bottleneck": 128, "prototypes": 1000}]
+
+
+def test_confusion_counts_targets_that_fit_better_and_halves_ties() -> None:
+    targets = torch.eye(4)
+    assert confusion(targets, targets, 0.1).item() == pytest.approx(1 / 8)
+    assert confusion(-targets, targets, 0.1).item() == pytest.approx(7 / 8)
+    assert confusion(torch.zeros(4, 4), targets, 0.1).item() == CHANCE
+    assert confusion(targets[[0, 1, 3, 2]], targets, 0.1).item() == pytest.approx((1 / 8 + 1 / 8 + 5 / 8 + 5 / 8) / 4)
+    assert confusion(targets[:1], targets[:1], 0.1).item() == CHANCE
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_views_with_nothing_in_common_are_told_whatever_the_size_of_the_head(head: dict[str, int]) -> None:
+    method, _ = build(backbone={"name": "test_resnet"}, head={**head, "batch_norm": True})
+    views = [torch.randn(200, 3, 32, 32) for _ in method.views.sizes]
+    losses = method.step(Batch(views, torch.zeros(0), {}, torch.zeros(0)), FIRST)
+    shares = {name: losses.parts[name].item() for name in ("confusion", "embedding_std", "prototype_use")}
+    assert shares["confusion"] == pytest.approx(CHANCE, abs=0.1)
+    told = diagnose(rows_of(shares | {"confusion": CHANCE}), LONG, method.expected)
+    assert told is not None
+    assert "nothing was learnt in 500 iterations" in told
+    assert "views.photometric" in told
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_is_learnt_leaves_chance_whatever_the_size_of_the_head(head: dict[str, int]) -> None:
+    method, batch = build(backbone={"name": "test_resnet"}, head={**head, "batch_norm": True})
+    optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], 0.01)
+    for _ in range(40):  # The teacher stands still.
+        losses = method.step(batch, FIRST)
+        losses.total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    shares = {name: losses.parts[name].item() for name in ("confusion", "embedding_std", "prototype_use")}
+    assert shares["confusion"] < 0.4
+    assert diagnose(rows_of(shares), LONG, method.expected) is None
+
+
+def test_a_collapse_is_called_one_and_not_a_training_that_learnt_nothing() -> None:
+    method, batch = build(backbone={"name": "test_resnet"})
+    for parameter in [*method.encoder.parameters(), *method.teacher.network[0].parameters()]:
+        parameter.data.zero_()
+    losses = method.step(batch, FIRST)
+    assert losses.parts["confusion"].item() == pytest.approx(CHANCE, abs=0.1)
+    shares = {name: losses.parts[name].item() for name in ("confusion", "embedding_std", "prototype_use")}
+    assert "training collapsed" in (diagnose(rows_of(shares), LONG, method.expected) or "")
+
+
+def rows_of(values: dict[str, float]) -> list[Row]:
+    """A history of 500 iterations that are all alike."""
+    return [{"iteration": 10 * (number + 1), **values} for number in range(50)]

@@ -1,6 +1,5 @@
 """Parameters of DINO."""
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -101,11 +100,6 @@ class DINOConfig(TrainedPretrainConfig):
     )
     """Section 3.2: AdamW, 0.0005 for 256 photographs, 10 epochs of warm-up, weight decay from 0.04 to 0.4; published
     ViT-S: 800 epochs, final rate 1e-5, gradients clipped at 3."""
-
-    @property
-    def chance(self) -> float:
-        """The loss while every prototype is as likely as any other: ln P."""
-        return math.log(self.head.prototypes)
 
     def build(self) -> "DINO":
         """What is trained, with fresh weights from torch's generator."""

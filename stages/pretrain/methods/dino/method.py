@@ -13,17 +13,21 @@ from torch.nn import functional as F
 
 from stages.core.engine.collapse import embedding_std, mean_entropy, prototype_use
 from stages.core.engine.diagnosis import Expectation
-from stages.core.engine.distributed import sum_over_processes, world_size
+from stages.core.engine.distributed import mean_over_processes
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
 from stages.core.engine.momentum import MomentumCopy
 from stages.core.engine.online_clustering import swav_loss
 from stages.core.images.dataset import Batch
 from stages.core.nets.backbones import build_backbone, embed_images, embedding_size
 from stages.pretrain.methods.dino.config import DINOConfig
+from stages.pretrain.methods.dino.confusion import CHANCE, confusion
 from stages.pretrain.methods.dino.head import DINOHead
 from stages.pretrain.multi_crop import map_views
 
-_CAUSES = "teacher_temperature is too high or head.prototypes too many for so few photographs"
+_CAUSES = (
+    "teacher_temperature is too high, head.prototypes are too many for so few photographs, or views.photometric leaves "
+    "the views of a photograph too little in common"
+)
 TAUGHT = 2
 """Views that the teacher sees: the first two, which are large."""
 
@@ -48,7 +52,7 @@ class DINO(TrainingMethod):
     def __init__(self, config: DINOConfig) -> None:
         super().__init__()
         self.config, self.views = config, config.views
-        self.expected = Expectation({"loss": config.chance}, causes=_CAUSES)
+        self.expected = Expectation({"confusion": CHANCE}, causes=_CAUSES)
         self.encoder = ImageEncoder(build_backbone(config.backbone, config.weights))
         self.head = DINOHead(embedding_size(self.encoder.backbone), config.head)
         self.teacher = MomentumCopy(nn.ModuleList([self.encoder, self.head]), buffers="own")
@@ -66,6 +70,7 @@ class DINO(TrainingMethod):
         diagnostics = {
             "teacher_entropy": mean_entropy(targets[0]),
             "prototype_use": prototype_use(targets[0]),
+            "confusion": confusion(scores[1], targets[0], self.config.temperature),
             "embedding_std": embedding_std(F.normalize(embeddings[0].float(), dim=1)),
         }
         return Losses(swav_loss(scores, targets, self.config.temperature), diagnostics)
@@ -98,8 +103,7 @@ class DINO(TrainingMethod):
     @torch.no_grad()
     def _move_center(self, scores: Tensor) -> None:
         """Move the center towards the mean of scores (B, P); equation 4."""
-        mean = sum_over_processes(scores.mean(0)) / world_size()
-        self.center.lerp_(mean, 1 - self.config.center_momentum)
+        self.center.lerp_(mean_over_processes(scores), 1 - self.config.center_momentum)
 
 
 def disable_drop_path(network: nn.Module) -> None:
