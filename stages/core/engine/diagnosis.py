@@ -16,7 +16,7 @@ more than the third of its values reach chance. A slow training comes to 0.97 an
 
 
 class Expectation(NamedTuple):
-    """The loss of an untrained method, which a training that learns leaves behind."""
+    """What an untrained method's history says, which a training that learns leaves behind."""
 
     chance: Mapping[str, float] = {}
     """What columns of the history are while nothing has been learnt, such as ln P."""
@@ -58,7 +58,7 @@ def diagnose(rows: Sequence[Row], iterations: int, expected: Expectation) -> str
             losses = [row[name] for row in rows if row["iteration"] > done - _lasting(learning)]
             if _are_chance([loss / by_chance for loss in losses]):
                 mean = sum(losses) / len(losses)
-                return _explain_no_learning(mean, done - expected.start, by_chance, expected.causes)
+                return _explain_no_learning(name, mean, done - expected.start, by_chance, expected.causes)
     return None
 
 
@@ -84,11 +84,11 @@ def _explain_collapse(row: Row) -> str:
     )
 
 
-def _explain_no_learning(loss: float, done: int, by_chance: float, causes: str) -> str:
+def _explain_no_learning(name: str, mean: float, done: int, by_chance: float, causes: str) -> str:
     choices = math.exp(by_chance)
     of = f" = ln {choices:.0f}" if abs(choices - round(choices)) < 1e-6 * choices else ""
     return (
-        f"nothing was learnt in {done} iterations: the loss, {loss:.3f}, is still what chance gives, "
+        f"nothing was learnt in {done} iterations: the {name}, {mean:.3f}, is still what chance gives, "
         f"{by_chance:.3f}{of}. Most often training.optimizer.base_lr is too high, or "
         f"the photographs hardly differ; otherwise {causes}"
     )
