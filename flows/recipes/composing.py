@@ -18,6 +18,7 @@ import yaml
 
 from flows.recipes.layers import merge_layers
 from flows.recipes.merging import is_other_kind, merge_values
+from flows.recipes.network_names import check_networks
 from flows.recipes.pinned_files import pin_files
 from flows.recipes.reading import DATASET_SECTION, read_method, read_recipe, recipe_names
 from flows.recipes.sizing import Size, size_recipe
@@ -135,6 +136,7 @@ def _with_defaults(stage: str, values: Any) -> Any:
 def _validate(stage: str, values: Any, recipe: Recipe) -> dict[str, Any]:
     config_type = importlib.import_module(f"stages.{stage}").Config
     written: dict[str, Any] = validate_section(stage, values, config_type, recipe.command).model_dump(mode="json")
+    check_networks(stage, written)
     return {"method": written["method"], **written} if "method" in written else written
 
 

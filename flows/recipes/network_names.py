@@ -1,0 +1,56 @@
+"""Tells whether timm has a network, from its source alone: loading it would load torch, which takes seconds."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import UserError
+
+_REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
+_RENAMED = re.compile(r"['\"](\w+)['\"]\s*:\s*['\"]")
+"""An earlier name in the list at the end of a module, which timm still takes."""
+
+
+def check_networks(field: str, value: Any) -> None:
+    """Look for every backbone of a section among timm's networks.
+
+    Args:
+        field: Name of what `value` is, for the message.
+        value: A section of params.yaml, or a part of one.
+
+    Raises:
+        UserError: timm has none of that name; close ones are named.
+    """
+    if not isinstance(value, dict):
+        return
+    for key, part in value.items():
+        if key == "backbone" and isinstance(part, dict) and "name" in part:
+            _check_network(f"{field}.backbone.name", str(part["name"]))
+        check_networks(f"{field}.{key}", part)
+
+
+def _check_network(field: str, name: str) -> None:
+    names = timm_networks()
+    if name.partition(".")[0] not in names:
+        close = difflib.get_close_matches(name, sorted(names), n=3)
+        hint = f"; close names: {', '.join(close)}" if close else ""
+        raise UserError(f"{field} = {name!r}: timm has no such network{hint}")
+
+
+@cache
+def timm_networks() -> frozenset[str]:
+    """Names that the installed timm takes, without the tags of their weights."""
+    found = importlib.util.find_spec("timm")
+    assert found is not None
+    assert found.origin is not None
+    names = set[str]()
+    for module in Path(found.origin).with_name("models").glob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        names.update(_REGISTERED.findall(text))
+        names.update(_RENAMED.findall(text.partition("register_model_deprecations(__name__")[2]))
+    return frozenset(names)
