@@ -1,4 +1,4 @@
-"""ViCE's regions, masking and networks on scenes at equal budgets, beside color and place and an untrained network."""
+"""ViCE's regions, masking and networks on scenes, PiCIE and IIC, beside color and place and an untrained network."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Row(NamedTuple):
     cell: int | None = None
     """Side of the cells of a grid in the photographs' pixels; None for superpixels."""
     trained: bool = True
+    recipe: str = "vice"
 
 
 ROWS = {
@@ -67,6 +68,8 @@ ROWS = {
     "superpixels, no masking": Row((NO_MASKING,)),
     "FPN, full size": Row((*FULL_SIZE, "pretrain.decoder.last_norm=false")),
     "DeepLabV3+, full size": Row((*FULL_SIZE, DEEPLAB)),
+    "picie": Row(recipe="picie"),
+    "iic": Row(recipe="iic"),
 }
 """Views are cut at half the photographs' size, where a cell of 2 is a pixel; those of full size train without the last
 norm, which DeepLabV3+ does not have."""
@@ -143,7 +146,7 @@ def group_by_name(image_ids: list[str], letters: int) -> list[str]:
 def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, dict[str, Any]]:
     if row == "color and place":
         return see_color_and_place, {}
-    given = configure(args, *ROWS[row].values)
+    given = configure(args, *ROWS[row].values, recipe=ROWS[row].recipe)
     side = given["extract"]["short_side"]
     if not ROWS[row].trained:
         config = VICEConfig.model_validate(given["pretrain"])
@@ -155,8 +158,8 @@ def prepare_description(args: argparse.Namespace, row: str) -> tuple[Describe, d
     return Look(restore_features(card, states), card.input, side), cost
 
 
-def configure(args: argparse.Namespace, *values: str) -> dict[str, dict[str, Any]]:
-    return compose(Recipe("vice", "camvid", (f"pretrain.training.epochs={args.epochs}", *args.set, *values)))
+def configure(args: argparse.Namespace, *values: str, recipe: str = "vice") -> dict[str, dict[str, Any]]:
+    return compose(Recipe(recipe, "camvid", (f"pretrain.training.epochs={args.epochs}", *args.set, *values)))
 
 
 def measure_speed(args: argparse.Namespace, size: int) -> dict[str, float]:
