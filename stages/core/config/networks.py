@@ -45,6 +45,10 @@ class TransformerConfig(Params):
     """Side in pixels that the position embeddings are laid out for; null for timm's of this network."""
     heads: int | None = Field(None, ge=1)
     """Heads of attention; null for timm's of this network. MoCo v3's ViT-S: 12."""
+    init_gain: float | None = Field(None, gt=0)
+    """Random weights only: the standard deviation of the linear layers' first weights, times the root of their inputs;
+    null for timm's start, 0.02 whatever the width. In a narrow network 0.02 leaves the class token with hardly more
+    than the photograph's mean color."""
 
 
 class BackboneConfig(Params):
@@ -66,6 +70,9 @@ class BackboneConfig(Params):
     dilated_first_blocks: bool = False
     """Whether the first block of a stage that keeps its resolution is dilated as those behind it (ViCE), and not as the
     stage before (torchvision, timm). ResNets only; a vision transformer has none."""
+    gray: bool = False
+    """Random weights only: whether the network sees photographs in gray, which it makes of their colors itself. From
+    few photographs what views share first of all is color, and then nothing else is learnt."""
 
 
 class DeepLabV3PlusConfig(Params):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from stages.core.config.networks import BackboneConfig
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
+from stages.core.nets.gray import see_gray
 from stages.core.nets.lean_timm import load_timm
 from stages.core.nets.transformers import (
     class_token,
@@ -43,7 +44,7 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
 
     Raises:
         UserError: timm has no such network, or not at this output stride, or not with such dilation, or the weights do
-            not fit it.
+            not fit it, or they are given beside a field for random ones.
     """
     timm = load_timm()
     if not timm.is_model(config.name):
@@ -55,9 +56,19 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
         stride, reason = config.output_stride or _STRIDE, str(error) or "timm has it at another one only"
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {reason}") from None
+    if config.gray:
+        see_gray(backbone)
     if weights:
+        _refuse_fields_of_random_weights(config)
         load_weights(backbone, weights)
     return backbone
+
+
+def _refuse_fields_of_random_weights(config: BackboneConfig) -> None:
+    if config.gray:
+        raise UserError("backbone.gray: the weights are given, and learnt in color; set it to false")
+    if config.transformer and config.transformer.init_gain:
+        raise UserError("backbone.transformer.init_gain: the weights are given; set it to null")
 
 
 def _create_convolutional(config: BackboneConfig) -> nn.Module:

@@ -60,6 +60,8 @@ def create_transformer(config: BackboneConfig) -> nn.Module | None:
         return None
     network.card = config
     _check(network)
+    if wanted.init_gain:
+        _draw_linear_layers(network, wanted.init_gain)
     # Bound to the network, not wrapped around it: its parameters keep timm's own names. A deep copy is bound anew.
     network.forward = MethodType(_give_features, network)
     return cast(nn.Module, network)
@@ -160,6 +162,13 @@ def patch_size(backbone: nn.Module) -> int:
 def feature_size(backbone: nn.Module) -> int:
     """L, channels of the features."""
     return int(cast(Any, backbone).embed_dim) * len(_wanted_of(backbone).blocks)
+
+
+def _draw_linear_layers(network: nn.Module, gain: float) -> None:
+    """Draw their weights from a normal distribution of standard deviation gain / root of the inputs."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=gain * layer.in_features**-0.5)
 
 
 def _give_features(network: nn.Module, images: Tensor) -> Tensor:

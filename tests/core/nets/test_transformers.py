@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import timm
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from stages.core.config.networks import BackboneConfig, FPNConfig, Positions
+from stages.core.config.networks import BackboneConfig, FPNConfig, Positions, TransformerConfig
 from stages.core.errors import UserError
 from stages.core.nets.backbones import build_backbone, embedding_size, map_stride, stage_channels, stage_maps
 from stages.core.nets.features import build_features
@@ -130,6 +131,18 @@ def test_parameters_carry_timms_names_and_a_copy_is_its_own(name: str) -> None:
     with torch.no_grad():
         copied.patch_embed.proj.weight.mul_(2)
     assert not torch.allclose(copied(images), network(images))
+
+
+@every_transformer
+def test_first_weights_have_the_deviation_that_is_asked_for(name: str) -> None:
+    config = TransformerConfig(init_gain=1.5)
+    network = build_backbone(BackboneConfig(name=name, transformer=config))
+    layers = [layer for block in network.blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
+    assert len(layers) == 4 * len(network.blocks)
+    for layer in layers:
+        assert layer.weight.std().item() == pytest.approx(1.5 * layer.in_features**-0.5, rel=0.1)
+    plain = build_backbone(BackboneConfig(name=name)).blocks[0].mlp.fc1
+    assert plain.weight.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_decoder_gets_four_depths() -> None:
