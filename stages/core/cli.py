@@ -19,7 +19,7 @@ from stages.core.config.params import PARAMS_FILE, load_section
 from stages.core.data import ARTIFACTS
 from stages.core.errors import UserError
 from stages.core.fingerprint import NO_METHOD, check_fingerprint, is_project
-from stages.core.parent import ignore_signals
+from stages.core.parent import exit_with_parent, ignore_signals
 
 WORKER_NUMBER = "LUSS_WORKER_NUMBER"
 """Variable that tells a process its `worker_number`."""
@@ -31,7 +31,8 @@ _share: ContextVar[int | None] = ContextVar("share", default=None)
 def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None:
     """Run a stage as a command with its section of params.yaml; ends the process with an exit code.
 
-    Exit codes: 0 done, 1 something the user can mend (one message, no traceback), 130 interrupted.
+    Exit codes: 0 done, 1 something the user can mend (one message, no traceback), 130 interrupted. A stage that DVC
+    started is interrupted when DVC has ended, even by a kill; any other goes on without who started it.
     """
     module = sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(
@@ -43,6 +44,8 @@ def run_stage(stage: str, config_type: Any, main: Callable[[Any], None]) -> None
     path = parser.parse_args().params
 
     def work() -> None:
+        if "DVC_STAGE" in os.environ:
+            exit_with_parent(_interrupt_once)
         config = load_section(stage, config_type, path)
         if is_project():
             check_fingerprint(stage, getattr(config, "method", NO_METHOD))
@@ -136,6 +139,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # A second signal ends at once: whoever presses Ctrl-C twice means it.
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def _interrupt_once() -> None:
+    if signal.SIG_DFL not in map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def worker_count() -> int:

@@ -120,3 +120,51 @@ def test_a_project_without_git_is_named(tmp_path: Path) -> None:
         check_workspace(tmp_path)
     (tmp_path / ".git").mkdir()
     check_workspace(tmp_path)
+
+
+ORPHAN = """
+import os, time
+from pathlib import Path
+from stages.core.cli import run_stage
+from stages.core.config.params import Params
+
+class Config(Params):
+    pass
+
+def work(config):
+    Path("started").write_text(str(os.getpid()))
+    time.sleep(3)
+    Path("done").touch()
+
+run_stage("work", Config, work)
+"""
+
+
+def write_stage(project: Path) -> dict[str, str]:
+    """Write a stage that works for three seconds; returns the environment that it needs."""
+    write_pipeline(project, f"exec {sys.executable} stage.py")
+    (project / "stage.py").write_text(ORPHAN)
+    (project / "params.yaml").write_text("work: {}\n")
+    return {**os.environ, "PYTHONPATH": str(ROOT), "SHELL": "/bin/sh"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_stage_keeps_its_work_and_ends_when_dvc_alone_is_ended(project: Path, number: signal.Signals) -> None:
+    environment, log = write_stage(project), project / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "dvc", "repro"]
+        process = subprocess.Popen(command, cwd=project, env=environment, stdout=output, stderr=output)
+    started = wait_for_stage(project, process)
+    process.send_signal(number)
+    process.wait(20)
+    assert_gone(started)
+    assert "work: interrupted; finished work is kept" in log.read_text()
+    assert not (project / "done").exists()
+
+
+def test_a_stage_without_dvc_goes_on_when_its_shell_has_ended(project: Path) -> None:
+    command = f"nohup {sys.executable} stage.py >log 2>&1 & while ! [ -s started ]; do sleep 0.1; done"
+    subprocess.run(["/bin/sh", "-c", command], cwd=project, env=write_stage(project), check=True)
+    stage = psutil.Process(int((project / "started").read_text()))
+    psutil.wait_procs([stage], timeout=20)
+    assert (project / "done").exists()

@@ -29,7 +29,7 @@ def names_in_each_tree(root: Path = ROOT) -> dict[str, set[str]]:
         "dvc.yaml params": {
             section for stage in pipeline.values() for section in stage["params"] if isinstance(section, str)
         },
-        "dvc.yaml cmd": {stage["cmd"].removeprefix("python -m stages.") for stage in pipeline.values()},
+        "dvc.yaml cmd": {stage["cmd"].removeprefix("exec python -m stages.") for stage in pipeline.values()},
         "artifacts/": {name for stage in pipeline.values() for name in out_folders(stage)},
         "params.yaml": set(yaml.safe_load((root / "params.yaml").read_text())),
         "tests/": {path.name for path in (root / "tests").iterdir() if is_package(path)} - FRAME_OF_TESTS,
