@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.errors import UserError
+from stages.core.config.networks import unknown_network
 
 _REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 _RENAMED = re.compile(r"['\"](\w+)['\"]\s*:\s*['\"]")
@@ -37,9 +36,7 @@ def check_networks(field: str, value: Any) -> None:
 def _check_network(field: str, name: str) -> None:
     names = timm_networks()
     if name.partition(".")[0] not in names:
-        close = difflib.get_close_matches(name, sorted(names), n=3)
-        hint = f"; close names: {', '.join(close)}" if close else ""
-        raise UserError(f"{field} = {name!r}: timm has no such network{hint}")
+        raise unknown_network(field, name, names)
 
 
 @cache

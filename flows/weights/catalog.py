@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import NamedTuple
 
 from stages.core.config.networks import Positions
-from stages.core.errors import UserError
+from stages.core.errors import UserError, close_names
 
 FILE = "model.safetensors"
 
@@ -90,7 +89,5 @@ def find_offer(name: str) -> Offer:
     """
     found = {offer.name: offer for offer in OFFERS}
     if name not in found:
-        close = difflib.get_close_matches(name, found, n=3, cutoff=0.4)
-        hint = f"; close names: {', '.join(close)}" if close else ""
-        raise UserError(f"{name}: no such weights{hint}; `luss weights get` lists all")
+        raise UserError(f"{name}: no such weights{close_names(name, found)}; `luss weights get` lists all")
     return found[name]

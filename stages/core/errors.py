@@ -15,3 +15,9 @@ def did_you_mean(given: str, valid: Iterable[str]) -> str:
     """A suggestion to append to a message about an unknown name: ` (did you mean 'swav'?)`, or nothing."""
     close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def close_names(given: str, valid: Iterable[str]) -> str:
+    """The same where there are many names much alike: `; close names: resnet18, resnet18d`, or nothing."""
+    close = difflib.get_close_matches(given, sorted(valid), n=3, cutoff=0.5)
+    return f"; close names: {', '.join(close)}" if close else ""

@@ -3,11 +3,13 @@
 A part that is stored in a model artifact is described there by the same config that it was built from.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from stages.core.config.params import Params
+from stages.core.errors import UserError, close_names
 
 FeatureMap = Literal["stage4", "decoder"]
 """Which map of features is meant: the backbone's last one, or the decoder's."""
@@ -73,6 +75,11 @@ class BackboneConfig(Params):
     gray: bool = False
     """Random weights only: whether the network sees photographs in gray, which it makes of their colors itself. From
     few photographs what views share first of all is color, and then nothing else is learnt."""
+
+
+def unknown_network(field: str, name: str, networks: Iterable[str]) -> UserError:
+    """What to raise where `field` names a backbone that is none of timm's `networks`."""
+    return UserError(f"{field} = {name!r}: timm has no such network{close_names(name, networks)}")
 
 
 class DeepLabV3PlusConfig(Params):

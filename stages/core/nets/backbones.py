@@ -1,11 +1,10 @@
 """Builds timm's networks as backbones that give feature maps."""
 
-import difflib
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from stages.core.config.networks import BackboneConfig
+from stages.core.config.networks import BackboneConfig, unknown_network
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.gray import see_gray
@@ -48,9 +47,7 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
     """
     timm = load_timm()
     if not timm.is_model(config.name):
-        close = difflib.get_close_matches(config.name, timm.list_models(), n=3)
-        hint = f"; close names: {', '.join(close)}" if close else ""
-        raise UserError(f"backbone.name = {config.name!r}: timm has no such network{hint}")
+        raise unknown_network("backbone.name", config.name, timm.list_models())
     try:
         backbone = create_transformer(config) or _create_convolutional(config)
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
