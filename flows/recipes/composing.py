@@ -22,6 +22,7 @@ from flows.recipes.network_names import check_networks
 from flows.recipes.pinned_files import pin_files
 from flows.recipes.reading import DATASET_SECTION, read_method, read_recipe, recipe_names
 from flows.recipes.sizing import Size, size_recipe
+from flows.recipes.transformers import check_transformers
 from stages.core.config.params import PARAMS_FILE, Params, models_by_method, parse_yaml, validate_section
 from stages.core.errors import UserError
 from stages.core.fingerprint import refresh_fingerprints
@@ -90,6 +91,7 @@ def compose_sized(recipe: Recipe) -> Composed:
     sections = {stage: _with_defaults(stage, merged.get(stage)) for stage in stages}
     sizes = size_recipe(sections, merged["shared"], recipe.overrides, counted)
     written = {stage: _validate(stage, values, recipe) for stage, values in sections.items()}
+    check_transformers(written)
     return Composed(written, recipe._replace(overrides=(*recipe.overrides, *counted.assignments)), sizes)
 
 

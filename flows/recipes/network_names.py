@@ -1,4 +1,4 @@
-"""Tells whether timm has a network, from its source alone: loading it would load torch, which takes seconds."""
+"""Tells what timm's networks are, from its source alone: loading it would load torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from stages.core.config.networks import unknown_network
 _REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 _RENAMED = re.compile(r"['\"](\w+)['\"]\s*:\s*['\"]")
 """An earlier name in the list at the end of a module, which timm still takes."""
+_TRANSFORMERS = ("deit", "eva", "vision_transformer")
+"""Modules of the networks that `stages.core.nets.transformers` reads tokens and attention of."""
 
 
 def check_networks(field: str, value: Any) -> None:
@@ -42,12 +44,23 @@ def _check_network(field: str, name: str) -> None:
 @cache
 def timm_networks() -> frozenset[str]:
     """Names that the installed timm takes, without the tags of their weights."""
+    return frozenset[str]().union(*map(_names_in, _modules().glob("*.py")))
+
+
+@cache
+def timm_transformers() -> frozenset[str]:
+    """Those of vision transformers."""
+    return frozenset[str]().union(*(_names_in(_modules() / f"{name}.py") for name in _TRANSFORMERS))
+
+
+def _modules() -> Path:
     found = importlib.util.find_spec("timm")
     assert found is not None
     assert found.origin is not None
-    names = set[str]()
-    for module in Path(found.origin).with_name("models").glob("*.py"):
-        text = module.read_text(encoding="utf-8")
-        names.update(_REGISTERED.findall(text))
-        names.update(_RENAMED.findall(text.partition("register_model_deprecations(__name__")[2]))
-    return frozenset(names)
+    return Path(found.origin).with_name("models")
+
+
+def _names_in(module: Path) -> frozenset[str]:
+    text = module.read_text(encoding="utf-8")
+    renamed = _RENAMED.findall(text.partition("register_model_deprecations(__name__")[2])
+    return frozenset([*_REGISTERED.findall(text), *renamed])

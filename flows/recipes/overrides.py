@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from flows.recipes.composing import stage_names
+from flows.recipes.network_names import check_networks
+from flows.recipes.transformers import check_transformers
 from stages.core.config.params import PARAMS_FILE, Params, load_section
 from stages.core.errors import UserError, did_you_mean
 
@@ -112,7 +114,8 @@ def _validate(before: Path, path: Path) -> None:
     earlier, now = (yaml.safe_load(file.read_text()) for file in (before, path))
     for stage in stage_names():
         if now.get(stage) != earlier.get(stage):
-            _load(stage, path)
+            check_networks(stage, _load(stage, path).model_dump(mode="json"))
+    check_transformers(now)
 
 
 def _load(stage: str, path: Path) -> Params:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import timm
+import yaml
 from timm.models._registry import _deprecated_models
 
 from flows.recipes.composing import Recipe, compose
-from flows.recipes.network_names import timm_networks
+from flows.recipes.network_names import timm_networks, timm_transformers
+from flows.recipes.overrides import apply_overrides
+from stages.core.config.networks import BackboneConfig
 from stages.core.errors import UserError
+from stages.core.nets.backbones import build_backbone
+from stages.core.nets.transformers import is_transformer
 from tests.project.rooms import ROOT
 
 
@@ -34,6 +40,55 @@ def test_another_name_is_refused_with_close_ones(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=r"^pretrain\.backbone\.name = 'resnet81': timm has no .*close names: resnet"):
         compose(Recipe("swav", "sample", ("pretrain.backbone.name=resnet81",)))
+
+
+READERS = [
+    (("extract={method: sliding_windows}",), "extract.method = sliding_windows"),
+    (("extract.embedding=class_token",), "extract.embedding = class_token"),
+    (("attend={method: cls_attention}",), "attend.method = cls_attention"),
+    (("pseudolabel={method: vit_gradcam}",), "pseudolabel.method = vit_gradcam"),
+]
+
+
+@pytest.mark.parametrize(("values", "reader"), READERS)
+def test_what_reads_a_transformer_is_refused_with_another_network(
+    values: tuple[str, ...], reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    told = rf"^{reader} reads a vision transformer, and pretrain\.backbone\.name = 'test_resnet' is none"
+    with pytest.raises(UserError, match=told):
+        compose(Recipe("swav", "sample", values))
+    compose(Recipe("swav", "sample", (*values, "pretrain.backbone.name=vit_tiny_patch16_224")))
+
+
+def test_a_salient_object_is_cut_by_a_transformer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    token_cut = "saliency={method: token_cut, backbone: {name: %s}}"
+    compose(Recipe("swav", "sample", (token_cut % "vit_tiny_patch16_224",)))
+    with pytest.raises(
+        UserError, match=r"^saliency\.method = token_cut reads .* saliency\.backbone\.name = 'resnet50'"
+    ):
+        compose(Recipe("swav", "sample", (token_cut % "resnet50",)))
+
+
+def test_a_network_that_does_not_fit_is_refused_in_an_edited_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(compose(Recipe("transfgu", "sample"))))
+    before = path.read_text()
+    with pytest.raises(UserError, match="is none; take one"):
+        apply_overrides(["pretrain.backbone={name: resnet18}"], path)
+    with pytest.raises(UserError, match="timm has no such network"):
+        apply_overrides(["pretrain.backbone.name=resnet81"], path)
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["test_vit", "deit3_small_patch16_224", "vit_small_patch16_dinov3"])
+def test_vision_transformers_are_known_by_their_module(name: str) -> None:
+    assert name in timm_transformers()
+    assert is_transformer(build_backbone(BackboneConfig(name=name)))
 
 
 def test_neither_torch_nor_timm_is_loaded() -> None:

@@ -78,7 +78,7 @@ def test_a_whole_section_may_be_given_and_refer_to_others(project: Path) -> None
     assert saliency["weights"]["sha256"] == hashlib.sha256(b"\x80").hexdigest()
     assert saliency["backbone"]["name"] == "vit_small_patch8_224"
     assert saliency["facet"] == "keys", "what is left out is the default"
-    attending = ("attend={method: cls_attention, block: 9}", "finetune.background=attention")
+    attending = ("attend={method: cls_attention, block: 9}", "finetune.background=attention", values[-1])
     assert compose(Recipe("frozen", "small_photos", attending))["attend"] == {"method": "cls_attention", "block": 9}
     with pytest.raises(UserError, match="no such method"):
         compose(Recipe("frozen", "small_photos", ("saliency={method: token_kut}",)))
