@@ -73,7 +73,8 @@ def _acquire(slots: ExitStack, tags: list[str], is_stopped: Callable[[], bool]) 
                     names = ", ".join(tags)
                     get_run_logger().info(
                         f"Waits for another stage that holds {names}: `prefect gcl ls`. One that was killed holds it "
-                        "for five minutes; after a restart of the server: `prefect gcl update NAME --active-slots 0`"
+                        "for five minutes; if nobody does (a server that was not started in this folder forgets it at "
+                        "a restart): `prefect gcl update NAME --active-slots 0`"
                     )
                 told = True
     except Exception as error:
