@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stages.core.words import how_many
+
 data = typer.Typer(no_args_is_help=True, help="Link photographs that stay where they are, and check what is there.")
 
 
@@ -28,7 +30,10 @@ def link(
             "all, if only by symbolic links, and put a name with blanks in quotes"
         )
     made, before = link_data(paths[0])
-    print(f"data/ leads to {made.root}: {made.files:,} files, {made.bytes / 1e6:,.1f} MB, read there and never copied.")
+    print(
+        f"data/ leads to {made.root}: {how_many(made.files, 'file')}, {made.bytes / 1e6:,.1f} MB, read there and "
+        "never copied."
+    )
     if made == before:
         print("Nothing has changed since it was linked.")
     else:
@@ -73,7 +78,9 @@ def check(
     if found is None:
         print(f"{DATA}/ holds copies, in which DVC itself sees what has changed: dvc status data.dvc")
     elif found.is_equal:
-        print(f"{found.root}: {found.now.files:,} files, {found.now.bytes / 1e6:,.1f} MB, as they were linked.")
+        print(
+            f"{found.root}: {how_many(found.now.files, 'file')}, {found.now.bytes / 1e6:,.1f} MB, as they were linked."
+        )
     else:
         raise UserError(found.describe())
     if wrong := describe_data(most):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stages.core.words import how_many
+
 
 def describe_data(most: int | None = None) -> str:
     """Print what `index` would find and leave out by params.yaml, and the recipes of data sets that fit.
@@ -26,8 +28,8 @@ def describe_data(most: int | None = None) -> str:
     config = load_section("index", Config)
 
     def describe(fit: Fit) -> str:
-        mistaken = f", but takes {fit.mistaken:,} masks for photographs" if fit.mistaken else ""
-        return f"{fit.recipe} ({fit.photographs:,} photographs, {fit.masks:,} masks{mistaken})"
+        mistaken = f", but takes {how_many(fit.mistaken, 'mask')} for photographs" if fit.mistaken else ""
+        return f"{fit.recipe} ({how_many(fit.photographs, 'photograph')}, {how_many(fit.masks, 'mask')}{mistaken})"
 
     fits = ", ".join(map(describe, find_fitting()))
     told = f"Recipes of data sets that find photographs here: {fits or 'none'}"
@@ -35,7 +37,7 @@ def describe_data(most: int | None = None) -> str:
         survey = survey_data(config, most)
     except UserError as error:
         raise UserError(f"{error}\n{told}") from None
-    part = "" if most is None else f" (at most {most:,} photographs of each split were read, evenly spread over it)"
+    part = "" if most is None else f" (of each split at most {how_many(most, 'photograph')}, evenly spread over it)"
     print(f"The layout {config.method} of params.yaml finds{part}:")
     print("\n".join([*describe_survey(survey), told]))
     return describe_bad_masks(survey)

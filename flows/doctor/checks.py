@@ -27,6 +27,7 @@ from flows.workspace.lock import RWLOCK, is_alive, read_holders
 from stages.core.config.params import PARAMS_FILE
 from stages.core.data import DATA
 from stages.core.errors import UserError
+from stages.core.words import how_many
 
 SERVER_PORT = 4200
 """Of `prefect server start`; its UI calls no other one unless it is told."""
@@ -159,7 +160,7 @@ def check_lock_file(path: Path) -> Finding:
         count = len(yaml.safe_load(path.read_text())["stages"]) if path.exists() else 0
     except (LookupError, TypeError, ValueError, yaml.YAMLError):
         return Finding("dvc.lock", "torn by a kill while DVC wrote it", "git checkout dvc.lock, then run on")
-    return Finding("dvc.lock", f"{count} stages have run")
+    return Finding("dvc.lock", f"{how_many(count, 'stage')} {'has' if count == 1 else 'have'} run")
 
 
 def check_locks(path: Path = RWLOCK) -> Finding:

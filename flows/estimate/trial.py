@@ -16,6 +16,7 @@ from flows.estimate import in_one_process
 from flows.workspace.monitor import read_progress
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
+from stages.core.words import how_many
 from stages.index.methods.folder import FolderConfig
 
 STEPS = 3
@@ -66,7 +67,7 @@ def run_trial(sections: Mapping[str, dict[str, Any]], folder: Path) -> Trial:
     found = [photo.path for photo in FolderConfig(**sections["index"]).find().photographs]
     count = min(len(found), _photographs_needed(sections))
     if count < 2:
-        raise UserError(f"--estimate: {data_root()}/ holds {count} photographs, too few to time anything")
+        raise UserError(f"--estimate: {data_root()}/ holds {how_many(count, 'photograph')}, too few to time anything")
     for number in range(count):
         path = found[number * len(found) // count]
         link = folder / "data" / path

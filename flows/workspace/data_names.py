@@ -9,6 +9,7 @@ from pathlib import Path
 from stages.core.data import DATA
 from stages.core.errors import UserError
 from stages.core.files import is_utf8
+from stages.core.words import how_many
 
 _SHOWN = 5
 
@@ -23,7 +24,7 @@ def check_names(data: Path = DATA) -> None:
     if wrong:
         lines = [f"  {path.decode('utf-8', 'backslashreplace')}" for path in sorted(wrong)[:_SHOWN]]
         more = [f"  ... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        count = "1 name is" if len(wrong) == 1 else f"{len(wrong)} names are"
+        count = f"{how_many(len(wrong), 'name')} {'is' if len(wrong) == 1 else 'are'}"
         raise UserError("\n".join([f"{data}: {count} not UTF-8, which DVC needs; rename:", *lines, *more]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stages.core.artifacts.labels import LABELS
+from stages.core.words import how_many
 from stages.evaluate import Config
 from stages.evaluate.evaluators.evaluator import EvaluatorResults
 from stages.evaluate.evaluators.object_protocol import OBJECTS
@@ -16,8 +18,13 @@ BADGES = {
     "many_to_one": "many to one",
     "threshold_by_masks": "threshold chosen by masks",
     "clustered_on_scored_split": "objects clustered on the scored split",
+    "masks_left_out": "masks that cannot be used are left out",
 }
 """Name of a caveat, and what the report's heading says of it. Labels before scoring have a badge of their own there."""
+
+
+_WITHOUT_SCORES = ("masks_left_out", "labels_before_scoring")
+"""Those that concern a result without scores, too."""
 
 
 def title(protocol: ProtocolName, fitted_on: str | None, working_size: tuple[int, int] | None) -> str:
@@ -32,7 +39,12 @@ def many_to_one(protocol: ProtocolName, clusters: int, classes: int) -> str:
     if not (found.shares_classes or (found.shares_leftover and clusters > classes)):
         return ""
     beside = "".join(f"; mIoU_{ending} is one to one" for ending in found.also)
-    return f"{clusters} clusters may share {classes} classes{beside}"
+    return f"{how_many(clusters, 'cluster')} may share {how_many(classes, 'class')}{beside}"
+
+
+def left_out(rejected_masks: int) -> str:
+    """How many masks `index` could not use, and where they are listed; empty if none."""
+    return f"{how_many(rejected_masks, 'file')}, see {LABELS / 'rejected.csv'}" if rejected_masks else ""
 
 
 def find_caveats(
@@ -45,8 +57,9 @@ def find_caveats(
         "many_to_one": many_to_one(config.protocol, inputs.clusters, inputs.classes),
         "threshold_by_masks": "validation" if threshold.uses_labels else "",
         "clustered_on_scored_split": "objects_mIoU" if results.detail(OBJECTS) else "",
+        "masks_left_out": left_out(inputs.rejected_masks),
         "labels_before_scoring": "; ".join(provenance.label_uses),
     }
     if not evaluation.has_scores:
-        found = {"labels_before_scoring": found["labels_before_scoring"]}
+        found = {name: found[name] for name in _WITHOUT_SCORES}
     return {name: what for name, what in found.items() if what}

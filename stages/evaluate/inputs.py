@@ -12,7 +12,7 @@ import numpy.typing as npt
 from stages.core.artifacts.clusters import Assignments, read_assignments, read_centroids
 from stages.core.artifacts.image_index import ImageIndex, read_images
 from stages.core.artifacts.label_maps import LabelMap, LabelMaps
-from stages.core.artifacts.labels import Labels, read_class_map, read_labels
+from stages.core.artifacts.labels import Labels, count_rejected_masks, read_class_map, read_labels
 from stages.core.artifacts.models import read_model_card
 from stages.core.artifacts.names import Naming, read_naming
 from stages.core.artifacts.shards import ARTIFACTS
@@ -23,6 +23,7 @@ from stages.core.errors import UserError
 from stages.core.images.working_size import resize_labels
 from stages.core.metrics.counting import MapPair, list_problems
 from stages.core.metrics.thresholds import Thresholds
+from stages.core.words import how_many
 from stages.evaluate.rules import Threshold
 
 PREDICTIONS = ARTIFACTS / "predict"
@@ -42,6 +43,8 @@ class Inputs(NamedTuple):
     """Predicted ids are 0..clusters."""
     naming: Naming
     """What a person calls the categories; changes no score."""
+    rejected_masks: int
+    """Files that `index` could not use as masks: what they show is not scored."""
 
     @property
     def classes(self) -> int:
@@ -70,9 +73,8 @@ class Inputs(NamedTuple):
             for image_id, _ in pairs
             if image_id not in self.predictions
         ]:
-            raise UserError(
-                list_problems(missing, f"{len(missing)} photographs of split {split} have a mask but no prediction")
-            )
+            count = how_many(len(missing), "photograph")
+            raise UserError(list_problems(missing, f"{count} of split {split} with a mask but no prediction"))
         return pairs
 
 
@@ -87,7 +89,9 @@ def read_inputs() -> Inputs:
     images = read_images()
     assignments = assignments_of_train(read_assignments(), images)
     naming = read_naming(clusters)
-    return Inputs(images, read_labels(), LabelMaps(PREDICTIONS), assignments, segmenter, clusters, naming)
+    predictions = LabelMaps(PREDICTIONS)
+    rejected = count_rejected_masks()
+    return Inputs(images, read_labels(), predictions, assignments, segmenter, clusters, naming, rejected)
 
 
 def assignments_of_train(assignments: Assignments, images: ImageIndex) -> Assignments:

@@ -7,6 +7,7 @@ from typing import Any
 from stages.core.artifacts.shards import ARTIFACTS, encode_json, write_atomically
 from stages.core.config.splits import SPLITS
 from stages.evaluate import Config
+from stages.evaluate.caveats import left_out
 from stages.evaluate.evaluators.clustering import CLUSTERING
 from stages.evaluate.evaluators.table import EVALUATORS, measure_all, wanted_evaluators
 from stages.evaluate.inputs import read_inputs
@@ -35,10 +36,12 @@ def write_scores(config: Config) -> None:
     metrics = write_metrics(config, inputs, evaluation, results, provenance)
     write_atomically(OUT / "metrics.json", encode_json(metrics))
     _print(metrics)
-    _warn_of_names(inputs.naming.warning)
+    _warn(inputs.naming.warning)
+    if told := left_out(inputs.rejected_masks):
+        _warn(f"masks that cannot be used are left out: {told}")
 
 
-def _warn_of_names(warning: str) -> None:
+def _warn(warning: str) -> None:
     if warning:
         print(f"evaluate: {warning}", file=sys.stderr, flush=True)
 

@@ -9,6 +9,7 @@ from stages.core.data import IMAGE_SUFFIXES, Rejected
 from stages.core.data_link import data_root
 from stages.core.errors import UserError
 from stages.core.files import readable_name
+from stages.core.words import how_many
 from stages.index import Config
 from stages.index.acceptance import accept_masks, accept_photographs
 from stages.index.layout import Layout, require_data
@@ -31,12 +32,13 @@ def index_data(config: Config) -> None:
     write_images(photos, rejected, config.method)
     classes = dict(enumerate(layout.classes, start=1))
     write_labels(labels, classes, rejected_masks, config.method, layout.mask_ids)
-    _report(photos, labels, len(rejected), len(rejected_masks))
+    _report(photos, labels)
     _report_empty_categories(layout)
+    _report_rejected(len(rejected), len(rejected_masks))
 
 
 def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
-    found = f"; {len(rejected)} files cannot be used:" if rejected else ""
+    found = f"; {how_many(len(rejected), 'file')} cannot be used:" if rejected else ""
     lines = [f"  {readable_name(file.path)}: {file.reason}" for file in rejected[:5]]
     return "\n".join(
         [
@@ -48,13 +50,11 @@ def _describe_nothing(where: str, rejected: list[Rejected]) -> str:
     )
 
 
-def _report(photos: list[Photo], labels: list[Label], rejected: int, rejected_masks: int) -> None:
+def _report(photos: list[Photo], labels: list[Label]) -> None:
     per_split = Counter(photo.split for photo in photos)
     masks = sum(label.mask_path is not None for label in labels)
-    print(f"index: {', '.join(f'{split} {per_split[split]}' for split in SPLITS)} photographs, {masks} masks")
-    for count, kind, out in ((rejected, "photographs", IMAGES), (rejected_masks, "masks", LABELS)):
-        if count:
-            print(f"index: {count} files cannot be used as {kind}: see {out / 'rejected.csv'}")
+    found = ", ".join(f"{split} {per_split[split]}" for split in SPLITS)
+    print(f"index: {found} photographs, {how_many(masks, 'mask')}")
     _report_unmasked(photos, labels)
 
 
@@ -65,7 +65,8 @@ def _report_unmasked(photos: list[Photo], labels: list[Label]) -> None:
         ids = [photo.image_id for photo in photos if photo.split == split]
         without = [image_id for image_id in ids if image_id not in masked]
         if 0 < len(without) < len(ids):
-            print(f"index: {len(without)} of {len(ids)} photographs of split {split} have no mask, e.g. {without[0]}")
+            all_of_it = f"{how_many(len(ids), 'photograph')} of split {split}"
+            print(f"index: no mask for {len(without)} of {all_of_it}, e.g. {without[0]}")
 
 
 def _report_empty_categories(layout: Layout) -> None:
@@ -75,3 +76,10 @@ def _report_empty_categories(layout: Layout) -> None:
             f"index: {len(empty)} of {len(layout.classes)} category folders hold no photograph, and keep their ids: "
             f"{', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}"
         )
+
+
+def _report_rejected(photographs: int, masks: int) -> None:
+    """Say at the end, where it is seen, what was left out."""
+    for count, kind, out in ((photographs, "photographs", IMAGES), (masks, "masks", LABELS)):
+        if count:
+            print(f"index: {how_many(count, 'file')} cannot be used as {kind}: see {out / 'rejected.csv'}")

@@ -14,6 +14,7 @@ from stages.core.config.splits import SPLITS
 from stages.core.data import IGNORE_ID, Rejected
 from stages.core.data_link import data_root
 from stages.core.files import image_id_of, readable_name
+from stages.core.words import how_many
 from stages.index import Config
 from stages.index.acceptance import Readings, accept_masks, accept_photographs
 from stages.index.layout import Layout, require_data
@@ -71,7 +72,7 @@ def describe_survey(survey: Survey) -> Iterator[str]:
     for split in SPLITS:
         if photos := [photo for photo in survey.photos if photo.split == split]:
             with_mask = sum(photo.image_id in masked for photo in photos)
-            yield f"{split}: {len(photos):,} photographs of {_sizes(photos)}, {with_mask:,} with a mask"
+            yield f"{split}: {how_many(len(photos), 'photograph')} of {_sizes(photos)}, {with_mask:,} with a mask"
     yield from _describe_rejected("photographs", survey.rejected)
     yield from _describe_rejected("masks", survey.rejected_masks)
     yield from _describe_ids(survey)
@@ -100,7 +101,7 @@ def _sizes(photos: Sequence[Photo]) -> str:
 
 def _describe_rejected(kind: str, rejected: Sequence[Rejected]) -> Iterator[str]:
     if rejected:
-        yield f"{len(rejected):,} files cannot be used as {kind}:"
+        yield f"{how_many(len(rejected), 'file')} cannot be used as {kind}:"
         yield from (f"  {readable_name(path)}: {readable_name(reason)}" for path, reason in rejected[:_SHOWN])
         if len(rejected) > _SHOWN:
             yield f"  ... and {len(rejected) - _SHOWN:,} more"
@@ -146,6 +147,6 @@ def _describe_classes(survey: Survey, masked: dict[str, str]) -> Iterator[str]:
         filled = {_name_of(each, survey.layout) for each in held}
     if filled and (empty := [name for name in survey.layout.classes if name not in filled]):
         more = " ..." if len(empty) > _SHOWN else ""
-        yield f"{len(empty)} classes of which train shows nothing: {', '.join(empty[:_SHOWN])}{more}"
+        yield f"{how_many(len(empty), 'class')} of which train shows nothing: {', '.join(empty[:_SHOWN])}{more}"
     if not train:
         yield f"{data_root()}: no usable photograph to train on"

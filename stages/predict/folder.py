@@ -16,6 +16,7 @@ from stages.core.images.overlay import overlay
 from stages.core.images.palette import category_colors
 from stages.core.outputs import make_output_folder
 from stages.core.png_files import encode_png
+from stages.core.words import how_many
 from stages.predict import load_segmenter
 from stages.predict.photographs import Photographs, find_photographs
 from stages.predict.results import Summary, claim_results, write_page, write_tables
@@ -91,11 +92,12 @@ def _write_pictures(out: Path, target: str, image: UInt8, mask: npt.NDArray[np.u
 
 def _tell(out: Path, summary: Summary, photographs: Photographs, done: int) -> None:
     lines, rejected = summary.lines(), photographs.all_rejected
-    print(f"{done} {photographs.noun} segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
+    print(f"{how_many(done, photographs.noun)} segmented into {out}" + (f", {len(rejected)} rejected" * bool(rejected)))
     print("\n".join(f"  {line}" for line in lines[:_TOLD]) + ("\n  ..." * (len(lines) > _TOLD)))
     if summary.naming.warning:
         print(f"predict: {summary.naming.warning}", file=sys.stderr)
     if photographs.unreadable:
         told = "".join(f"\n  {file.path}: {file.reason}" for file in photographs.unreadable[:_TOLD])
         more = f"\n  ... all of them in {out}/rejected.csv" if len(photographs.unreadable) > _TOLD else ""
-        print(f"predict: {len(photographs.unreadable)} {photographs.noun} cannot be read:{told}{more}", file=sys.stderr)
+        count = how_many(len(photographs.unreadable), photographs.noun)
+        print(f"predict: {count} cannot be read:{told}{more}", file=sys.stderr)

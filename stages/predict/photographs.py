@@ -15,8 +15,8 @@ from stages.core.progress import track
 class Photographs:
     """Photographs to segment, and, as it goes on, the files that turned out to be none."""
 
-    noun = "photographs"
-    """What a person calls them."""
+    noun = "photograph"
+    """What a person calls one of them."""
 
     def __init__(self, root: Path, targets: dict[str, str], rejected: list[Rejected]) -> None:
         self.root, self.targets, self.rejected = root, targets, rejected

@@ -16,6 +16,7 @@ from stages.core.errors import UserError
 from stages.core.image_files import UInt8
 from stages.core.images.palette import css_color
 from stages.core.png_files import encode_png
+from stages.core.words import how_many
 from stages.predict.legend import draw_legend
 
 _RECORD = "written.json"
@@ -53,7 +54,7 @@ class Summary:
         found = sorted(self.naming.legend, key=lambda number: (-self.pixels[number], number))
         return [
             f"{self.naming.name(number)}: {100 * self.share(number):.1f} % of pixels, "
-            f"{self.photographs[number]} {self.noun}"
+            f"{how_many(int(self.photographs[number]), self.noun)}"
             for number in found
             if self.pixels[number]
         ]
@@ -131,12 +132,12 @@ def write_page(out: Path, summary: Summary, masks: Mapping[str, str]) -> None:
         f"<figcaption>{html.escape(path)}</figcaption></figure>\n"
         for path, mask in shown
     )
-    more = f"<p>{len(masks) - len(shown)} more {summary.noun} lie in overlays/.</p>" if len(masks) > len(shown) else ""
+    more = f"<p>All {how_many(len(masks), summary.noun)} lie in overlays/.</p>" if len(masks) > len(shown) else ""
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>Segmented {summary.noun}</title>'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{len(masks)} {summary.noun}</h1>\n"
-        f"<table><tr><th>category</th><th>of pixels</th><th>{summary.noun}</th></tr>\n{rows}</table>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>Segmented {summary.noun}s</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{how_many(len(masks), summary.noun)}</h1>\n"
+        f"<table><tr><th>category</th><th>of pixels</th><th>{summary.noun}s</th></tr>\n{rows}</table>\n"
         f"<main>\n{pictures}</main>{more}</body></html>\n"
     )
     write_atomically(out / "index.html", page.encode())

@@ -18,7 +18,7 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 class Frames(Photographs):
     """The frames of a video; frame 12 of CLIP.mp4 is the photograph `CLIP.mp4/000012`, counted from 0."""
 
-    noun = "frames"
+    noun = "frame"
 
     def __init__(self, video: Path) -> None:
         frames = [f"{video.name}/{number:06}" for number in range(count_frames(video))]

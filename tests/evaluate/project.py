@@ -30,7 +30,12 @@ def as_rgb(mask):
 
 
 def write_project(
-    images_per_class=4, with_masks=True, splits=("train", "validation", "test"), with_scores=True, masks_of_train=False
+    images_per_class=4,
+    with_masks=True,
+    splits=("train", "validation", "test"),
+    with_scores=True,
+    masks_of_train=False,
+    rejected=(),
 ):
     """Write data/ and artifacts/ below the current directory; returns (true, pred, score) by image id."""
     rng = np.random.default_rng(7)
@@ -55,7 +60,7 @@ def write_project(
                 if split == "train":
                     rows.append((image_id, 0, int(rng.choice([class_id % 3, class_id % 3, 2])), float(rng.random())))
     write_images(photos, [], "imagenet_s")
-    write_labels(labels, CLASSES if with_masks else {}, [], "imagenet_s")
+    write_labels(labels, CLASSES if with_masks else {}, rejected, "imagenet_s")
     write_label_maps("predict", "segmenter", sorted(maps, key=lambda row: row.image_id))
     write_models_and_clusters(sorted(rows))
     return truth

@@ -256,7 +256,7 @@ def test_a_file_counts_by_the_rule_of_index(plain, capsys):
     result = score_folder(request(plain, ignore=255))
     assert (result["protocol"]["images"], result["protocol"]["left_out"]) == (3, 2)
     told = capsys.readouterr().err
-    assert f"2 files left out, which are no PNG: {plain}/masks/d.jpg, {plain}/predictions/notes.txt" in told
+    assert f"2 files left out, no PNG: {plain}/masks/d.jpg, {plain}/predictions/notes.txt" in told
 
 
 def test_two_files_of_one_id_and_names_that_are_no_text_cannot_be_scored(plain):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
+from stages.core.data import Rejected
 from stages.core.errors import UserError
 from stages.core.png_files import encode_png, read_mask
 from stages.evaluate import Config
@@ -109,6 +110,16 @@ def test_pixel_protocols_report_pixel_scores_only(project, protocol):
     # Masks of train are not there: ViCE's matches, too, are found on validation. Only ViCE's may share a class.
     assert metrics["protocol"]["caveats"]["matched_on_scored_split"] == "validation"
     assert ("many_to_one" in metrics["protocol"]["caveats"]) == (protocol == "greedy")
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_masks_that_cannot_be_used_are_told_wherever_scores_are(project, capsys, with_masks):
+    write_project(with_masks=with_masks, rejected=[Rejected("a.png", "16 bit"), Rejected("b.png", "line\nbreak")])
+    metrics = run()
+    told = "2 files, see artifacts/index/labels/rejected.csv"
+    assert metrics["protocol"]["caveats"]["masks_left_out"] == told
+    assert f"evaluate: masks that cannot be used are left out: {told}\n" in capsys.readouterr().err
+    assert f"left out: {told}" in (OUT / "report.html").read_text()
 
 
 def test_a_folder_of_photographs_without_masks_reports_its_clusters(project):

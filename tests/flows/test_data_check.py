@@ -56,9 +56,9 @@ def test_a_few_photographs_of_each_split_are_read(capsys: pytest.CaptureFixture[
     write_params(Recipe("swav", "voc"))
     describe_data(1)
     told = capsys.readouterr().out
-    assert "at most 1 photographs of each split were read" in told
-    assert "train: 1 photographs of 3x2 pixels, 1 with a mask" in told
-    assert "validation: 1 photographs of 3x2 pixels, 1 with a mask" in told
+    assert "(of each split at most 1 photograph, evenly spread over it)" in told
+    assert "train: 1 photograph of 3x2 pixels, 1 with a mask" in told
+    assert "validation: 1 photograph of 3x2 pixels, 1 with a mask" in told
     assert "cannot be used" not in told
 
 
@@ -69,7 +69,7 @@ def test_a_class_without_a_train_photograph_is_told(capsys: pytest.CaptureFixtur
     write_params(Recipe("swav", "sample"))
     describe_data()
     told = capsys.readouterr().out
-    assert "1 classes of which train shows nothing: dog" in told
+    assert "1 class of which train shows nothing: dog" in told
     assert "  0: background, 95.83 %\n  2: dog, 4.17 %" in told
 
 

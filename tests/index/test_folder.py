@@ -50,7 +50,7 @@ def test_one_line_tells_what_was_found(capsys: pytest.CaptureFixture[str]) -> No
     run("folder")
     assert capsys.readouterr().out == (
         "index: train 1, validation 0, test 0 photographs, 0 masks\n"
-        "index: 1 files cannot be used as photographs: see artifacts/index/images/rejected.csv\n"
+        "index: 1 file cannot be used as photographs: see artifacts/index/images/rejected.csv\n"
     )
 
 

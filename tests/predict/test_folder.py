@@ -252,7 +252,7 @@ def test_what_was_found_is_counted_and_shown(capsys: pytest.CaptureFixture[str])
     masks = np.stack([np.asarray(Image.open(path)) for path in sorted((OUT / "masks").iterdir())])
     assert len(np.unique(masks)) > 2
     told = capsys.readouterr()
-    assert "predict: 1 photographs cannot be read:\n  broken.jpg: not an image" in told.err
+    assert "predict: 1 photograph cannot be read:\n  broken.jpg: not an image" in told.err
     for row in read_rows(OUT / "summary.csv"):
         found = masks == int(row["id"])
         assert (int(row["pixels"]), int(row["photographs"])) == (found.sum(), found.any((1, 2)).sum())

@@ -42,7 +42,7 @@ def test_true_tags_are_the_ids_of_a_mask_and_untagged_photographs_are_left_out(
     assert tags.photographs.image_ids == [one, three]
     assert tags.ids.tolist() == [[0, 2], [1, -1]]
     assert tags.categories == 3
-    assert f"1 of 3 photographs have no tag and are left out, as {two}" in capsys.readouterr().out
+    assert f"no tag for 1 of 3 photographs, left out, as {two}" in capsys.readouterr().out
     np.testing.assert_array_equal(multi_hot(torch.from_numpy(tags.ids), 3), [[1, 0, 1], [0, 1, 0]])
 
 

@@ -3,6 +3,7 @@
 Only `evaluate` and explicitly supervised methods may read it.
 """
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -104,6 +105,12 @@ def write_labels(
         if mask_ids is not None:
             write_atomically(out / _MASK_IDS, encode_json({str(key): value for key, value in sorted(mask_ids.items())}))
         write_rejected(out, rejected)
+
+
+def count_rejected_masks(out: Path = LABELS) -> int:
+    """How many files `index` could not use as masks; `rejected.csv` in the folder lists them."""
+    with (out / "rejected.csv").open(encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
 
 
 def read_labels(out: Path = LABELS) -> Labels:

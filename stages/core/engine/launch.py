@@ -14,6 +14,7 @@ from torch.distributed import DistError
 
 from stages.core.cli import worker_count
 from stages.core.errors import UserError
+from stages.core.words import how_many
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -51,8 +52,8 @@ def check_share(photographs: int, processes: int) -> None:
     """
     if photographs % processes:
         raise UserError(
-            f"{processes} processes cannot share the {photographs} photographs of a step evenly; set LUSS_PROCESSES "
-            "to a divisor"
+            f"{processes} processes cannot share the {how_many(photographs, 'photograph')} of a step evenly; set "
+            "LUSS_PROCESSES to a divisor"
         )
 
 

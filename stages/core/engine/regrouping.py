@@ -6,6 +6,7 @@ from torch import Tensor
 
 from stages.core.errors import UserError
 from stages.core.faiss_ops import Float32, kmeans, nearest
+from stages.core.words import how_many
 
 _ITERATIONS = 20
 """DeepCluster's code: 20."""
@@ -18,7 +19,9 @@ def check_group_count(field: str, groups: int, photographs: int) -> None:
         UserError: There are more groups than photographs; `field` of params.yaml says how many.
     """
     if groups > photographs:
-        raise UserError(f"{field}: {photographs} photographs cannot fill {groups} groups; lower it or add photographs")
+        raise UserError(
+            f"{field}: {how_many(photographs, 'photograph')} cannot fill {groups} groups; lower it or add photographs"
+        )
 
 
 def group_by_kmeans(vectors: Tensor, groups: int, seed: int, smallest: int = 1) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from stages.core.metrics.counts import Counts
 from stages.core.metrics.kernels import Histogram, Int64, UInt8, UInt16, histogram
 from stages.core.processes import map_in_processes
 from stages.core.progress import Progress
+from stages.core.words import how_many
 
 _CHUNK = 32
 _FEW = 32 * _CHUNK
@@ -76,9 +77,8 @@ def count_images(
             done += part.images + len(unusable[position])
             progress.update(done)
     if problems := [*known_problems, *chain.from_iterable(unusable[position] for position in sorted(unusable))]:
-        raise UserError(
-            list_problems(problems, f"{len(problems)} of {len(items) + len(known_problems)} images cannot be scored")
-        )
+        total = how_many(len(items) + len(known_problems), "image")
+        raise UserError(list_problems(problems, f"{len(problems)} of {total} cannot be scored"))
     return counts
 
 

@@ -21,6 +21,7 @@ from stages.core.metrics.matching import (
     without_background,
 )
 from stages.core.metrics.scores import Scores, benchmark_summary, pixel_summary, scene_summary
+from stages.core.words import how_many
 from stages.evaluate.rules import ProtocolName
 
 MatchFinder = Callable[[Counts, int], Match]
@@ -144,8 +145,8 @@ def check_sizes(protocol: ProtocolName, clusters: int, classes: int) -> None:
     """
     if PROTOCOLS[protocol].is_one_to_one and clusters > classes:
         raise UserError(
-            f"protocol {protocol}: {clusters} clusters against {classes} classes; it matches one to one. "
-            "Take as many clusters as classes, or protocol 'greedy' or 'iou_hungarian', made for more clusters"
+            f"protocol {protocol}: {how_many(clusters, 'cluster')} against {how_many(classes, 'class')}; it matches "
+            "one to one. Take as many clusters as classes, or protocol 'greedy' or 'iou_hungarian', made for more"
         )
 
 

@@ -16,6 +16,7 @@ from stages.core.metrics.matching import Match, read_match, write_match
 from stages.core.metrics.scores import score
 from stages.core.metrics.thresholds import Thresholds
 from stages.core.png_files import read_mask
+from stages.core.words import how_many
 from stages.evaluate.caveats import many_to_one, title
 from stages.evaluate.protocols.definitions import PROTOCOLS, check_match, check_sizes
 from stages.evaluate.rules import ProtocolName
@@ -105,7 +106,7 @@ def score_folder(request: Request) -> dict[str, Any]:
 def _report_left_out(files: Sequence[str]) -> None:
     if files:
         shown = ", ".join(files[:_SHOWN]) + (" ..." if len(files) > _SHOWN else "")
-        print(f"score: {len(files)} files left out, which are no PNG: {shown}", file=sys.stderr, flush=True)
+        print(f"score: {how_many(len(files), 'file')} left out, no PNG: {shown}", file=sys.stderr, flush=True)
 
 
 def _read_scores(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:

@@ -14,6 +14,7 @@ from stages.core.images.palette import category_colors
 from stages.core.metrics.counting import list_problems
 from stages.core.png_files import Int32, decode_mask, read_mask
 from stages.core.progress import track
+from stages.core.words import how_many
 
 _PALETTE = b"\3"
 """Color type of a PNG whose pixels are indices of a palette."""
@@ -36,7 +37,9 @@ def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
     scored = [each for each in ids if each != ignore]
     if not any(scored):
         if unreadable:
-            raise UserError(list_problems(unreadable, f"{len(unreadable)} of {len(masks)} masks cannot be read"))
+            raise UserError(
+                list_problems(unreadable, f"{len(unreadable)} of {how_many(len(masks), 'mask')} cannot be read")
+            )
         raise UserError(f"{folder}: no mask holds a class, only 0 and {ignore}; say how many there are with --classes")
     highest, next_below = scored[-1], max(scored[:-1], default=0)
     if highest in _VOID_IDS and next_below < highest - 1:

@@ -16,6 +16,7 @@ from stages.core.errors import UserError
 from stages.core.image_files import UnreadableImage, read_image
 from stages.core.outputs import make_output_folder
 from stages.core.progress import track
+from stages.core.words import how_many
 from stages.predict.exports import find_writer
 from stages.predict.exports.writer import Segmented
 from stages.predict.photographs import Photographs, find_photographs
@@ -56,7 +57,7 @@ def export_masks(kind: str, images: Path | None, out: Path) -> int:
         count += 1
     if not count:
         raise UserError(f"{images}: none of its files is a usable photograph")
-    print(f"{count} photographs written to {out}: {writer.finish()}")
+    print(f"{how_many(count, 'photograph')} written to {out}: {writer.finish()}")
     if naming.warning:
         print(f"export: {naming.warning}", file=sys.stderr)
     unreadable = photographs.unreadable if photographs else []

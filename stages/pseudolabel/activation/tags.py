@@ -13,6 +13,7 @@ from stages.core.artifacts.labels import Labels, read_labels
 from stages.core.data import IGNORE_ID
 from stages.core.errors import UserError
 from stages.core.progress import track
+from stages.core.words import how_many
 
 
 class Tags(NamedTuple):
@@ -98,7 +99,7 @@ def _gather(index: ImageIndex, found: Mapping[str, set[int]], categories: int) -
     if len(untagged) == len(index):
         raise UserError("pseudolabel: no photograph of the train split has a tag; there is nothing to learn from")
     if untagged:
-        told = f"{len(untagged)} of {len(index)} photographs have no tag and are left out, as {untagged[0]}"
+        told = f"no tag for {len(untagged)} of {how_many(len(index), 'photograph')}, left out, as {untagged[0]}"
         print(f"pseudolabel: {told}", flush=True)
     tagged = index.with_ids(set(index.image_ids) - set(untagged))
     ids = np.full((len(tagged), max(len(found[image_id]) for image_id in tagged.image_ids)), -1, np.int64)

@@ -23,6 +23,7 @@ from stages.core.nets.objects import ObjectMaps, ObjectNetwork, restore_objects
 from stages.core.network_mapping import Look, Shard, cut_shards, loaded_once, turn
 from stages.core.resume import resumable_work
 from stages.core.whitening import whiten
+from stages.core.words import how_many
 from stages.extract.methods.salient_object.config import SalientObjectConfig
 
 OBJECT = 1
@@ -65,7 +66,7 @@ def write(config: SalientObjectConfig, index: ImageIndex) -> None:
     else:
         map_features(config, inputs, plan)
     count = sum(pq.read_metadata(path).num_rows for path in shard_paths(OUT))
-    print(f"extract: {count} of {len(index)} photographs have a salient object")
+    print(f"extract: a salient object in {count} of {how_many(len(index), 'photograph')}")
 
 
 @loaded_once

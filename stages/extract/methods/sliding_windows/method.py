@@ -28,6 +28,7 @@ from stages.core.nets.features import restore_backbone
 from stages.core.nets.transformers import ClassTokens, check_attention, class_attention, patch_size, run_transformer
 from stages.core.network_mapping import loaded_once, turn
 from stages.core.resume import resumable_work
+from stages.core.words import how_many
 from stages.extract.methods.sliding_windows.config import SlidingWindowsConfig
 from stages.extract.methods.sliding_windows.windows import (
     NEITHER,
@@ -73,10 +74,10 @@ def _count_windows(out: Path, photographs: int) -> None:
     count = sum(pq.read_metadata(path).num_rows for path in sorted(out.glob("part-*.parquet")))
     if not count:
         raise UserError(
-            f"extract: no window of {photographs} photographs is kept; lower extract.object_share or "
+            f"extract: no window of {how_many(photographs, 'photograph')} is kept; lower extract.object_share or "
             "extract.surroundings_share, or take kept: all (photographs that were skipped are named above)"
         )
-    print(f"extract: {count} windows of {photographs} photographs", flush=True)
+    print(f"extract: {how_many(count, 'window')} of {how_many(photographs, 'photograph')}", flush=True)
 
 
 def _write_shard(
