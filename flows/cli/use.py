@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,9 +53,9 @@ def use(
     changed = write_composed(composed)
     print(f"Wrote params.yaml: method {method} on data set {dataset}.")
     _print_sizes(composed.sizes, quickening)
-    if resets:
-        print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
-    print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+    _print_resets(resets)
+    _print_changed(changed)
+    _warn_of_few(composed.sections)
     if estimate:
         from flows.estimate.estimating import print_estimate
 
@@ -70,10 +71,31 @@ def set_params(
     """Change values of params.yaml and keep all others, those given to `luss use` before among them."""
     from flows.recipes.setting import set_values
     from flows.workspace.lock import check_params_are_free
+    from stages.core.config.params import read_params
 
     check_params_are_free()
-    changed = set_values(assignments)
+    _print_changed(set_values(assignments))
+    _warn_of_few(read_params())
+
+
+def _print_changed(changed: Sequence[str]) -> None:
     print(f"Changed: {', '.join(changed)}. Run it with: dvc repro" if changed else "Nothing has changed.")
+
+
+def _print_resets(resets: Sequence[str]) -> None:
+    """Tell what is taken back; what `--quick` gave is told as that, for nobody typed it."""
+    if set(QUICK) <= set(resets):
+        resets = [each for each in resets if each not in QUICK]
+        print("No longer --quick: on all photographs, at full size.")
+    if resets:
+        print(f"Taken back: {', '.join(resets)}. To keep them: luss set {shlex.join(resets)}")
+
+
+def _warn_of_few(sections: Mapping[str, Any]) -> None:
+    from flows.recipes.few_photographs import describe_few_photographs
+
+    if told := describe_few_photographs(sections):
+        print(f"luss: {told}", file=sys.stderr)
 
 
 def _quicken(dataset: str, overrides: Sequence[str]) -> tuple[str, ...]:

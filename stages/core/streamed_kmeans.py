@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from stages.core.errors import UserError
 from stages.core.faiss_ops import Float32, check_vectors, nearest, normalize_rows
+from stages.core.words import how_many
 
 STREAMED = 500_000
 """Rows above which vectors in float16 are not turned into float32 as a whole."""
@@ -57,7 +58,7 @@ class VectorRows:
         """
         if len(self) < k:
             raise UserError(
-                f"cluster: {len(self)} vectors cannot form {k} clusters; lower cluster.k or add photographs"
+                f"cluster: {how_many(len(self), 'vector')} cannot form {k} clusters; lower cluster.k or add photographs"
             )
         for _, part in self.parts():
             check_vectors(part, 0)

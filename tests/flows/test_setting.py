@@ -80,6 +80,27 @@ def test_use_says_what_it_takes_back() -> None:
     assert "Taken back" not in luss("use", "swav", "sample")
 
 
+def test_what_quick_gave_is_told_as_such_when_it_ends() -> None:
+    luss("use", "swav", "folder", "--quick", "cluster.k=20")
+    told = luss("use", "swav", "folder")
+    assert "No longer --quick: on all photographs, at full size.\nTaken back: cluster.k=20. To keep" in told
+    luss("use", "swav", "folder", "index.limit=300")
+    assert "Taken back: index.limit=300. To keep" in luss("use", "swav", "folder")
+
+
+def test_fewer_photographs_than_clusters_are_told_when_values_are_typed() -> None:
+    told = "luss: cluster.k = 20: 9 photographs in data/ cannot form so many clusters; add photographs, or luss set"
+    assert "cannot form" not in luss("set", "cluster.k=20")
+    Path("data/train").mkdir(parents=True)
+    for number in range(9):
+        Path(f"data/train/{number}.jpg").touch()
+    assert told in luss("set", "cluster.k=20")
+    assert told in luss("use", "swav", "sample", "cluster.k=20")
+    assert "cannot form" not in luss("set", "cluster.k=9")
+    assert "cluster.k = 9: 5 photographs" in luss("use", "swav", "folder", "index.limit=5", "cluster.k=9")
+    assert "cannot form" not in luss("use", "vice", "cityscapes27", "cluster.k=20"), "several vectors of each"
+
+
 @pytest.mark.parametrize("text", ["a: [", "# Written by: luss use 'swav sample\na: 1\n", "no mapping", ""])
 def test_a_broken_file_is_written_anew_by_use_and_refused_by_set(text: str) -> None:
     Path("params.yaml").write_text(text)

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.engine.distributed import rank, sum_with_gradient, world_size
 from stages.core.errors import UserError
+from stages.core.words import how_many
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ def report_single_values(stage: str, photographs: int) -> Iterator[None]:
         if not str(error).startswith("Expected more than 1 value per channel when training"):
             raise
         raise UserError(
-            f"{stage}: {photographs} photograph a step is too few for batch norm, which has a single value then; "
-            "training needs at least two photographs, and training.batch_size of 2 or more (where few have labels: a "
-            "larger pseudolabel.share)"
+            f"{stage}: {how_many(photographs, 'photograph')} a step is too few for batch norm, which has a single "
+            "value then; training needs at least two photographs, and training.batch_size of 2 or more (where few have "
+            "labels: a larger pseudolabel.share)"
         ) from None
 
 
