@@ -68,6 +68,8 @@ def test_sizes_follow_the_photographs_and_the_working_size() -> None:
     assert sections["finetune"]["views"]["crops"][0]["size"] == part(48, 8, 9) == 48
     small = compose("swav", "shared.resize=80")
     assert (small["extract"]["crop"], small["finetune"]["short_side"]) == (64, 112)
+    views = compose("vice", "shared.resize=80")["pretrain"]["views"]
+    assert (views["side"], views["size"]) == ([64, 64], 32), "112 and 64 of 144"
     large = compose("swav", "shared.photographs=64431", "shared.short_side=375")
     assert (large["extract"]["resize"], large["extract"]["crop"]) == (256, 224), "as LUSS on ImageNet-S50"
 
