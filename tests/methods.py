@@ -192,6 +192,48 @@ def check_resumes_exactly(build: Any, config: Any, index: ImageIndex, monkeypatc
     check_equal(undisturbed, resumed)
 
 
+def check_passes_add_up(build: Any, config_type: Any, index: ImageIndex, **values: Any) -> None:
+    """Steps of passes over four photographs learn what steps over all twelve at once do; with batch norm over fours.
+
+    Without dropout, and in double: batch norm and ReLU enlarge the last digits.
+    """
+    if "backbone" in config_type.model_fields:
+        values["backbone"] = BACKBONE.model_dump()
+    optimizer = {"kind": "sgd", "base_lr": 0.02, "final_lr": 0.01}
+    training = {**SMALL["training"], "batch_size": 12, "norm_group": 4, "optimizer": optimizer}
+    histories, states = [], []
+    for at_once in (0, 4):
+        config = small(config_type, **values, training={**training, "micro_batch": at_once})
+        method = in_double(build(config))
+        before = {name: value.detach().clone() for name, value in method.named_parameters()}
+        histories.append(train_small(method, config, index, f"passes of {at_once}"))
+        states.append(method.state_dict())
+    whole, divided = states
+    for row, expected in zip(*reversed(histories), strict=True):
+        assert row == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    for name, value in whole.items():
+        torch.testing.assert_close(divided[name], value, atol=1e-5, rtol=1e-5)
+    moved, apart = (
+        sum((one[name] - other[name]).double().square().sum() for name in before).sqrt()
+        for one, other in ((whole, before), (divided, whole))
+    )
+    assert apart < 1e-4 * moved
+
+
+def in_double(method: TrainingMethod) -> TrainingMethod:
+    step, lay_out = method.step, method.lay_out
+
+    def lay_out_precisely(index: ImageIndex) -> None:
+        lay_out(index)
+        method.double()
+
+    def step_precisely(batch: Batch, progress: TrainingProgress) -> Any:
+        return step(batch._replace(views=[view.double() for view in batch.views]), progress)
+
+    method.step, method.lay_out = step_precisely, lay_out_precisely  # type: ignore[method-assign]
+    return method.double()
+
+
 def check_equal(one: nn.Module, other: nn.Module) -> None:
     assert one.state_dict().keys() == other.state_dict().keys()
     for name, value in one.state_dict().items():

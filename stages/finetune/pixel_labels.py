@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stages.core.artifacts.label_maps import IGNORE
 from stages.core.config.views import MultiCropConfig
 from stages.core.engine.method import Losses, TrainingProgress
 from stages.core.images.dataset import Batch
 from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.resizing import enlarge
+from stages.finetune.pixel_loss import classify_pixels, count_labelled
 from stages.finetune.training import SegmenterTraining
 
 
@@ -75,23 +74,23 @@ class PixelLabelClassifier(SegmenterTraining):
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """Cross-entropy of the enlarged logits against the pixels' labels; ignored pixels do not count."""
-        side = max(round(batch.views[0].shape[-1] * self.label_size.share), 1)
+        target = self._find_targets(batch)
+        side = target.shape[-1]
         logits = self.head(self.features(batch.views[0])).float()  # (B, K + 1, h, w)
         while self.label_size.by_doubling and 2 * logits.shape[-1] < side:
             logits = enlarge(logits, (2 * logits.shape[-2], 2 * logits.shape[-1]))
-        logits = enlarge(logits, (side, side))
+        return classify_pixels(enlarge(logits, (side, side)), target)
+
+    def weigh(self, batch: Batch) -> Tensor:
+        """Pixels that are not ignored; see `TrainingMethod.weigh`."""
+        return count_labelled(self._find_targets(batch))
+
+    def _find_targets(self, batch: Batch) -> Tensor:
+        """Labels (B, side, side) at the size that is compared."""
+        side = max(round(batch.views[0].shape[-1] * self.label_size.share), 1)
         labels = batch.maps["pseudolabel"][0][:, None].float()
-        target = F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()  # (B, side, side)
-        counted = (target != IGNORE).sum().clamp_min(1)
-        # Summed apart: torch's own sum over maps adds in any order on a GPU.
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").sum() / counted
-        return Losses(loss, {"accuracy": _agreement(logits, target, counted)})
+        return F.interpolate(labels, (side, side), mode="nearest")[:, 0].long()
 
     def export(self) -> dict[str, nn.Module]:
         """Backbone, decoder where there is one, and head."""
         return {**self.features.parts, "head": self.head}
-
-
-def _agreement(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    with torch.no_grad():
-        return (logits.argmax(1) == target).sum() / counted

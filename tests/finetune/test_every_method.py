@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from stages.core.artifacts.image_index import ImageIndex
+from stages.core.artifacts.label_maps import IGNORE, LabelMap, write_label_maps
 from stages.core.artifacts.labels import write_labels
 from stages.core.artifacts.models import read_model
+from stages.core.config.training import DivisibleTrainingConfig
 from stages.core.engine.devices import seed_everything
 from stages.core.nets.features import restore_features
 from stages.core.nets.segmenter import restore_segmenter
@@ -24,8 +27,10 @@ from tests.fabricate import (
     fabricate_images,
 )
 from tests.methods import (
+    SMALL,
     check_equal,
     check_one_step_is_finite,
+    check_passes_add_up,
     check_resumes_exactly,
     check_thirty_steps_lower_the_loss,
     small,
@@ -37,8 +42,11 @@ from tests.one_order import check_a_step_adds_in_one_order
 METHODS = union_of(Config)
 TRAINED = [method for method in METHODS if "training" in method.model_fields]
 
+DIVISIBLE = [each for each in TRAINED if issubclass(each.model_fields["training"].annotation, DivisibleTrainingConfig)]
+
 every_method = pytest.mark.parametrize("config_type", METHODS, ids=lambda config: config.__name__)
 every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
+every_divisible_method = pytest.mark.parametrize("config_type", DIVISIBLE, ids=lambda config: config.__name__)
 
 
 def fabricate_inputs(origin: str = "random") -> Any:
@@ -81,6 +89,31 @@ def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
 @every_trained_method
 def test_stopped_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     index, config = fabricate_inputs(), small(config_type)
+    check_resumes_exactly(lambda: build(config), config, index, monkeypatch)
+
+
+@every_divisible_method
+def test_a_step_in_several_passes_learns_the_same(config_type: Any) -> None:
+    index = fabricate_inputs()
+    if config_type.model_fields["method"].default != "image":
+        label_unevenly(index)
+    check_passes_add_up(build, config_type, index)
+
+
+def label_unevenly(index: ImageIndex) -> None:
+    """Of some photographs all pixels have a label, of others few; the first two none."""
+    rng, maps = np.random.default_rng(0), []
+    for position in range(len(index)):
+        photo, label = index[position], rng.integers(0, 4, (32, 32)).astype(np.uint16)
+        label[: 32 - 3 * (position - 1 if position > 1 else 0)] = IGNORE
+        maps.append(LabelMap(photo.image_id, photo.height, photo.width, label))
+    write_label_maps("pseudolabel", "masks", maps)
+
+
+@every_divisible_method
+def test_stopped_in_a_pass_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = fabricate_inputs()
+    config = small(config_type, training={**SMALL["training"], "norm_group": 2, "micro_batch": 2})
     check_resumes_exactly(lambda: build(config), config, index, monkeypatch)
 
 

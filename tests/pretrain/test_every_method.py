@@ -14,14 +14,18 @@ from safetensors.torch import load_file
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
 from stages.core.artifacts.model_card import StartCard
 from stages.core.artifacts.models import read_model
+from stages.core.config.params import validate_section
 from stages.core.engine import state
 from stages.core.engine.devices import seed_everything
 from stages.core.engine.method import TrainingProgress
+from stages.core.errors import UserError
 from stages.core.nets.features import restore_features
 from stages.core.nets.transformers import is_transformer
 from stages.pretrain import Config
 from stages.pretrain.__main__ import main
+from stages.pretrain.methods.classifier.config import ClassifierPretrainConfig
 from stages.pretrain.methods.dino.config import DINOConfig
+from stages.pretrain.methods.rotation.config import RotationConfig
 from tests import tiny_transformers
 from tests.benchmarks.resume import kill_and_resume, small_training
 from tests.fabricate import BACKBONE, SIZE, fabricate_images, label_by_folder
@@ -30,6 +34,7 @@ from tests.methods import (
     SMALL,
     check_equal,
     check_one_step_is_finite,
+    check_passes_add_up,
     check_resumes_exactly,
     check_thirty_steps_lower_the_loss,
     load_two_batches,
@@ -102,6 +107,21 @@ def test_one_step_of_a_vision_transformer_is_finite(config_type: Any) -> None:
     method = build(small(config_type, backbone=backbone))
     assert is_transformer(method.export()["backbone"])
     check_one_step_is_finite(method, fabricate_inputs())
+
+
+@pytest.mark.parametrize("config_type", [ClassifierPretrainConfig, RotationConfig])
+def test_a_step_in_several_passes_learns_the_same(config_type: Any) -> None:
+    check_passes_add_up(build, config_type, fabricate_inputs())
+
+
+@every_trained_method
+def test_photographs_that_are_compared_cannot_be_computed_apart(config_type: Any) -> None:
+    training = {**config_type().training.model_dump(), "micro_batch": 8}
+    if "micro_batch" in config_type.model_fields["training"].annotation.model_fields:
+        assert config_type(training=training).training.at_once == 8
+        return
+    with pytest.raises(UserError, match=r"pretrain\.training.*micro_batch: this method's loss is no mean"):
+        validate_section("pretrain", {"method": config_type().method, "training": training}, Config, "params.yaml")
 
 
 @pytest.mark.parametrize("config_type", [each for each in TRAINED if "freeze_prototypes" in each.model_fields])

@@ -20,10 +20,13 @@ from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.activation.running import read_tags
 from stages.pseudolabel.activation.tags import Tags
+from stages.pseudolabel.methods.sc_cam.config import SCCAMConfig
+from stages.pseudolabel.methods.seam.config import SEAMConfig
 from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_images, fabricate_saliency
 from tests.methods import (
     check_equal,
     check_one_step_is_finite,
+    check_passes_add_up,
     check_resumes_exactly,
     check_thirty_steps_lower_the_loss,
     small,
@@ -73,6 +76,11 @@ def test_one_step_is_finite(config_type: Any) -> None:
 def test_a_step_adds_in_one_order_on_a_gpu_too(config_type: Any) -> None:
     index = fabricate_inputs()
     check_a_step_adds_in_one_order(build(small(config_type)), index)
+
+
+@pytest.mark.parametrize(("config_type", "values"), [(SEAMConfig, {"dropout": 0.0}), (SCCAMConfig, {})])
+def test_a_step_in_several_passes_learns_the_same(config_type: Any, values: dict[str, Any]) -> None:
+    check_passes_add_up(build, config_type, fabricate_inputs(), **values)
 
 
 @every_trained_method

@@ -1,9 +1,9 @@
 """Parameters of training: epochs, batch size, optimizer, learning rate schedule, momentum of a teacher."""
 
 import math
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.core.config.params import Params
 
@@ -58,6 +58,34 @@ class TrainingConfig(Params):
     seed: int = Field(0, ge=0)
     """Of weights, order and views."""
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @property
+    def at_once(self) -> int:
+        """Photographs of a step that a process computes in one pass; 0 for all of its share."""
+        return 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _divides_nothing_else(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "micro_batch" in values and "micro_batch" not in cls.model_fields:
+            raise ValueError(
+                "micro_batch: this method's loss is no mean over photographs, each of which could be computed apart; "
+                "leave it out, and lower batch_size or train on more GPUs where a step does not fit"
+            )
+        return values
+
+
+class DivisibleTrainingConfig(TrainingConfig):
+    """Training whose loss is a mean over photographs, or their pixels, so that a step may be computed in parts."""
+
+    micro_batch: int = Field(0, ge=0)
+    """Photographs of a step that a process computes at once; gradients add up to those of the whole step, in less
+    memory. Batch norm that trains then wants `norm_group`, and dropout draws other numbers. 0 for all."""
+
+    @property
+    def at_once(self) -> int:
+        """See `TrainingConfig.at_once`."""
+        return self.micro_batch
 
 
 class HasIterations(Protocol):

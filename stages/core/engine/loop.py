@@ -26,6 +26,7 @@ from stages.core.engine.launch import (
     report_lost_process,
 )
 from stages.core.engine.method import Losses, TrainingMethod, TrainingProgress
+from stages.core.engine.micro_batches import compute_gradients, pass_groups
 from stages.core.engine.optim import build_optimizer, clip_gradients, learning_rate, set_rates, weight_decay
 from stages.core.engine.state import TrainingState
 from stages.core.engine.survey import SurveyedMethod, survey
@@ -46,7 +47,7 @@ class TrainingPlan:
         self._steps = steps_per_epoch(photographs, config.batch_size)
         self.iterations = config.epochs * self._steps
         self._warmup = round(config.optimizer.warmup_epochs * self._steps)
-        self.optimizer = config.optimizer
+        self.optimizer, self.at_once = config.optimizer, config.at_once
 
     def progress(self, iteration: int) -> TrainingProgress:
         """Iteration and epoch as methods get them."""
@@ -109,7 +110,7 @@ def train(method: TrainingMethod, config: TrainingConfig, index: ImageIndex, sta
     fabric = start_fabric()
     check_share(share, world_size())
     method.lay_out(index)
-    network = set_up(fabric, method, NormGroups(share, config.norm_group))
+    network = set_up(fabric, method, pass_groups(method, config, share, stage))
     plan = TrainingPlan(config, len(index))
     optimizer = build_optimizer(method, config.optimizer, config.batch_size, method.without_momentum)
     run = TrainingState(method, optimizer, History(plan.iterations), work)
@@ -165,8 +166,7 @@ def train_step(fabric: Fabric, network: Any, run: TrainingState, batch: Batch, p
     """
     progress, lr = plan.progress(run.iteration), plan.learning_rate(run.iteration)
     set_rates(run.optimizer, lr, plan.weight_decay(run.iteration))
-    losses = network(batch, progress)
-    fabric.backward(losses.total)
+    losses = compute_gradients(fabric, network, run.method, batch, progress, plan.at_once)
     run.method.after_gradients(progress)
     norm = clip_gradients(run.method.parameters(), plan.optimizer)
     run.optimizer.step()

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from stages.core.artifacts.image_index import ImageIndex
@@ -83,6 +84,13 @@ class TrainingMethod(nn.Module, ABC):
     @abstractmethod
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
         """The losses of a batch."""
+
+    def weigh(self, batch: Batch) -> Tensor:
+        """What the loss of a batch is divided by, being a mean; by default its photographs.
+
+        Called where a step is computed in several passes, for each of them.
+        """
+        return batch.positions.new_tensor(len(batch.positions), dtype=torch.float)
 
     def after_gradients(self, progress: TrainingProgress) -> None:
         """Called between the backward pass and the optimizer; prototypes that are still frozen drop their gradient."""

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.artifacts.image_index import read_images, write_images
 from stages.core.artifacts.label_maps import LabelMap, write_label_maps
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig, TrainingConfig
 from stages.core.config.views import CoverageConfig, CropConfig, MultiCropConfig
 from stages.core.engine import devices, state
 from stages.core.engine.batch_norm import GroupedBatchNorm, NormGroups
@@ -159,6 +159,25 @@ def test_batch_norm_sees_the_groups_of_photographs_that_were_asked_for() -> None
     assert all(isinstance(norm, GroupedBatchNorm) and norm.groups == NormGroups(4, 2) for norm in norms)
     weights = [torch.cat([p.detach().flatten() for p in method.parameters()]) for method in trained]
     assert not torch.allclose(*weights)
+
+
+def test_batch_norm_of_more_photographs_than_a_pass_is_refused_before_the_first_step() -> None:
+    for values, passes in (({}, 2), ({"norm_group": 3}, 2), ({"norm_group": 1}, 4)):
+        divided = DivisibleTrainingConfig(**training(batch_size=6, **values).model_dump(), micro_batch=passes)
+        method = Regression()
+        with pytest.raises(
+            UserError, match=rf"pretrain\.training\.micro_batch = {passes}: batch norm .*norm_group to {passes}"
+        ):
+            run(method, "refused", divided)
+        assert not method.seen
+
+
+def test_batch_norm_that_learns_nothing_allows_passes_of_any_size() -> None:
+    method = Regression()
+    method.net[1] = nn.GroupNorm(2, 4)
+    rows = run(method, "uneven", DivisibleTrainingConfig(**training(batch_size=8).model_dump(), micro_batch=3))
+    assert len(method.seen) == 3 * len({progress.iteration for progress in method.seen})
+    assert rows
 
 
 def test_a_step_of_one_photograph_is_too_few_where_batch_norm_sees_one_value() -> None:

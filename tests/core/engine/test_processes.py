@@ -26,6 +26,7 @@ from stages.core.engine.launch import processes_to_start
 from stages.core.engine.momentum import restore_order, shuffle_batch
 from stages.core.engine.online_clustering import Queue, sinkhorn
 from stages.core.errors import UserError
+from stages.pretrain.methods.rotation.config import RotationConfig
 from stages.pretrain.methods.swav.config import SwAVConfig
 from tests.fabricate import fabricate_images, index_again
 from tests.methods import small
@@ -183,8 +184,8 @@ def test_batch_norms_with_an_activation_keep_it() -> None:
     assert synced.state_dict().keys() == norm.state_dict().keys()
 
 
-def write_project(**training: Any) -> None:
-    """Photographs and params.yaml for SwAV with a queue; nothing in it draws random numbers in a step.
+def write_project(config_type: Any = SwAVConfig, **training: Any) -> None:
+    """Photographs and params.yaml for SwAV with a queue, or another method; nothing draws random numbers in a step.
 
     Nothing in it enlarges the last digits either: the photographs differ, or batch norm would; the network is smooth,
     or max pooling and ReLU would send a gradient here or there by them.
@@ -196,7 +197,8 @@ def write_project(**training: Any) -> None:
         Image.fromarray(pixels).save(f"data/{index[position].path}")
     index_again(index)
     values = {"epochs": 10, "batch_size": 32, "optimizer": OPTIMIZER, **training}
-    config = small(SwAVConfig, queue=64, backbone={"name": "test_efficientnet"}, training=values)
+    queue = {"queue": 64} if config_type is SwAVConfig else {}
+    config = small(config_type, **queue, backbone={"name": "test_efficientnet"}, training=values)
     Path("params.yaml").write_text(yaml.safe_dump({"pretrain": config.model_dump(mode="json")}))
 
 
@@ -224,6 +226,18 @@ def test_two_processes_at_half_the_batch_are_one_at_the_full_batch() -> None:
     assert traces[1] == pytest.approx(traces[0], abs=1e-5)
     assert max(traces[0]) - min(traces[0]) > 0.1, "something was learnt"
     assert not list(Path(".checkpoints").glob("*/*"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_take_steps_in_passes_are_one_at_the_full_batch() -> None:
+    traces = []
+    for processes, passes in ((1, {}), (2, {"micro_batch": 4})):
+        write_project(RotationConfig, epochs=5, norm_group=4, **passes)
+        _, said = start_pretraining(processes).communicate()
+        traces.append(losses())
+        assert not said.count("Traceback"), said
+    assert traces[1] == pytest.approx(traces[0], abs=1e-5)
+    assert max(traces[0]) - min(traces[0]) > 0.1, "something was learnt"
 
 
 @pytest.mark.gpu

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stages.core.config.networks import FeatureMap
 from stages.core.config.segmenter import Score, SegmenterCard, ThresholdConfig
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.finetune.config import TrainedFinetuneConfig
 
@@ -31,7 +31,7 @@ class ImageFineTuningConfig(TrainedFinetuneConfig):
         crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
     )
     """PASS: 224 pixels, scale 0.08-1, flip, no change of color."""
-    training: TrainingConfig = TrainingConfig(epochs=20, optimizer=OptimizerConfig())
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(epochs=20, optimizer=OptimizerConfig())
     short_side: int = Field(256, ge=8)
     """Side in pixels that photographs are resized to at inference. PASS: 256."""
     score: Score = "softmax"

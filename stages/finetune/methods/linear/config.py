@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages.core.config.segmenter import SegmenterCard
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.finetune.config import TrueMaskConfig
 
@@ -27,7 +27,7 @@ class LinearProbeConfig(TrueMaskConfig):
     layer. ViCE: one layer in its paper, two with 256 channels between in its code."""
     views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=1, size=512, scale=(0.5, 1.0)),), photometric=None)
     """MaskContrast: 512 pixels, scaled by 0.75-1.25, flipped; its rotation by up to 5 degrees is left out."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=60,
         batch_size=16,
         optimizer=OptimizerConfig(kind="sgd", base_lr=1.6, final_lr=0.16, schedule="step", weight_decay=1e-4),

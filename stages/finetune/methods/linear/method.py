@@ -16,6 +16,7 @@ from stages.core.nets.features import FeatureNetwork
 from stages.core.nets.heads import PixelClassifier
 from stages.core.nets.resizing import enlarge
 from stages.finetune.methods.linear.config import LinearProbeConfig
+from stages.finetune.pixel_loss import classify_pixels, count_labelled
 from stages.finetune.training import SegmenterTraining
 
 
@@ -55,10 +56,11 @@ class LinearProbe(SegmenterTraining):
             features = self.features(batch.views[0])
         target = self._find_targets(batch.maps["pseudolabel"][0].long())  # (B, H, W)
         logits = enlarge(self._classify(features).float(), (target.shape[1], target.shape[2]))
-        counted = (target != IGNORE).sum().clamp_min(1)
-        # Summed apart: torch's own sum over maps adds in any order on a GPU.
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").sum() / counted
-        return Losses(loss, {"accuracy": (logits.argmax(1) == target).sum() / counted})
+        return classify_pixels(logits, target)
+
+    def weigh(self, batch: Batch) -> Tensor:
+        """Pixels that are not ignored; see `TrainingMethod.weigh`."""
+        return count_labelled(self._find_targets(batch.maps["pseudolabel"][0].long()))
 
     def _find_targets(self, ids: Tensor) -> Tensor:
         """Channel of each pixel's class; without a background the first class has the first."""

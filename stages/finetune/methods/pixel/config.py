@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages.core.config.segmenter import SegmenterCard, ThresholdConfig
-from stages.core.config.training import TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.finetune.config import TrainedFinetuneConfig
 
@@ -32,7 +32,7 @@ class PixelFineTuningConfig(TrainedFinetuneConfig):
     head_init: Literal["uniform", "fan_out"] = "uniform"
     """Weights that the classifier starts with: torch's for a convolution, or those of PASS's code, which with 50
     categories are ten times as large."""
-    training: TrainingConfig = TrainingConfig(epochs=20)
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(epochs=20)
     """PASS: 20 epochs of 256 photographs, LARC 0.6."""
     rounds: int = Field(1, ge=1)
     """How often is trained, each time from the pretrained network: from the second time on, the training photographs'

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.finetune.config import TrueMaskConfig
 
@@ -26,7 +26,7 @@ class SupervisedFineTuningConfig(TrueMaskConfig):
     224 pixels at stride 32, 56 at stride 16."""
     by_doubling: bool = False
     """Whether logits are enlarged to that side by doubling their own. ImageNetSegModel: yes, twice."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=60,
         batch_size=8,
         optimizer=OptimizerConfig(kind="sgd", base_lr=0.128, final_lr=0.0, schedule="poly", weight_decay=1e-4),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.pretrain.config import TrainedPretrainConfig
 
@@ -20,7 +20,7 @@ class ClassifierPretrainConfig(TrainedPretrainConfig):
         crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
     )
     """One view."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=100, optimizer=OptimizerConfig(kind="sgd", base_lr=0.1, final_lr=0.0, weight_decay=1e-4)
     )
     """He et al. 2016: SGD, 0.1 for 256 photographs, weight decay 1e-4; along a cosine here."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.pretrain.config import TrainedPretrainConfig
 
@@ -18,7 +18,7 @@ class RotationConfig(TrainedPretrainConfig):
         crops=(CropConfig(count=1, size=224, scale=(0.08, 1.0)),), photometric=None
     )
     """The photograph that is turned; its colors stay as they are."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=70,
         batch_size=128,
         optimizer=OptimizerConfig(kind="sgd", base_lr=0.4, final_lr=0.0, weight_decay=1e-4),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.pseudolabel.activation.config import LabelRules, MapConfig, TagConfig
 
@@ -27,7 +27,7 @@ class SCCAMConfig(TagConfig):
     """lambda, weight of the sub-categories' loss. SC-CAM's code: 5."""
     views: MultiCropConfig = MultiCropConfig(crops=(CropConfig(count=1, size=224, scale=(0.2, 1.0)),), photometric=None)
     """LUSS: 224 pixels of a photograph whose longer side is 256 to 512; here of that share of its area."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=30,
         batch_size=16,
         optimizer=OptimizerConfig(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.core.config.training import OptimizerConfig, TrainingConfig
+from stages.core.config.training import DivisibleTrainingConfig, OptimizerConfig
 from stages.core.config.views import CropConfig, MultiCropConfig
 from stages.pseudolabel.activation.config import LabelRules, MapConfig, TagConfig
 
@@ -35,7 +35,7 @@ class SEAMConfig(TagConfig):
         crops=(CropConfig(count=1, size=448, scale=(0.35, 1.0)),), photometric=None
     )
     """SEAM: 448 pixels of a photograph whose longer side is 448 to 768; here of that share of its area."""
-    training: TrainingConfig = TrainingConfig(
+    training: DivisibleTrainingConfig = DivisibleTrainingConfig(
         epochs=8,
         batch_size=8,
         optimizer=OptimizerConfig(
