@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from stages.core.artifacts.models import read_model
 from stages.core.engine.method import TrainingProgress
+from stages.pseudolabel.activation.inference import restore_trained, save_trained
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, ParametricAggregation, attend_to
 from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig
 from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, TurningMemory, number_entries
 from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
 from stages.pseudolabel.methods.rca.regions import Known, compare, contrast, draw_mixing, pool_regions
+from tests.fabricate import SIZE
 from tests.methods import load_two_batches, small
 from tests.pseudolabel.test_trained import fabricate_inputs, tags_for
 
@@ -253,6 +256,19 @@ def test_released_contrast_learns_a_projection_that_the_memory_never_sees() -> N
     training.after_step(TrainingProgress(3, 9, 1, 3))
     number = first * 4
     torch.testing.assert_close(training.memory.entries[number], 0.99 * noise[number] + 0.01 * region)
+
+
+def test_what_is_stored_of_a_training_has_no_memory_and_labels_alike() -> None:
+    index = fabricate_inputs()
+    training = build(small(RCAConfig)).eval()
+    training.centroids.find(Known(torch.randn(6, SIZE), torch.arange(6) % 3), 0)
+    image = load_two_batches(training, index)[0].views[0]
+    with torch.no_grad():
+        expected = training.activate(image)
+        training.end_training()
+        restored = restore_trained(save_trained(training, Path("trained/trained.pt")))
+        torch.testing.assert_close(restored.activate(image), expected)
+    assert not any("entries" in name for name in restored.state_dict())
 
 
 def test_only_regions_of_which_the_network_is_sure_are_remembered() -> None:

@@ -67,6 +67,7 @@ def train_and_label(config: TagConfig, tags: Tags) -> None:
 def _map_maker(config: TagConfig, training: TagTraining, work: Path) -> Compute[Float32]:
     """What makes the maps of photographs' own categories: the classifier, or what it has accumulated."""
     if training.accumulated is None:
+        training.end_training()
         return partial(map_own_categories, MapSource(save_trained(training, work / "trained.pt"), config.maps))
     return partial(enlarge_accumulated, training.accumulated.stored, config.maps.max_side)
 

@@ -46,6 +46,9 @@ class TagTraining(TrainingMethod):
         """The maps (B, L, h, w) whose means are the categories' scores, with their gradient; by default `activate`."""
         return self.activate(images)
 
+    def end_training(self) -> None:
+        """Called before a trained classifier is stored: what only `step` reads is dropped here."""
+
     def open_files(self, folder: Path) -> None:
         """Called in every process before training, with the folder of its checkpoints: what lies in files there."""
 

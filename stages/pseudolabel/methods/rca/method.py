@@ -69,6 +69,10 @@ class RegionalContrastTraining(TagTraining):
         if self.config.accumulation:
             self.accumulated = AccumulatedMaps(self._all_tags, self.config.accumulation.side, folder / _ACCUMULATED)
 
+    def end_training(self) -> None:
+        """Drop the memory, an entry for every photograph; see `TagTraining.end_training`."""
+        del self.memory
+
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """As it is, with the accumulated maps on the disk first: no checkpoint is ahead of them."""
         if self.accumulated is not None:
