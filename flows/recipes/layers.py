@@ -41,7 +41,7 @@ def merge_layers(
         for override in overrides:
             key, _, value = override.partition("=")
             _check_key(override, key, stages, merged.get("shared", {}))
-            given = OmegaConf.from_dotlist([f"value={value}"])["value"]
+            given = _parse(override, value)
             # What a plain value replaces is not looked at: it may refer to what is counted below.
             is_other = isinstance(given, Mapping) and is_other_kind(OmegaConf.select(merged, key), given)
             is_merged = key not in stages and not is_other
@@ -56,6 +56,17 @@ def merge_layers(
         raise UserError(f"the recipes and values do not fit together: {str(error).splitlines()[0]}") from None
     assert isinstance(sections, dict)
     return {"shared": {}} | {str(section): values for section, values in sections.items()}, counted
+
+
+def _parse(override: str, value: str) -> Any:
+    """The value in an assignment, in which references stand as they are."""
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
+        assert isinstance(parsed, dict)
+        return parsed["value"]
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{override!r}: the value is no YAML ({problem}); mind brackets, quotes and tabs") from None
 
 
 def _count_categories() -> int:

@@ -13,8 +13,9 @@ class UserError(Exception):
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:
     """A suggestion to append to a message about an unknown name: ` (did you mean 'swav'?)`, or nothing."""
-    close = difflib.get_close_matches(given, sorted(valid), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    names = {name.lower(): name for name in sorted(valid)}
+    close = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.5)
+    return f" (did you mean {names[close[0]]!r}?)" if close else ""
 
 
 def close_names(given: str, valid: Iterable[str]) -> str:

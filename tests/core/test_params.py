@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from stages.core.config.params import Params, load_section, models_by_method, read_params, validate_section
-from stages.core.errors import UserError
+from stages.core.config.params import Params, load_section, models_by_method, parse_yaml, read_params, validate_section
+from stages.core.errors import UserError, did_you_mean
 
 
 class Queue(Params):
@@ -55,6 +55,10 @@ def test_a_stage_without_methods_is_read(tmp_path: Path) -> None:
             WHOLE.replace("temperature", "temprature"),
             "pretrain.temprature = 0.2: no such field (did you mean 'temperature'?)",
         ),
+        (WHOLE.replace("0.2", ".inf"), "pretrain.temperature = inf: input should be a finite number"),
+        (WHOLE.replace("0.2", ".nan"), "pretrain.temperature = nan: input should be a"),
+        (WHOLE + "  temperature: 0.3\n", "params.yaml: not valid YAML: 'temperature' stands twice"),
+        (WHOLE + "    length: 6\n", "params.yaml: not valid YAML: 'length' stands twice"),
         (
             WHOLE.replace("swav", "swaw"),
             "pretrain.method = 'swaw': no such method (did you mean 'swav'?); there are: swav, none",
@@ -102,3 +106,29 @@ def test_configs_are_found_by_method() -> None:
     assert models_by_method(Config) == {"swav": SwAV, "none": NoPretrainingConfig}
     assert models_by_method(Queue) == {"": Queue}
     assert models_by_method(Annotated[NoPretrainingConfig, Field()]) == {"none": NoPretrainingConfig}
+
+
+def test_a_number_out_of_range_is_not_taken_for_another_methods_field() -> None:
+    class Other(Params):
+        method: Literal["other"] = "other"
+        temperature: float = 0.1
+
+    union = Annotated[SwAV | Other, Field(discriminator="method")]
+    with pytest.raises(UserError) as caught:
+        validate_section("pretrain", {"method": "swav", "temperature": -1}, union, "here")
+    assert "luss use" not in str(caught.value)
+    with pytest.raises(UserError, match="A method's fields belong to it"):
+        validate_section("pretrain", {"method": "none", "temperature": 0.1}, Config, "here")
+
+
+def test_a_key_may_stand_in_several_mappings_and_behind_anchors() -> None:
+    assert parse_yaml("a: &one {k: 1}\nb: {<<: *one, k: 2}\nc: [*one, {k: 3}]\n") == {
+        "a": {"k": 1},
+        "b": {"k": 2},
+        "c": [{"k": 1}, {"k": 3}],
+    }
+    assert parse_yaml("") is None
+
+
+def test_names_are_suggested_whatever_their_case() -> None:
+    assert did_you_mean("SWAV", ["swav", "none"]) == " (did you mean 'swav'?)"

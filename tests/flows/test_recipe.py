@@ -84,6 +84,12 @@ def test_a_whole_section_may_be_given_and_refer_to_others(project: Path) -> None
         compose(Recipe("frozen", "small_photos", ("saliency={method: token_kut}",)))
 
 
+def test_a_plain_value_may_refer_to_another() -> None:
+    values = ("shared.classes=7", "cluster.k=${shared.classes}", "pretrain.training.seed=${cluster.k}")
+    sections = compose(Recipe("swav", "sample", values))
+    assert (sections["cluster"]["k"], sections["pretrain"]["training"]["seed"]) == (7, 7)
+
+
 def test_values_override_recipes_also_inside_lists() -> None:
     values = (
         "pretrain.training.epochs=3",
@@ -205,7 +211,7 @@ def test_writing_says_what_changed_and_how_it_was_written(project: Path) -> None
         (Recipe("swav", "sample", ("pretrain.training.epochs",)), "write section.field=value"),
         (Recipe("swav", "sample", ("saliency.method=rc",)), "a method is never changed alone"),
         (Recipe("swav", "sample", ("pretrain.views.crops.9.size=3",)), "out of range"),
-        (Recipe("swav", "sample", ("extract.splits=[train",)), "do not fit together"),
+        (Recipe("swav", "sample", ("extract.splits=[train",)), "'extract.splits=[train': the value is no YAML"),
     ],
 )
 def test_a_mistake_is_named(project: Path, recipe: Recipe, message: str) -> None:

@@ -12,12 +12,14 @@ from stages.core.errors import UserError, did_you_mean
 from stages.core.files import read_text
 
 PARAMS_FILE = Path("params.yaml")
+_OF_ANOTHER_METHOD = ("extra_forbidden", "missing")
+"""What is wrong with fields where `method` alone was changed."""
 
 
 class Params(BaseModel):
-    """Base of every config: unknown fields are refused, values cannot change after validation."""
+    """Base of every config: unknown fields, inf and nan are refused, values cannot change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def load_section(section: str, config_type: Any, path: Path = PARAMS_FILE) -> Any:
@@ -47,9 +49,33 @@ def parse_yaml(text: str) -> Any:
     """Parse plain YAML by the parser in C where PyYAML has it, seven times as fast as the one in Python.
 
     Raises:
-        yaml.YAMLError: It is not YAML.
+        yaml.YAMLError: It is not YAML, or a key stands twice in a mapping, of which PyYAML would take the last.
     """
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_keys(node, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_keys(node: yaml.Node, seen: set[yaml.Node]) -> None:
+    if not isinstance(node, yaml.CollectionNode) or node in seen:
+        return
+    seen.add(node)  # Behind an anchor it comes again.
+    if not isinstance(node, yaml.MappingNode):
+        for each in node.value:
+            _check_keys(each, seen)
+        return
+    keys = set[str]()
+    for key, value in node.value:
+        if key.value in keys and isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+        keys.add(str(key.value))
+        _check_keys(value, seen)
 
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -84,8 +110,8 @@ def validate_section(section: str, values: object, config_type: Any, source: str
     except ValidationError as error:
         lines = [f"  {_describe(section, problem, model)}" for problem in error.errors()]
         others = [other for other in models_by_method(config_type).values() if other is not model]
-        wrong = {str(problem["loc"][-1]) for problem in error.errors() if problem["loc"]}
-        if any(wrong & set(other.model_fields) for other in others):
+        misplaced = {str(problem["loc"][-1]) for problem in error.errors() if problem["type"] in _OF_ANOTHER_METHOD}
+        if any(misplaced & set(other.model_fields) for other in others):
             lines.append("  A method's fields belong to it: change the method with `luss use METHOD DATASET`")
         raise UserError("\n".join([heading, *lines])) from None
 
