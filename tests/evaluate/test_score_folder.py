@@ -304,6 +304,17 @@ def test_masks_that_cannot_be_read_are_the_reason(plain):
         score_folder(request(plain))
 
 
+@pytest.mark.parametrize(("folder", "option"), [("masks", "--classes"), ("predictions", "--clusters")])
+def test_photographs_in_the_place_of_masks_are_refused_at_once(plain, folder, option):
+    shape = np.asarray(Image.open(plain / "masks/a.png")).shape[:2]
+    colors = np.random.default_rng(0).integers(0, 200, (*shape, 3), np.uint8)
+    Image.fromarray(colors).save(plain / folder / "a.png")
+    with pytest.raises(
+        UserError, match=rf"{folder}: the highest id is \d+: these look like photographs.* add {option} "
+    ):
+        score_folder(request(plain, ignore=255, protocol="greedy"))
+
+
 def test_where_the_match_goes_is_looked_at_before_the_work(plain):
     options = ("--ignore", "255", "--save-match")
     assert run(plain, *options, str(plain / "new/deep/match.json")).exit_code == 0

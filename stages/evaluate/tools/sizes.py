@@ -21,6 +21,9 @@ _PALETTE = b"\3"
 _VOID_IDS = (255, IGNORE_ID, 65535)
 """What data sets give to pixels that are not scored: the largest of 8 bits, ImageNet-S's, the largest of 16 bits."""
 
+_MOST_IDS = 10_000
+"""Higher ids are read only where their number is given: photographs in the place of masks have tens of thousands."""
+
 
 def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
     """The highest id of some masks.
@@ -31,7 +34,7 @@ def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
         ignore: Id whose pixels do not count.
 
     Raises:
-        UserError: There is none, or it looks like a mark for pixels that are not scored.
+        UserError: There is none, or it looks like a mark for pixels that are not scored, or like a color.
     """
     ids, unreadable = _find_ids(masks, read_mask, "find the classes")
     scored = [each for each in ids if each != ignore]
@@ -47,6 +50,7 @@ def count_classes(folder: Path, masks: Sequence[Path], ignore: int) -> int:
             f"{folder}: the highest id is {highest}, the next {next_below}: if {highest} marks pixels that are not "
             f"scored, add --ignore {highest}; if it is a class, add --classes {highest}"
         )
+    _check_highest(folder, highest, "--classes")
     return highest
 
 
@@ -54,7 +58,7 @@ def count_clusters(folder: Path, predictions: Sequence[Path], classes: int) -> i
     """The highest id of some predictions, at least the number of classes.
 
     Raises:
-        UserError: It looks like a mark for pixels without a prediction.
+        UserError: It looks like a mark for pixels without a prediction, or like a color.
     """
     ids, _ = _find_ids(predictions, read_prediction, "find the clusters")
     highest, next_below = max(ids, default=0), max(ids[:-1], default=0)
@@ -63,7 +67,17 @@ def count_clusters(folder: Path, predictions: Sequence[Path], classes: int) -> i
             f"{folder}: the highest predicted id is {highest}, the next {next_below}: every pixel needs a prediction; "
             f"if {highest} is a cluster, add --clusters {highest}"
         )
+    if highest > classes:
+        _check_highest(folder, highest, "--clusters")
     return max(classes, highest)
+
+
+def _check_highest(folder: Path, highest: int, option: str) -> None:
+    if highest > _MOST_IDS:
+        raise UserError(
+            f"{folder}: the highest id is {highest}: these look like photographs, whose colors are no ids; name a "
+            f"folder of masks, or add {option} {highest} if there are so many"
+        )
 
 
 def read_prediction(path: Path) -> Int32:
