@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.config.networks import unknown_network
+from stages.core.config.networks import OWN_NETWORKS, unknown_network
 
 _REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 _RENAMED = re.compile(r"['\"](\w+)['\"]\s*:\s*['\"]")
@@ -36,7 +36,7 @@ def check_networks(field: str, value: Any) -> None:
 
 
 def _check_network(field: str, name: str) -> None:
-    names = timm_networks()
+    names = timm_networks().union(OWN_NETWORKS)
     if name.partition(".")[0] not in names:
         raise unknown_network(field, name, names)
 

@@ -29,8 +29,8 @@ def test_names_are_those_that_timm_takes() -> None:
     assert known - timm_networks() == set()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_small_patch14_dinov2.lvd142m", "gluon_resnet50_v1b"])
-def test_a_name_of_timm_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "vit_small_patch14_dinov2.lvd142m", "gluon_resnet50_v1b", "resnet38"])
+def test_a_name_of_a_network_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     sections = compose(Recipe("swav", "sample", (f"pretrain.backbone.name={name}",)))
     assert sections["pretrain"]["backbone"]["name"] == name

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.artifacts.models import read_model
+from stages.core.config.networks import BackboneConfig
 from stages.core.engine.method import TrainingProgress
 from stages.core.images.dataset import Batch
+from stages.core.nets.features import build_features
 from stages.pseudolabel.activation.rounds import restore_backbone
+from stages.pseudolabel.activation.tags import Tags
 from stages.pseudolabel.methods.seam.config import SEAMConfig
 from stages.pseudolabel.methods.seam.correlation import (
     correlate,
@@ -22,6 +26,7 @@ from stages.pseudolabel.methods.seam.correlation import (
     normalize_maps,
     with_background,
 )
+from tests.fabricate import fabricate_images
 from tests.methods import load_two_batches, small
 from tests.pseudolabel.test_trained import fabricate_inputs, tags_for
 
@@ -143,3 +148,15 @@ def test_the_losses_of_a_step_are_those_of_its_maps_by_hand() -> None:
             places = sorted(each.refined[number, 1 + tag].clamp_min(0).flatten().tolist())
             pushed.append(np.mean(places[: int(len(places) * 0.25)]) / 6)
     assert float(parts["weakest"]) == pytest.approx(sum(pushed), abs=1e-4)
+
+
+def test_with_resnet38_it_has_the_parameters_and_multiply_adds_that_luss_counts() -> None:
+    tags = Tags(fabricate_images(1), np.array([[0]]), 50)
+    with torch.device("meta"):
+        features = build_features(BackboneConfig(name="resnet38", output_stride=8), None)
+        training, images = SEAMConfig().build(features, tags).eval(), torch.empty(1, 3, 224, 224)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        training.activate(images)
+    parameters = sum(each.numel() for each in training.parameters())
+    assert f"{parameters / 1e6:.1f}" == "105.5", "table 4 of LUSS"
+    assert counter.get_total_flops() / 2 == pytest.approx(100.4e9, rel=0.005)

@@ -25,6 +25,9 @@ Facet = Literal["tokens", "keys", "queries", "values"]
 
 Positions = Literal["antialiased", "plain", "dino"]
 
+OWN_NETWORKS = ("resnet38",)
+"""Names of backbones that timm does not have: ResNet-38 of Wu et al., that of AffinityNet and SEAM."""
+
 
 class TransformerConfig(Params):
     """Which features of a vision transformer make its map."""
@@ -57,7 +60,7 @@ class BackboneConfig(Params):
     """A backbone by its name in timm, and the stride of its last feature map."""
 
     name: str = "resnet18"
-    """timm's name of the architecture."""
+    """timm's name of the architecture, or one of `OWN_NETWORKS`, which have random weights only."""
     output_stride: Literal[8, 16, 32] | None = None
     """Pixels of the image per cell of a convolutional network's last map; null for 32. A vision transformer's is its
     patch, whatever stands here."""

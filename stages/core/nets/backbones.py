@@ -1,14 +1,15 @@
-"""Builds timm's networks as backbones that give feature maps."""
+"""Builds timm's networks, and those that it lacks, as backbones that give feature maps."""
 
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from stages.core.config.networks import BackboneConfig, unknown_network
+from stages.core.config.networks import OWN_NETWORKS, BackboneConfig, unknown_network
 from stages.core.config.weights import WeightsFile
 from stages.core.errors import UserError
 from stages.core.nets.gray import see_gray
 from stages.core.nets.lean_timm import load_timm
+from stages.core.nets.resnet38 import ResNet38
 from stages.core.nets.transformers import (
     class_token,
     create_transformer,
@@ -31,7 +32,7 @@ seconds."""
 
 
 def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -> nn.Module:
-    """A timm network whose `forward` gives the last feature map (B, L, h, w).
+    """A network whose `forward` gives the last feature map (B, L, h, w): timm's, or one of `OWN_NETWORKS`.
 
     L is its `embedding_size`; its parameters carry timm's own names; its `card` is `config`. Of a vision transformer
     (`is_transformer`) the map is the one that `config.transformer` asks for; `stages.core.nets.transformers` reads its
@@ -45,11 +46,11 @@ def build_backbone(config: BackboneConfig, weights: WeightsFile | None = None) -
         UserError: timm has no such network, or not at this output stride, or not with such dilation, or the weights do
             not fit it, or they are given beside a field for random ones.
     """
-    timm = load_timm()
-    if not timm.is_model(config.name):
-        raise unknown_network("backbone.name", config.name, timm.list_models())
+    timm, is_own = load_timm(), config.name in OWN_NETWORKS
+    if not is_own and not timm.is_model(config.name):
+        raise unknown_network("backbone.name", config.name, [*timm.list_models(), *OWN_NETWORKS])
     try:
-        backbone = create_transformer(config) or _create_convolutional(config)
+        backbone = (None if is_own else create_transformer(config)) or _create_convolutional(config)
     except (TypeError, NotImplementedError, AssertionError, RuntimeError) as error:
         stride, reason = config.output_stride or _STRIDE, str(error) or "timm has it at another one only"
         raise UserError(f"backbone {config.name} cannot be built at output stride {stride}: {reason}") from None
@@ -69,14 +70,15 @@ def _refuse_fields_of_random_weights(config: BackboneConfig) -> None:
 
 
 def _create_convolutional(config: BackboneConfig) -> nn.Module:
-    timm = load_timm()
     if config.transformer:
         raise UserError(f"backbone.transformer: {config.name} is no vision transformer; set it to null")
     stride = config.output_stride or _STRIDE
     if config.name.startswith("vgg"):
         network = _create_vgg(config, stride)
+    elif config.name in OWN_NETWORKS:
+        network = _create_own(config)
     else:
-        network = timm.create_model(
+        network = load_timm().create_model(
             config.name, output_stride=stride, num_classes=0, global_pool="", drop_path_rate=config.drop_path
         )
     network.card = config
@@ -87,6 +89,16 @@ def _create_convolutional(config: BackboneConfig) -> nn.Module:
     return cast(nn.Module, network)
 
 
+def _create_own(config: BackboneConfig) -> Any:
+    _refuse_drop_path(config)
+    return ResNet38(config)
+
+
+def _refuse_drop_path(config: BackboneConfig) -> None:
+    if config.drop_path:
+        raise UserError(f"backbone.drop_path: {config.name} has no paths to drop; set it to 0")
+
+
 def _create_vgg(config: BackboneConfig, stride: int) -> Any:
     """A VGG without its fully connected layers, whose pools beyond a stride keep their resolution.
 
@@ -95,8 +107,7 @@ def _create_vgg(config: BackboneConfig, stride: int) -> Any:
     Source: Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs, ICLR 2015,
     section 3.1; pools of 3 x 3 from its code.
     """
-    if config.drop_path:
-        raise UserError(f"backbone.drop_path: {config.name} has no paths to drop; set it to 0")
+    _refuse_drop_path(config)
     network = load_timm().create_model(config.name, num_classes=0, global_pool="", mlp_ratio=_HARDLY_ANY)
     network.pre_logits = nn.Identity()
     reached, rate = 1, 1
