@@ -76,8 +76,8 @@ def test_the_file_keeps_the_strongest_value_of_each_place() -> None:
     assert [each.class_ids.tolist() for each in again] == [[0, 2], [], [2]], "what was never seen is no map"
 
 
-def build(**values: Any) -> tuple[RegionalContrastTraining, Tags]:
-    config = small(RCAConfig, accumulation={**ACCUMULATED, **values})
+def build(saliency_loss: dict[str, Any] | None = None, **values: Any) -> tuple[RegionalContrastTraining, Tags]:
+    config = small(RCAConfig, accumulation={**ACCUMULATED, **values}, saliency_loss=saliency_loss)
     torch.manual_seed(0)
     training = config.build(restore_backbone(config, read_model("attend")), tags_for(config)).train()
     training.open_files(Path("work"))
@@ -94,9 +94,10 @@ def raised_by_hand(training: RegionalContrastTraining, tags: Tags, batch: Any, s
     return found
 
 
-def test_a_step_accumulates_the_second_heads_maps_of_categories_that_are_likely() -> None:
+@pytest.mark.parametrize("saliency_loss", [None, {}], ids=["scores", "shares"])
+def test_a_step_accumulates_the_second_heads_maps_of_likely_categories(saliency_loss: dict[str, Any] | None) -> None:
     fabricate_inputs()
-    training, tags = build()
+    training, tags = build(saliency_loss)
     batches = load_two_batches(training, tags.photographs)
     training.step(batches[0], TrainingProgress(0, 9, 0, 3))
     training.after_step(TrainingProgress(0, 9, 0, 3))

@@ -29,6 +29,7 @@ CONTRAST = {"start_epoch": 0, "weight": 1.0}
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rca": ("rca", {"contrast": CONTRAST, "accumulation": {"start_epoch": 0, "confidence": 0.0, "side": 4}}),
     "rca released": ("rca", {"contrast": CONTRAST, "variant": "released", "memory": {"confidence": 0.0, "size": 3}}),
+    "rca with saliency": ("rca", {"contrast": CONTRAST, "saliency_loss": {"overlap": 0.1}}),
     "seam": ("seam", {"dropout": 0.0}),
     "sc_cam": ("sc_cam", {}),
 }
@@ -49,7 +50,8 @@ def take_steps(folder: str = "shared") -> dict[str, Any]:
     tags = Tags(read_images(), TAGS, 3)
     images = torch.randn(PHOTOGRAPHS, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     windows = torch.tensor([[0.0, 0, 32, 32, 0], [4, 0, 16, 20, 1], [0, 8, 24, 24, 0], [8, 8, 16, 16, 1]])
-    batch = Batch([local_rows(images)], local_rows(windows[:, None]), {}, local_rows(torch.arange(PHOTOGRAPHS)))
+    salient = {"saliency": [local_rows((255 * images[:, 0].sigmoid()).int())]}
+    batch = Batch([local_rows(images)], local_rows(windows[:, None]), salient, local_rows(torch.arange(PHOTOGRAPHS)))
     types = {each.model_fields["method"].default: each for each in TRAINED}
     for name, (of, values) in CONFIGS.items():
         torch.manual_seed(0)

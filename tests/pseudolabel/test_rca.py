@@ -12,13 +12,16 @@ from torch import Tensor
 
 from stages.core.artifacts.models import read_model
 from stages.core.engine.method import TrainingProgress
+from stages.core.errors import UserError
+from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.activation.inference import restore_trained, save_trained
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.methods.rca.aggregation import AttentiveAggregation, ParametricAggregation, attend_to
-from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig
+from stages.pseudolabel.methods.rca.config import MemoryConfig, RCAConfig, SaliencyLossConfig
 from stages.pseudolabel.methods.rca.memory import Centroids, RegionMemory, TurningMemory, number_entries
 from stages.pseudolabel.methods.rca.method import RegionalContrastTraining
 from stages.pseudolabel.methods.rca.regions import Known, compare, contrast, draw_mixing, pool_regions
+from stages.pseudolabel.methods.rca.saliency import estimate_saliency, saliency_loss
 from tests.fabricate import SIZE
 from tests.methods import load_two_batches, small
 from tests.pseudolabel.test_trained import fabricate_inputs, tags_for
@@ -295,3 +298,57 @@ def test_parts_that_are_left_out_leave_the_rest_as_it_is() -> None:
         parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts
         assert ("contrast" in parts) == ("contrast" not in left_out)
         assert training.activate(batch.views[0]).shape[1] == 3
+
+
+def test_saliency_is_what_foreground_has_and_background_leaves() -> None:
+    """Of the first photograph's two categories one lies on what is salient, the other beside it."""
+    maps, saliency, settings = torch.zeros(3, 4, 2, 4), torch.rand(3, 2, 4), SaliencyLossConfig(foreground=0.3)
+    saliency[0] = torch.tensor([[0.9, 0.8, 0.1, 0.2], [0.7, 0.9, 0.1, 0.6]])
+    maps[0, 0, :, :2], maps[0, 2, :, 2:], maps[1, 3] = 3.0, 3.0, 2.0
+    found, overlaps = estimate_saliency(maps, TAGS, saliency, settings), {}
+    for b, y, x in np.ndindex(3, 2, 4):
+        shares = maps.softmax(1)[b]
+        foreground, background = 0.0, float(shares[3, y, x])
+        for category in TAGS[b][TAGS[b] >= 0].tolist():
+            inside = [(v, u) for v, u in np.ndindex(2, 4) if shares[category, v, u] > 0.5]
+            overlaps[b, category] = sum(bool(saliency[b, v, u] > 0.5) for v, u in inside) / max(len(inside), 1)
+            if overlaps[b, category] > 0.4:
+                foreground += float(shares[category, y, x])
+            else:
+                background += float(shares[category, y, x])
+        assert float(found[b, y, x]) == pytest.approx(0.3 * foreground + 0.7 * (1 - background), rel=1e-5)
+    assert overlaps[0, 0] == 1
+    assert overlaps[0, 2] == 0.25
+    large = saliency.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    squares = [(float(f) - float(s)) ** 2 for f, s in zip(found.flatten(), saliency.flatten(), strict=True)]
+    assert float(saliency_loss(maps, TAGS, large, settings)) == pytest.approx(float(np.mean(squares)), rel=1e-4)
+
+
+def test_saliency_teaches_the_second_head_and_its_background() -> None:
+    fabricate_inputs()
+    training = build(small(RCAConfig, saliency_loss={}))
+    batch = load_two_batches(training, tags_for(training.config).photographs)[0]
+    parts = training.step(batch, TrainingProgress(3, 9, 1, 3)).parts
+    assert reached(training, parts["saliency"]) == {"features", "fine"}
+    (learnt,) = torch.autograd.grad(parts["saliency"], training.fine.weight, retain_graph=True)
+    assert learnt.shape[0] == 4
+    assert learnt[3].any()
+    (classified,) = torch.autograd.grad(parts["classification"], training.fine.weight)
+    assert not classified[3].any(), "no photograph is one of the background"
+    with torch.no_grad():
+        maps, scores = training.activate(batch.views[0]), training.classify(batch.views[0])
+    assert maps.shape == scores.shape
+    assert maps.shape[1] == 3
+    assert (maps.sum(1) < 1).all(), "the rest is background"
+
+
+def test_saliency_may_teach_maps_and_leave_the_background_to_a_constant() -> None:
+    config = small(RCAConfig, saliency_loss={}, labels={"background": "threshold", "threshold": 0.3}, crf=None)
+    assert config.uses_saliency
+    assert not small(RCAConfig, labels={"background": "threshold"}).uses_saliency
+    fabricate_inputs(has_saliency=False)
+    with pytest.raises(UserError, match="has no map of train/a/000"):
+        main(config)
+    fabricate_inputs()
+    main(config)
+    assert b"saliency" in Path("artifacts/pseudolabel/history.csv").read_bytes()

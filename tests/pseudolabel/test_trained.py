@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stages.pseudolabel.__main__ import main
 from stages.pseudolabel.activation.rounds import restore_backbone
 from stages.pseudolabel.activation.running import read_tags
 from stages.pseudolabel.activation.tags import Tags
+from stages.pseudolabel.methods.rca.config import RCAConfig
 from stages.pseudolabel.methods.sc_cam.config import SCCAMConfig
 from stages.pseudolabel.methods.seam.config import SEAMConfig
 from tests.fabricate import fabricate_backbone, fabricate_clusters, fabricate_images, fabricate_saliency
@@ -35,7 +37,9 @@ from tests.methods import (
 from tests.one_order import check_a_step_adds_in_one_order
 
 TRAINED = [method for method in union_of(Config) if "training" in method.model_fields]
-every_trained_method = pytest.mark.parametrize("config_type", TRAINED, ids=lambda config: config.__name__)
+KINDS = {each.__name__: partial(small, each) for each in TRAINED}
+KINDS["RCAConfig with saliency_loss"] = partial(small, RCAConfig, saliency_loss={})
+every_trained_method = pytest.mark.parametrize("configure", KINDS.values(), ids=KINDS)
 
 
 def fabricate_inputs(has_saliency: bool = True) -> Any:
@@ -67,15 +71,15 @@ def build(config: Any) -> Any:
 
 
 @every_trained_method
-def test_one_step_is_finite(config_type: Any) -> None:
+def test_one_step_is_finite(configure: Any) -> None:
     index = fabricate_inputs()
-    check_one_step_is_finite(build(small(config_type)), index)
+    check_one_step_is_finite(build(configure()), index)
 
 
 @every_trained_method
-def test_a_step_adds_in_one_order_on_a_gpu_too(config_type: Any) -> None:
+def test_a_step_adds_in_one_order_on_a_gpu_too(configure: Any) -> None:
     index = fabricate_inputs()
-    check_a_step_adds_in_one_order(build(small(config_type)), index)
+    check_a_step_adds_in_one_order(build(configure()), index)
 
 
 @pytest.mark.parametrize(("config_type", "values"), [(SEAMConfig, {"dropout": 0.0}), (SCCAMConfig, {})])
@@ -84,23 +88,23 @@ def test_a_step_in_several_passes_learns_the_same(config_type: Any, values: dict
 
 
 @every_trained_method
-def test_thirty_steps_on_two_batches_lower_the_loss(config_type: Any) -> None:
+def test_thirty_steps_on_two_batches_lower_the_loss(configure: Any) -> None:
     index = fabricate_inputs()
-    check_thirty_steps_lower_the_loss(build(small(config_type)), index)
+    check_thirty_steps_lower_the_loss(build(configure()), index)
 
 
 @every_trained_method
-def test_stopped_and_resumed_equals_undisturbed(config_type: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    index, config = fabricate_inputs(), small(config_type)
+def test_stopped_and_resumed_equals_undisturbed(configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, config = fabricate_inputs(), configure()
     check_resumes_exactly(lambda: build(config), config, index, monkeypatch)
 
 
 @every_trained_method
-def test_the_stage_writes_labels_and_history_the_same_twice(config_type: Any) -> None:
+def test_the_stage_writes_labels_and_history_the_same_twice(configure: Any) -> None:
     index = fabricate_inputs()
     written = []
     for _ in range(2):
-        main(small(config_type))
+        main(configure())
         written.append({path.name: path.read_bytes() for path in Path("artifacts/pseudolabel").iterdir()})
     assert written[0] == written[1]
     assert b"loss" in written[0]["history.csv"]
@@ -113,17 +117,17 @@ def test_the_stage_writes_labels_and_history_the_same_twice(config_type: Any) ->
 
 
 @every_trained_method
-def test_true_classes_as_tags_give_what_equal_clusters_give(config_type: Any) -> None:
+def test_true_classes_as_tags_give_what_equal_clusters_give(configure: Any) -> None:
     fabricate_inputs()
-    trained = [build(small(config_type, supervision=source)) for source in ("images", "labels")]
+    trained = [build(configure(supervision=source)) for source in ("images", "labels")]
     check_equal(*trained)
     np.testing.assert_array_equal(*(each.tags for each in trained))
 
 
 @every_trained_method
-def test_saliency_that_is_missing_is_named_before_training(config_type: Any) -> None:
+def test_saliency_that_is_missing_is_named_before_training(configure: Any) -> None:
     fabricate_inputs(has_saliency=False)
-    config = small(config_type)
+    config = configure()
     if config.uses_saliency:
         with pytest.raises(UserError, match="has no map of train/a/000"):
             main(config)

@@ -106,7 +106,7 @@ class TagConfig(PseudolabelConfig):
 
     @property
     def uses_saliency(self) -> bool:
-        """Whether labels need the maps of the stage saliency."""
+        """Whether labels or the training need the maps of the stage saliency."""
         return self.labels.background == "saliency"
 
     @property

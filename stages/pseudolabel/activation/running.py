@@ -49,7 +49,8 @@ def train_and_label(config: TagConfig, tags: Tags) -> None:
         training, history = Rounds(config, pretrained, tags, work).train()
         make_maps, accumulated = _map_maker(config, training, work), training.accumulated
         del training  # Two of them may be more than memory holds.
-        rules = _Rules(config, make_maps, _find_threshold(config, make_maps, tags), saliency)
+        behind = saliency if config.labels.background == "saliency" else ""
+        rules = _Rules(config, make_maps, _find_threshold(config, make_maps, tags), behind)
         job, shards = Job("pseudolabel", config.method, config), work / "labels"
         plan = LabelPlan(inputs, cut_shards(tags.photographs, _SHARD, tags.own), partial(_label, rules))
         label_shards(job, plan, shards)
@@ -102,8 +103,8 @@ def _check_saliency(tags: Tags) -> str:
     maps = open_label_maps("saliency")
     if missing := next((each for each in tags.photographs.image_ids if each not in maps), None):
         raise UserError(
-            f"pseudolabel.labels.background: saliency, but artifacts/saliency has no map of {missing}; take a method "
-            "of saliency that makes them, or background: threshold"
+            f"pseudolabel: artifacts/saliency has no map of {missing}; take a method of saliency that makes them, or "
+            "pseudolabel.labels.background=threshold, and for rca no saliency_loss"
         )
     return maps.content_hash
 
@@ -116,7 +117,7 @@ class _Rules(NamedTuple):
     threshold: float
     """Strength of the background where that is a constant."""
     saliency: str
-    """Content hash of the saliency maps; empty where they are not used."""
+    """Content hash of the saliency maps; empty where they do not say what is background."""
 
 
 @loaded_once

@@ -63,6 +63,21 @@ class AccumulationConfig(Params):
     RCA's code: 46, a photograph of 368 pixels at stride 8."""
 
 
+class SaliencyLossConfig(Params):
+    """Saliency as supervision of the maps (EPS): the second classifier, which labels are made of, has a background too.
+
+    A category of the photograph is foreground where enough of its map is salient; else it belongs to the background.
+    Saliency is estimated from the map of the foreground and from what that of the background leaves.
+    """
+
+    weight: float = Field(1.0, gt=0)
+    """Of the loss, beside 1 of the classification's. EPS: 1."""
+    overlap: float = Field(0.4, ge=0, lt=1)
+    """tau, share of a category's map that must be salient. EPS: 0.4."""
+    foreground: float = Field(0.5, ge=0, le=1)
+    """lambda, part of the foreground's map in the estimate. EPS: 0.5."""
+
+
 class RCAConfig(TagConfig):
     """Train a classifier with regional contrast and aggregation."""
 
@@ -78,6 +93,8 @@ class RCAConfig(TagConfig):
     """Null: without; the second classifier then sees the features alone."""
     accumulation: AccumulationConfig | None = None
     """Null: without; maps are those of the trained network."""
+    saliency_loss: SaliencyLossConfig | None = None
+    """Null: without; RCA+EPS has it."""
     coarse_weight: float = Field(0.4, ge=0)
     """alpha_2, of the first classifier's loss. Section 4.1: 0.4."""
     training: TrainingConfig = TrainingConfig(
@@ -101,6 +118,11 @@ class RCAConfig(TagConfig):
                 "accumulation makes labels of the maps of training: leave maps.scales, flip and ascent out"
             )
         return self
+
+    @property
+    def uses_saliency(self) -> bool:
+        """See `TagConfig.uses_saliency`."""
+        return super().uses_saliency or self.saliency_loss is not None
 
     def build(self, features: "FeatureNetwork", tags: "Tags") -> "RegionalContrastTraining":
         """What is trained; see `TagConfig.build`."""

@@ -20,10 +20,12 @@ from stages.pseudolabel.methods.rca.aggregation import Aggregation, AttentiveAgg
 from stages.pseudolabel.methods.rca.config import AccumulationConfig, ContrastConfig, RCAConfig
 from stages.pseudolabel.methods.rca.memory import Centroids, Memory, RegionMemory, TurningMemory
 from stages.pseudolabel.methods.rca.regions import compare, contrast, draw_mixing, pool_regions
+from stages.pseudolabel.methods.rca.saliency import saliency_loss
 
 _ACCUMULATED = "accumulated.bin"
 """File beside the checkpoints."""
 _LEAST = 1e-5
+_SALIENCY, _MOST_SALIENT = "saliency", 255
 
 
 class Told(NamedTuple):
@@ -59,7 +61,10 @@ class RegionalContrastTraining(TagTraining):
         if config.aggregation:
             self.aggregation = AttentiveAggregation(size) if is_paper else ParametricAggregation(size)
             self.centroids = Centroids(tags.categories, config.aggregation.centroids, size)
-        self.fine = class_layer(self.aggregation.outputs if self.aggregation else size, tags.categories)
+        has_background = config.saliency_loss is not None
+        self.maps = (_SALIENCY,) if has_background else ()
+        outputs = self.aggregation.outputs if self.aggregation else size
+        self.fine = class_layer(outputs, tags.categories + has_background)
         self._all_tags = tags
         self._seen: Told | None = None
         self._attended: Told | None = None
@@ -80,26 +85,39 @@ class RegionalContrastTraining(TagTraining):
         return super().state_dict(*args, **kwargs)
 
     def activate(self, images: Tensor) -> Tensor:
-        """The second head's maps; see `TagTraining.activate`."""
-        return self._activate(self.features(images))
+        """The second head's maps; with a background, the categories' shares of a pixel. See `TagTraining.activate`."""
+        return self._to_maps(self._score(self.features(images)))
 
-    def _activate(self, features: Tensor) -> Tensor:
+    def classify(self, images: Tensor) -> Tensor:
+        """The second head's scores; see `TagTraining.classify`."""
+        return self._score(self.features(images))[:, : self.categories]
+
+    def _to_maps(self, scores: Tensor) -> Tensor:
+        return scores.float().softmax(1)[:, : self.categories] if self.config.saliency_loss else scores
+
+    def _score(self, features: Tensor) -> Tensor:
+        """Scores (B, L, h, w), or (B, L + 1, h, w) with those of the background last."""
         if self.aggregation is not None:
             features = self.aggregation(features, self.centroids.found)
-        maps: Tensor = self.fine(features)
-        return maps
+        scores: Tensor = self.fine(features)
+        return scores
 
     def step(self, batch: Batch, progress: TrainingProgress) -> Losses:
-        """Equation 11: both heads' classification, and the contrast of regions once it has started."""
+        """Equation 11: both heads' classification, the contrast of regions once it has started, and EPS's loss."""
         if self.aggregation is not None and _begins_epoch(progress):
             self.centroids.find(self.memory.known, self.seed)
         tags, features = self.tags_of(batch), self.features(batch.views[0])
-        coarse, fine = self.coarse(features), self._activate(features)
+        coarse, scores = self.coarse(features), self._score(features)
+        fine = scores[:, : self.categories]
         losses = {"coarse": classification_loss(coarse, tags), "classification": classification_loss(fine, tags)}
         total = self.config.coarse_weight * losses["coarse"] + losses["classification"]
         self._remember(batch, self._pool(features, coarse, tags), coarse)
         if (kept := self.config.accumulation) and progress.epoch >= kept.start_epoch:
-            self._attend(batch, fine, kept)
+            self._attend(batch, fine, self._to_maps(scores), kept)
+        if learnt := self.config.saliency_loss:
+            saliency = batch.maps[_SALIENCY][0].float() / _MOST_SALIENT
+            losses["saliency"] = saliency_loss(scores, tags, saliency, learnt)
+            total = total + learnt.weight * losses["saliency"]
         settings = self.config.contrast
         if settings and progress.epoch >= settings.start_epoch:
             regions = self._pool(self.projection(features), coarse, tags)
@@ -120,14 +138,14 @@ class RegionalContrastTraining(TagTraining):
         self._seen = Told(places[chosen], regions.detach()[chosen])
 
     @torch.no_grad()
-    def _attend(self, batch: Batch, fine: Tensor, settings: AccumulationConfig) -> None:
-        """Keep the maps that are to be accumulated after the step, each divided by its maximum."""
+    def _attend(self, batch: Batch, fine: Tensor, activated: Tensor, settings: AccumulationConfig) -> None:
+        """Keep the maps of likely categories, to be accumulated after the step, each divided by its maximum."""
         assert self.accumulated is not None
         tags, positions = self.tags_of(batch), batch.positions.tolist()
         numbers = torch.from_numpy(self.accumulated.numbers[positions]).to(tags.device)
         chosen = (tags >= 0) & (probabilities(fine, tags) >= settings.confidence)
         rows, columns = chosen.nonzero(as_tuple=True)
-        maps = F.relu(fine.float())[rows, tags[rows, columns]]  # (R, h, w)
+        maps = F.relu(activated.float())[rows, tags[rows, columns]]  # (R, h, w)
         maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(_LEAST)
         photos = [self._all_tags.photographs[position] for position in positions]
         sizes = torch.tensor([(photo.height, photo.width) for photo in photos], device=tags.device)
