@@ -48,16 +48,22 @@ class Cost(NamedTuple):
     weights: float
     """Bytes, of the model that the stage writes."""
 
+    def memory(self, photographs: int) -> float:
+        """Bytes of a GPU that computes so many photographs at once."""
+        return photographs * self.saved + (1 + COPIES) * self.weights
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipes", default="swav,luss,pass", help="methods (default: %(default)s)")
     parser.add_argument("--datasets", default=",".join(TRAIN), help="data sets (default: %(default)s)")
     parser.add_argument("--per-gpu", type=int, default=32, help="photographs per GPU and step (default: %(default)s)")
+    parser.add_argument("--micro-batch", type=int, default=8, help="photographs of a pass, where a step can be divided")
     parser.add_argument("--use", type=float, default=0.2, help="share of the GPU's peak that is reached (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
-    table = Table("recipe", "data set", "stage", "GFLOP / photograph", "GB / GPU", "GPU-hours")
+    divided = f"GB by micro_batch {args.micro_batch}"
+    table = Table("recipe", "data set", "stage", "GFLOP / photograph", "GB / GPU", divided, "GPU-hours")
     hours: dict[str, float] = {}
     for dataset in args.datasets.split(","):
         for method in args.recipes.split(","):
@@ -65,10 +71,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             with _scratch():
                 costs = run_every_stage(sections)
             for stage, cost in costs.items():
-                epochs = sections[stage]["training"]["epochs"]
-                spent = TRAIN[dataset] * epochs * cost.operations / (A100 * args.use) / 3600
-                memory = args.per_gpu * cost.saved + (1 + COPIES) * cost.weights
-                shown = f"{cost.operations / 1e9:.1f}", f"{memory / 1e9:.1f}", f"{spent:.0f}"
+                training = sections[stage]["training"]
+                spent = TRAIN[dataset] * training["epochs"] * cost.operations / (A100 * args.use) / 3600
+                whole, part = (f"{cost.memory(count) / 1e9:.1f}" for count in (args.per_gpu, args.micro_batch))
+                shown = f"{cost.operations / 1e9:.1f}", whole, part if "micro_batch" in training else "", f"{spent:.0f}"
                 table.add_row(method, dataset, stage, *shown)
                 hours[f"{method} {dataset} {stage}"] = round(spent, 1)
     Console().print(table)
@@ -93,13 +99,13 @@ def run_every_stage(sections: dict[str, Any]) -> dict[str, Cost]:
 
 
 def draw_data(classes: int) -> None:
-    """Noise in as many categories as the recipe wants, most photographs small, and masks of those held out."""
+    """Noise in as many categories as the recipe wants, most photographs small, and masks of those that are not."""
     rng = np.random.default_rng(0)
     for split, count in (("train", classes), ("validation", FEW), ("test", FEW)):
         for number in range(count):
             place, side = f"n{number:08d}/{number}", SIDE if number < FEW else 32
             _save(rng.integers(0, 256, (side, side + 32, 3), dtype=np.uint8), f"data/{split}/{place}.jpg")
-            if split != "train":
+            if number < FEW:
                 mask = np.zeros((side, side + 32, 3), np.uint8)
                 mask[64:200, 64:200, 0] = number + 1
                 _save(mask, f"data/{split}-segmentation/{place}.png")
@@ -119,7 +125,7 @@ def scatter_clusters(count: int) -> None:
     centroids = np.random.default_rng(0).normal(size=(count, size)).astype(np.float32)
     ids = np.arange(len(features.image_ids), dtype=np.int32) % count
     write_clusters(
-        Centroids(centroids, np.bincount(ids, minlength=count), True),
+        Centroids(centroids, np.bincount(ids, minlength=count), True, features.space),
         Assignments(features.image_ids, features.region_ids, ids, np.zeros(len(ids), np.float32)),
         "kmeans",
     )
