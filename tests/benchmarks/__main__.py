@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.core.cli import guard
 
-FRAME = {"__init__", "__main__", "timing", "pixels", "objects", "supervised", "disturbances", "peers"}
+FRAME = {"__init__", "__main__", "timing", "pixels", "objects", "supervised", "disturbances", "peers", "used"}
 
 
 def names() -> list[str]:
