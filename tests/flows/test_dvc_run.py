@@ -15,6 +15,7 @@ import pytest
 
 from flows.workspace.dvc_process import INTERRUPTED, check_workspace, run_dvc
 from stages.core.errors import UserError
+from stages.core.parent import signal_handled_by
 from tests.project.processes import assert_gone, family, wait_until
 from tests.project.rooms import ROOT
 
@@ -151,7 +152,8 @@ def write_stage(project: Path) -> dict[str, str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_stage_keeps_its_work_and_ends_when_dvc_alone_is_ended(project: Path, number: signal.Signals) -> None:
     environment, log = write_stage(project), project / "log"
-    with log.open("w") as output:
+    # These tests may themselves run under nohup, whose children ignore SIGHUP.
+    with log.open("w") as output, signal_handled_by(signal.SIGHUP, signal.SIG_DFL):
         command = [sys.executable, "-m", "dvc", "repro"]
         process = subprocess.Popen(command, cwd=project, env=environment, stdout=output, stderr=output)
     started = wait_for_stage(project, process)

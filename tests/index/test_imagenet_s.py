@@ -107,7 +107,8 @@ def test_a_folder_without_photographs_keeps_its_id_and_is_told(capsys: pytest.Ca
     assert labels.mask_path("train/cat/a") is not None
     assert list(rejected("images")) == ["train/dog/readme.txt"]
     told = "index: 3 of 5 category folders hold no photograph, and keep their ids: bee, dog, eel\n"
-    assert capsys.readouterr().out.endswith(told)
+    last = "index: 1 file cannot be used as photographs: see artifacts/index/images/rejected.csv\n"
+    assert capsys.readouterr().out.endswith(told + last)
 
 
 def test_what_systems_put_beside_photographs_is_no_category() -> None:

@@ -237,7 +237,7 @@ def test_two_processes_that_take_steps_in_passes_are_one_at_the_full_batch() -> 
         traces.append(losses())
         assert not said.count("Traceback"), said
     assert traces[1] == pytest.approx(traces[0], abs=1e-5)
-    assert max(traces[0]) - min(traces[0]) > 0.1, "something was learnt"
+    assert max(traces[0]) - min(traces[0]) > 1e-2, "steps differ by far more than rounding"
 
 
 @pytest.mark.gpu

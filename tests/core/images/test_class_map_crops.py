@@ -33,7 +33,7 @@ def test_it_equals_torchvisions_roi_align(data: st.DataObject) -> None:
     scale_y, scale_x = grid[0] / height, grid[1] / width
     # A little smaller, so that rounding adds no sample where a cell is a whole number of places.
     lower, right = (window.y + h * (1 - 1e-8)) * scale_y, (window.x + w * (1 - 1e-8)) * scale_x
-    box = torch.tensor([[0, window.x * scale_x, window.y * scale_y, right, lower]]).double()
+    box = torch.tensor([[0, window.x * scale_x, window.y * scale_y, right, lower]], dtype=torch.float64)
     expected = roi_align(torch.from_numpy(maps)[None].double(), box, (side, side), aligned=True)[0].numpy()
     np.testing.assert_allclose(crop_class_maps(maps, (height, width), window, side), expected, atol=1e-5)
 
