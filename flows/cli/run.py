@@ -9,7 +9,7 @@ from typing import Any
 from flows.recipes.overrides import check_overrides
 from flows.sweeps.benchmark_spec import read_benchmark_spec
 from flows.sweeps.combinations import dataset_of_params, expand
-from flows.workspace.dvc_process import INTERRUPTED, check_workspace, check_writable, run_dvc
+from flows.workspace.dvc_process import check_workspace, check_writable, run_dvc
 from flows.workspace.experiment import check_experiments
 from flows.workspace.graph import check_stages
 from flows.workspace.linked_data import check_linked_data
@@ -93,10 +93,11 @@ def _run(flow: Callable[..., Any], *arguments: object) -> int:
     Raises:
         UserError: The server that is set does not answer, does not let this run in, or does not keep up.
     """
+    from flows.pipeline.states import exit_status
     from flows.server.connection import explain_server_refusal, prepare_server
 
     prepare_server()
     with explain_server_refusal():
         state = flow(*arguments, return_state=True)
     print(f"{state.name}: {state.message}")
-    return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1
+    return exit_status(state)

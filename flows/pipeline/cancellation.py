@@ -15,8 +15,8 @@ from prefect.flows import Flow
 from prefect.runtime import flow_run as running
 from prefect.states import Failed
 
-from flows.pipeline.states import cancelled_state
-from flows.server.connection import server_answers, silence_prefect
+from flows.pipeline.states import cancelled_state, exit_status
+from flows.server.connection import exit_now, is_server_temporary, server_answers, silence_prefect
 from flows.workspace.data_names import check_names
 from flows.workspace.dvc_process import check_workspace, signals_interrupt
 from flows.workspace.linked_data import check_linked_data
@@ -30,7 +30,17 @@ _POLL = 2.0
 
 
 def run_in_workspace(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]:
-    """Run the work of a flow with this workspace locked; returns the flow's state, errors included."""
+    """Run the work of a flow with this workspace locked; returns the flow's state, errors included.
+
+    Where its server is gone by then, see `_end_without_server`.
+    """
+    state = _work_locked(work)
+    if not server_answers():
+        _end_without_server(state)
+    return state
+
+
+def _work_locked(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]:
     monitor = ProcessMonitor()
     with stop_on_cancel(monitor):
         try:
@@ -44,6 +54,19 @@ def run_in_workspace(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]
             get_run_logger().error(str(error))
             return Failed(message=str(error))
     return cancelled_state()
+
+
+def _end_without_server(state: State[Any]) -> None:
+    """Say how the run has ended, before Prefect tries for more than a minute to tell it to a server that is gone.
+
+    A temporary one does not come back, so this process ends here; one that is set may.
+    """
+    if not is_server_temporary():
+        silence_prefect("prefect.flow_runs")  # In the end it would print a traceback.
+        print("The Prefect server does not answer: it is tried for up to two minutes, to tell it the end.", flush=True)
+        return
+    print(f"{state.name}: {state.message}", flush=True)
+    exit_now(exit_status(state))
 
 
 def report_abort_as_cancelled(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

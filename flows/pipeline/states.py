@@ -8,6 +8,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.workspace.dvc_process import INTERRUPTED
 from flows.workspace.monitor import Outcome
 
 _ADVICE = {"data": "put photographs into data/, or run `luss sample`"}
@@ -31,6 +32,11 @@ def task_state(name: str, outcome: Outcome, time_limit: float | None = None) -> 
 def cancelled_state() -> State[Any]:
     """The state of a flow that was cancelled."""
     return Cancelled(message="Stopped; the next run goes on from the last checkpoint.")
+
+
+def exit_status(state: State[Any]) -> int:
+    """Of a command whose flow has ended so: 0, 1 if something failed, 130 if it was stopped."""
+    return 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1
 
 
 def flow_state(states: Mapping[str, State[Any]], is_stopped: bool) -> State[Any]:

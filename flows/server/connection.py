@@ -73,10 +73,15 @@ def explain_server_refusal() -> Iterator[None]:
         ) from None
 
 
-def silence_prefect() -> None:
-    """Silence Prefect's log once its server is gone: it would repeat a traceback at every event."""
+def is_server_temporary() -> bool:
+    """Whether this process's server is the temporary one, which ends with it and does not come back."""
+    return (PREFECT_API_URL.value() or temporary_address()).startswith(temporary_address())
+
+
+def silence_prefect(*loggers: str) -> None:
+    """Silence Prefect's log, and these loggers, once its server is gone: it would repeat a traceback at every event."""
     logging.raiseExceptions = False
-    for name in _LOUD:
+    for name in (*_LOUD, *loggers):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

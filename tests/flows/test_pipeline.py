@@ -150,6 +150,8 @@ def started(
     change(project, "work.py left 0", f"work.py left {seconds}")
     change(project, "work.py right 0", f"work.py right {seconds}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server, **settings}
+    if not server:
+        del environment["PREFECT_API_URL"]
     log = project / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -200,6 +202,18 @@ def test_the_stages_finish_without_a_server_that_is_gone(
         os.killpg(process_of_server.pid, signal.SIGKILL)
         assert process.wait(300) == 0, log.read_text()
         assert "The Prefect server does not answer: the stages go on without it." in log.read_text()
+    assert Counter((project / "calls").read_text().split()) == {"root": 1, "left": 1, "right": 1, "end": 1}
+
+
+def test_a_run_whose_temporary_server_is_killed_ends_by_itself(project: Path, tmp_path: Path) -> None:
+    # Prefect alone tries for more than a minute to tell it the end, and then prints a traceback.
+    with started(project, "", seconds=5, PREFECT_HOME=str(tmp_path / "home")) as (process, log):
+        (server,) = (each for each in family(process) if "flows.server.temporary" in each.cmdline())
+        server.kill()
+        assert process.wait(60) == 0, log.read_text()
+        said = log.read_text()
+    assert said.endswith("Completed: 4 Completed\n")
+    assert "Traceback" not in said
     assert Counter((project / "calls").read_text().split()) == {"root": 1, "left": 1, "right": 1, "end": 1}
 
 

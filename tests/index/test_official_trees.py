@@ -79,7 +79,9 @@ def test_masks_of_sbd_are_a_folder_and_a_list_of_pairs_of_their_own(capsys: pyte
     use("voc", splits=of_voc(listed_in=listed, masks=masks))
     assert read_images().in_splits("train").image_ids == [f"{VOC}/JPEGImages/{second}", f"{VOC}/JPEGImages/2012_000004"]
     assert read_labels().mask_path(f"{VOC}/JPEGImages/{second}") == f"{masks}/{second}.png"
-    assert f"no mask for 1 of 2 photographs of split train, e.g. {VOC}/JPEGImages/2012_000004" in capsys.readouterr().out
+    assert (
+        f"no mask for 1 of 2 photographs of split train, e.g. {VOC}/JPEGImages/2012_000004" in capsys.readouterr().out
+    )
     assert read_labels().mask_path(f"{VOC}/JPEGImages/{last}") == f"{VOC}/SegmentationClass/{last}.png"
     assert first not in str(read_images().image_ids)
 
