@@ -46,6 +46,7 @@ def _listen(port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, candidate))
+            listener.listen()  # Until then another process may bind the same port, and only one of them can listen.
             return listener
         except OSError:
             listener.close()
