@@ -230,7 +230,9 @@ def in_double(method: TrainingMethod) -> TrainingMethod:
     def step_precisely(batch: Batch, progress: TrainingProgress) -> Any:
         return step(batch._replace(views=[view.double() for view in batch.views]), progress)
 
-    method.step, method.lay_out = step_precisely, lay_out_precisely  # type: ignore[method-assign]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(method, "step", step_precisely)
+    patch.setattr(method, "lay_out", lay_out_precisely)
     return method.double()
 
 

@@ -11,9 +11,9 @@ from prefect import get_client, get_run_logger
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+from prefect.settings import PREFECT_HOME
 
-from flows.server.connection import server_answers
+from flows.server.connection import is_server_temporary, server_answers
 from stages.core.held_numbers import hold_number
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -35,7 +35,7 @@ def concurrency_slots(tags: Sequence[str], is_stopped: Callable[[], bool]) -> It
         is_stopped: Waiting ends when this says so.
     """
     slots = ExitStack()
-    if tags and PREFECT_API_URL.value() is None:
+    if tags and is_server_temporary():
         _lock(slots, tags, is_stopped)
     elif tags and server_answers():
         _acquire(slots, list(tags), is_stopped)

@@ -75,7 +75,7 @@ def explain_server_refusal() -> Iterator[None]:
 
 def is_server_temporary() -> bool:
     """Whether this process's server is the temporary one, which ends with it and does not come back."""
-    return (PREFECT_API_URL.value() or temporary_address()).startswith(temporary_address())
+    return not PREFECT_API_URL.value()
 
 
 def silence_prefect(*loggers: str) -> None:

@@ -42,7 +42,7 @@ STEEPEST = 1.05
 """Slope of the seconds on a log scale that is wanted at most."""
 LEAST_SECONDS = 1.0
 """Beyond starting, for the least photographs, of a stage that has a slope."""
-MOST_KIB = 8.0
+MOST_KIB = 4.0
 """Of peak memory for a further photograph, where few of them tell buffers from rows badly."""
 USED = ROOT / "tests" / "benchmarks" / "used.py"
 SIMULATED = ("index", "label maps", "features", "evaluate")

@@ -150,8 +150,6 @@ def started(
     change(project, "work.py left 0", f"work.py left {seconds}")
     change(project, "work.py right 0", f"work.py right {seconds}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": server, **settings}
-    if not server:
-        del environment["PREFECT_API_URL"]
     log = project / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
