@@ -34,6 +34,8 @@ def run_in_workspace(work: Callable[[ProcessMonitor], State[Any]]) -> State[Any]
 
     Where its server is gone by then, see `_end_without_server`.
     """
+    if is_server_temporary():
+        silence_prefect()  # It may be killed, and nobody looks at its events.
     state = _work_locked(work)
     if not server_answers():
         _end_without_server(state)

@@ -20,7 +20,7 @@ from stages.core.errors import UserError
 
 _LOCKED = (401, 403)
 _BUSY = (429, 502, 503, 504)
-_LOUD = ("prefect.events.clients", "prefect.client")
+_LOUD = ("prefect.events", "prefect.client", "prefect._internal")
 
 
 def server_answers() -> bool:
@@ -79,7 +79,7 @@ def is_server_temporary() -> bool:
 
 
 def silence_prefect(*loggers: str) -> None:
-    """Silence Prefect's log, and these loggers, once its server is gone: it would repeat a traceback at every event."""
+    """Silence Prefect's log, and these loggers: once its server is gone it repeats a traceback at every event."""
     logging.raiseExceptions = False
     for name in (*_LOUD, *loggers):
         logging.getLogger(name).setLevel(logging.CRITICAL)
